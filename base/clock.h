@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_BASE_CLOCK_H
+#define TL_BASE_CLOCK_H
+
+#include <stdint.h>
+
+/* Monotonic time in nanoseconds since an arbitrary start: for deadlines and durations. */
+int64_t tl_clock_ns(void);
+
+/* Seconds since 1970-01-01 UTC: for records that people read. */
+int64_t tl_clock_unix_s(void);
+
+#endif

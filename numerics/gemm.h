@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_NUMERICS_GEMM_H
+#define TL_NUMERICS_GEMM_H
+
+/*
+ * Products of matrices: with linalg.h the only door to BLAS, so that another
+ * engine can slot in behind it.
+ */
+
+#include "numerics/mat.h"
+
+typedef enum tl_trans {
+    TL_N, /* as it is */
+    TL_T, /* transposed */
+} tl_trans;
+
+/* C = alpha op(A) op(B) + beta C; op(A) [m, k], op(B) [k, n], C [m, n]. beta 0 ignores what C holds. */
+void tl_gemm(float alpha, tl_trans ta, tl_cmat a, tl_trans tb, tl_cmat b, float beta, tl_mat c);
+void tl_dgemm(
+    double alpha, tl_trans ta, tl_dcmat a, tl_trans tb, tl_dcmat b, double beta, tl_dmat c);
+
+/* C = alpha A A^T + beta C (TL_N) or alpha A^T A + beta C (TL_T); both triangles are written. */
+void tl_dsyrk(double alpha, tl_trans ta, tl_dcmat a, double beta, tl_dmat c);
+
+/* y = alpha op(A) x + beta y. */
+void tl_dgemv(double alpha, tl_trans ta, tl_dcmat a, const double *x, double beta, double *y);
+
+double tl_ddot(int n, const double *x, const double *y);
+
+/* One BLAS thread in the calling thread; every worker calls it once at its start. */
+void tl_blas_single_thread(void);
+
+#endif
