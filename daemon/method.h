@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_DAEMON_METHOD_H
+#define TL_DAEMON_METHOD_H
+
+/*
+ * Methods: what a client may ask of the daemon.
+ *
+ * A method is one constant tl_method, at the bottom of the daemon/handle_*.c
+ * that serves it, listed in daemon/methods.c. Adding a method is one message
+ * pair in proto/, one such constant and one line. The access check, the
+ * deadline, the log labels and docs/protocol.md all read the same constant.
+ */
+
+#include "base/err.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tl_engine;
+
+typedef enum tl_role {
+    TL_ROLE_READER, /* may predict and query */
+    TL_ROLE_WRITER, /* may also register devices, import and train */
+    TL_ROLE_ADMIN,
+} tl_role;
+
+typedef enum tl_lane {
+    TL_LANE_FAST, /* answered on the router thread: a few milliseconds at most */
+    TL_LANE_WORK, /* queued to the workers */
+} tl_lane;
+
+typedef struct tl_bytes {
+    uint8_t *data;
+    size_t len;
+} tl_bytes;
+
+/*
+ * One request being served. Lives on the stack of the thread that serves it;
+ * borrows everything.
+ */
+typedef struct tl_call {
+    struct tl_engine *engine;
+    tl_role role;
+    int64_t deadline_ns;            /* absolute, tl_clock_ns(); INT64_MAX: none */
+    const atomic_bool *is_cancelled; /* the client went away or the job was cancelled; may be NULL */
+
+    /* Sends one more reply of the given kind before the final one; may be NULL.
+     * A lost reply is not an error of the call. */
+    void (*send)(void *sink, int kind, const ProtobufCMessage *body);
+    void *sink;
+
+    /* Warnings for a person, sent with the final reply. */
+    char **warnings;
+    size_t n_warnings;
+} tl_call;
+
+/* Adds a warning to the final reply; lost silently when memory is short. */
+void tl_call_warn(tl_call *call, const char *format, ...) TL_PRINTF(2, 3);
+
+/* TL_EDEADLINE or TL_ECANCELLED when the work should end now; long work asks often. */
+TL_MUST_USE tl_err tl_call_check(const tl_call *call);
+
+/*
+ * Serves one request. reply comes zero-initialized; what the handler attaches
+ * to it must come from tl_mem_new() (also strings) and is released after it is
+ * packed.
+ */
+typedef tl_err tl_method_fn(
+    tl_call *call, const ProtobufCMessage *request, ProtobufCMessage *reply);
+
+typedef struct tl_method {
+    const char *name; /* on the wire, "noun.verb" */
+    const char *summary;
+    const ProtobufCMessageDescriptor *request;
+    const ProtobufCMessageDescriptor *reply;
+    tl_method_fn *run;
+    tl_role min_role;
+    tl_lane lane;
+    uint32_t deadline_ms; /* the most a client may ask for; 0: the call ends by itself */
+} tl_method;
+
+/* The table, sorted by name. */
+extern const tl_method *const tl_methods[];
+extern const size_t tl_methods_len;
+
+/* NULL when there is no such method. */
+const tl_method *tl_method_find(const char *name);
+
+/*
+ * Decodes, checks (UTF-8, embedded NUL, sizes), runs and encodes one call. On
+ * success the caller owns out_reply->data (tl_mem_free). This is the whole
+ * server but the sockets, which is why the tests and the fuzzer start here.
+ */
+TL_MUST_USE tl_err tl_method_call(
+    const tl_method *method,
+    tl_call *call,
+    const uint8_t *request,
+    size_t request_len,
+    tl_bytes *out_reply);
+
+#endif
