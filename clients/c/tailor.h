@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TAILOR_H
+#define TAILOR_H
+
+/*
+ * libtailor: ask a tailord from C.
+ *
+ *     tailor_client *client = NULL;
+ *     tailor_table *spaces = NULL;
+ *     if (tailor_open(NULL, &client) == TAILOR_OK &&
+ *         tailor_space_list(client, &spaces) == TAILOR_OK) {
+ *         for (size_t row = 0; row < tailor_table_n_rows(spaces); row++) {
+ *             puts(tailor_table_text(spaces, 0, row));
+ *         }
+ *     } else {
+ *         fprintf(stderr, "%s\n", tailor_err_detail());
+ *     }
+ *     tailor_table_free(spaces);
+ *     tailor_close(client);
+ *
+ * Every call returns a tailor_err and writes its result through an out_
+ * parameter, which it leaves untouched on failure. tailor_err_detail() then
+ * holds one line for a person.
+ *
+ * A client is used by one thread at a time; several threads open one each.
+ * It survives a daemon that restarts: the next call connects again. A call
+ * that timed out may or may not have been served; repeating it is safe, since
+ * every method may be repeated (an import stores nothing before its commit).
+ *
+ * Link with -ltailor (pkg-config tailor). No other header is needed.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TAILOR_DEFAULT_ENDPOINT "tcp://127.0.0.1:7411"
+
+enum {
+    TAILOR_DEFAULT_TIMEOUT_MS = 10000,
+    TAILOR_MAX_MESSAGE_BYTES = 64 * 1024 * 1024,
+    TAILOR_MAX_FEED_BYTES = 1024 * 1024
+};
+
+/* ---- errors ---------------------------------------------------------------- */
+
+/* The numbers are those on the wire and never change. */
+typedef enum tailor_err {
+    TAILOR_OK = 0,
+    TAILOR_ENOMEM = 1,
+    TAILOR_EINVAL = 2,    /* the request is not well formed */
+    TAILOR_ENOTFOUND = 3, /* no such space, device, task, model or method */
+    TAILOR_ESHAPE = 4,
+    TAILOR_ENUMERIC = 5,
+    TAILOR_EDEADLINE = 6, /* the daemon gave up at the deadline */
+    TAILOR_EDENIED = 7,
+    TAILOR_EIO = 8,
+    TAILOR_EEXISTS = 9,
+    TAILOR_EDAMAGED = 10,
+    TAILOR_EVERSION = 11,
+    TAILOR_EBUSY = 12,
+    TAILOR_ECANCELLED = 13,
+    TAILOR_EUNREACHABLE = 14, /* no daemon answers, or not in time */
+    TAILOR_ELIMIT = 15,
+    TAILOR_ESTATE = 16
+} tailor_err;
+
+/* "ENOTFOUND". Never NULL. */
+const char *tailor_err_name(tailor_err err);
+
+/* What went wrong in the last failed call of this thread, one line; never NULL. */
+const char *tailor_err_detail(void);
+
+/* ---- the client ------------------------------------------------------------- */
+
+typedef struct tailor_client tailor_client;
+
+typedef struct tailor_options {
+    const char *endpoint; /* NULL: $TAILOR_ENDPOINT, else TAILOR_DEFAULT_ENDPOINT */
+    int timeout_ms;       /* 0: TAILOR_DEFAULT_TIMEOUT_MS */
+    const char *name;     /* of the program, for the daemon's log; NULL: "libtailor" */
+} tailor_options;
+
+/*
+ * Prepares a client; options NULL: the defaults. Does not wait for the daemon:
+ * the first call does. Fails with TAILOR_EINVAL for an endpoint that is none.
+ */
+tailor_err tailor_open(const tailor_options *options, tailor_client **out_client);
+void tailor_close(tailor_client *client); /* NULL is fine */
+
+const char *tailor_endpoint(const tailor_client *client);
+
+/*
+ * The most a call waits for its answer, which is also the deadline that the
+ * daemon is given. Import and train are not bounded by it, but fail with
+ * TAILOR_EUNREACHABLE when no connection stands within this time, or when it
+ * is lost.
+ */
+void tailor_set_timeout_ms(tailor_client *client, int timeout_ms);
+
+typedef struct tailor_progress {
+    const char *what; /* "source devices" */
+    uint64_t done;
+    uint64_t total; /* 0: unknown */
+    double elapsed_s;
+    uint64_t job_id; /* for tailor_job_cancel(); 0: no job */
+} tailor_progress;
+
+/* Called in the calling thread, within a call; must not use the client. */
+typedef void tailor_progress_fn(void *context, const tailor_progress *progress);
+
+void tailor_on_progress(tailor_client *client, tailor_progress_fn *progress, void *context);
+
+/* Warnings that came with the last successful call; borrowed until the next call. */
+size_t tailor_n_warnings(const tailor_client *client);
+const char *tailor_warning(const tailor_client *client, size_t i);
+
+/* Releases a text that a call returned; NULL is fine. */
+void tailor_text_free(char *text);
+
+/* ---- tables ------------------------------------------------------------------- */
+
+/* What most calls answer. A column is text or numbers; a missing number is NaN. */
+typedef struct tailor_table tailor_table;
+
+void tailor_table_free(tailor_table *table); /* NULL is fine */
+
+size_t tailor_table_n_rows(const tailor_table *table);
+size_t tailor_table_n_columns(const tailor_table *table);
+const char *tailor_table_name(const tailor_table *table, size_t column);
+bool tailor_table_is_number(const tailor_table *table, size_t column);
+
+/* Index of the column of that name; tailor_table_n_columns() when there is none. */
+size_t tailor_table_find(const tailor_table *table, const char *name);
+
+/* Text of a cell; "" in a column of numbers. Borrowed from the table. */
+const char *tailor_table_text(const tailor_table *table, size_t column, size_t row);
+
+/* Number of a cell; NaN where it is missing and in a column of text. */
+double tailor_table_number(const tailor_table *table, size_t column, size_t row);
+
+enum {
+    TAILOR_CELL_BYTES = 40 /* enough for any number */
+};
+
+/*
+ * The cell as it is printed: text as it stands, a number with the digits that
+ * its column asks for (or as many as read back exactly), "" for a missing one.
+ * The result is borrowed from the table or stands in buffer.
+ */
+const char *tailor_table_cell(
+    const tailor_table *table, size_t column, size_t row, char buffer[TAILOR_CELL_BYTES]);
+
+/* ---- spaces --------------------------------------------------------------------- */
+
+/* Columns: space, kind, slots, designs, origin. */
+tailor_err tailor_space_list(tailor_client *client, tailor_table **out_table);
+
+/* The YAML it is defined by; the caller owns it (tailor_text_free). */
+tailor_err tailor_space_show(tailor_client *client, const char *name, char **out_yaml);
+
+/* origin: the file's name, for errors. *out_name: the space's name; out_name may be NULL. */
+tailor_err tailor_space_add(
+    tailor_client *client, const char *origin, const char *yaml, size_t len, char **out_name);
+
+tailor_err tailor_space_remove(tailor_client *client, const char *name);
+
+/* One primitive operator; the fields are those of docs/protocol.md, message Op. */
+typedef struct tailor_op {
+    const char *kind; /* "conv", "pool_avg", "pool_max", "pool_global", "add", ... */
+    int in_ch, out_ch;
+    int in_size, out_size;
+    int kernel, stride, pad, groups;
+    int w_bits, a_bits;
+    const char *act;     /* applied to the output: "none", "relu", ... */
+    const char *pre_act; /* applied to the input */
+    bool has_bias, has_norm;
+    bool is_reached, is_needed;
+    size_t n_inputs;
+    const int32_t *inputs; /* indices of earlier operators; -1 is the image */
+} tailor_op;
+
+typedef struct tailor_network {
+    int in_ch, in_size;
+    size_t n_ops;
+    const tailor_op *ops; /* in an order in which they can be executed */
+} tailor_network;
+
+typedef struct tailor_lowered {
+    tailor_table *designs;          /* the slots, as they were given */
+    size_t n_networks;              /* one a row of designs */
+    const tailor_network *networks; /* every index in them has been checked */
+} tailor_lowered;
+
+/* The networks of the designs in a CSV text; origin names it in errors. */
+tailor_err tailor_space_lower(
+    tailor_client *client,
+    const char *space,
+    const char *origin,
+    const char *csv,
+    size_t len,
+    tailor_lowered **out_lowered);
+void tailor_lowered_free(tailor_lowered *lowered); /* NULL is fine */
+
+/* ---- devices ----------------------------------------------------------------------- */
+
+/* Columns start with: device, class, condition. */
+tailor_err tailor_device_list(tailor_client *client, tailor_table **out_table);
+tailor_err tailor_device_show(tailor_client *client, const char *name, char **out_yaml);
+
+/* Registers a profile, or replaces that of the same name (its measurements stay). */
+tailor_err tailor_device_add(
+    tailor_client *client, const char *origin, const char *yaml, size_t len, char **out_name);
+
+/* Registers a device that nothing is known of. */
+tailor_err tailor_device_add_bare(tailor_client *client, const char *name);
+
+tailor_err tailor_device_remove(tailor_client *client, const char *name);
+
+/* ---- measurements --------------------------------------------------------------------- */
+
+typedef struct tailor_import_report {
+    uint64_t n_rows, n_designs, n_values, n_replaced, n_duplicate_rows;
+    size_t n_new_devices;
+    const char *const *new_devices;
+    size_t n_columns;
+    const char *const *columns; /* the metric columns that were stored */
+} tailor_import_report;
+
+/*
+ * Fills buffer with at most capacity bytes of the table and sets *out_len, 0 at
+ * the end. A failure (any non-zero value) ends the import with TAILOR_EIO; nothing is stored.
+ */
+typedef int tailor_read_fn(void *context, char *buffer, size_t capacity, size_t *out_len);
+
+/*
+ * Stores a measurement table, all or nothing; durable once this returned
+ * TAILOR_OK. Reports progress in bytes read. Not bounded by the timeout.
+ */
+tailor_err tailor_measure_import(
+    tailor_client *client,
+    const char *space,
+    const char *origin,
+    tailor_read_fn *read,
+    void *context,
+    tailor_import_report **out_report);
+void tailor_import_report_free(tailor_import_report *report); /* NULL is fine */
+
+/* seed NULL: the daemon chooses. Columns: the slots, then an empty latency_ms@DEVICE. */
+tailor_err tailor_measure_suggest(
+    tailor_client *client,
+    const char *space,
+    const char *device,
+    uint32_t count,
+    const uint64_t *seed,
+    tailor_table **out_table);
+
+/* device NULL: all columns. */
+tailor_err tailor_measure_export(
+    tailor_client *client, const char *space, const char *device, tailor_table **out_table);
+
+/* ---- training --------------------------------------------------------------------------- */
+
+typedef struct tailor_train_options {
+    const char *space;
+    bool has_devices; /* false: the shipped sources and all that is stored */
+    size_t n_devices;
+    const char *const *devices;
+    bool has_tasks; /* false: all tasks */
+    size_t n_tasks;
+    const char *const *tasks;
+    const uint64_t *seed; /* NULL: the daemon's own */
+} tailor_train_options;
+
+typedef struct tailor_train_report {
+    const char *model;
+    tailor_table *table; /* part, subject, metric, value */
+    size_t n_notes;
+    const char *const *notes;
+} tailor_train_report;
+
+/* Returns when the new model is stored. Not bounded by the timeout. */
+tailor_err tailor_train(
+    tailor_client *client,
+    const tailor_train_options *options,
+    tailor_train_report **out_report);
+void tailor_train_report_free(tailor_train_report *report); /* NULL is fine */
+
+/* ---- predictions and designs --------------------------------------------------------------- */
+
+typedef struct tailor_answer {
+    tailor_table *table;
+    bool is_infeasible; /* of a design: no design keeps the limits, the nearest is given */
+    const char *model;  /* that answered, or "none" */
+    const char *task;   /* the accuracy column that was used, or "" */
+    const char *method;
+    uint64_t n_evaluations;
+} tailor_answer;
+
+void tailor_answer_free(tailor_answer *answer); /* NULL is fine */
+
+typedef struct tailor_predict_options {
+    const char *space;
+    const char *device;
+    const char *task;   /* NULL: the space's first */
+    const char *origin; /* names the designs in errors */
+    const char *designs_csv;
+    size_t designs_len;
+} tailor_predict_options;
+
+tailor_err tailor_predict(
+    tailor_client *client, const tailor_predict_options *options, tailor_answer **out_answer);
+
+typedef struct tailor_design_options {
+    const char *space;
+    const char *device;
+    const char *task;             /* NULL: the space's first */
+    const double *max_latency_ms; /* NULL: no limit; so the next two */
+    const double *max_energy_mj;
+    const double *min_accuracy;
+    const double *confidence; /* NULL: the daemon's own, 0.9 */
+    const char *maximize;     /* "accuracy" or NULL */
+    const char *minimize;     /* "latency_ms", "energy_mj" or NULL */
+    uint32_t count;           /* 0: 1 */
+    const char *method;       /* NULL: the best for the space */
+    const uint64_t *seed;
+} tailor_design_options;
+
+tailor_err tailor_design(
+    tailor_client *client, const tailor_design_options *options, tailor_answer **out_answer);
+
+/* ---- what the daemon holds and does ------------------------------------------------------------ */
+
+tailor_err tailor_model_list(tailor_client *client, tailor_table **out_table);
+tailor_err tailor_model_show(tailor_client *client, const char *space, char **out_text);
+tailor_err tailor_job_list(tailor_client *client, tailor_table **out_table);
+tailor_err tailor_job_cancel(tailor_client *client, uint64_t job_id);
+
+/* Columns: name, value (both text). */
+tailor_err tailor_status(tailor_client *client, tailor_table **out_table);
+
+/* ---- any method ---------------------------------------------------------------------------------- */
+
+/*
+ * Calls a method with packed messages, for programs that hold the protocol's
+ * .proto themselves. timeout_ms 0: the client's; negative: unbounded. The parts
+ * of a reply in parts are given to part(), when it is not NULL, before the
+ * final one. The caller owns *out_reply (tailor_text_free).
+ */
+typedef tailor_err tailor_part_fn(void *context, const uint8_t *part, size_t len);
+
+typedef struct tailor_request {
+    const char *method;
+    const uint8_t *body;
+    size_t len;
+    int timeout_ms;
+    tailor_part_fn *part;
+    void *context;
+} tailor_request;
+
+tailor_err tailor_call(
+    tailor_client *client, const tailor_request *request, char **out_reply, size_t *out_len);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
