@@ -19,7 +19,10 @@ void tl_gemm(float alpha, tl_trans ta, tl_cmat a, tl_trans tb, tl_cmat b, float 
 void tl_dgemm(
     double alpha, tl_trans ta, tl_dcmat a, tl_trans tb, tl_dcmat b, double beta, tl_dmat c);
 
-/* C = alpha A A^T + beta C (TL_N) or alpha A^T A + beta C (TL_T); both triangles are written. */
+/*
+ * C = alpha A A^T + beta C (TL_N) or alpha A^T A + beta C (TL_T). Of C the lower
+ * triangle is read, both are written.
+ */
 void tl_dsyrk(double alpha, tl_trans ta, tl_dcmat a, double beta, tl_dmat c);
 
 /* y = alpha op(A) x + beta y. */

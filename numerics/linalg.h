@@ -29,7 +29,8 @@ double tl_chol_half_logdet(tl_dcmat l);
 /*
  * A = U diag(values) U^T. a [n, n] symmetric (both triangles filled) is
  * overwritten by U, eigenvectors in columns; values [n] ascend. Fails with
- * TL_ENUMERIC when it does not converge.
+ * TL_ENUMERIC when A is not finite or the iteration does not converge; a and
+ * values are then undefined.
  */
 TL_MUST_USE tl_err tl_eig_sym(tl_dmat a, double *values);
 

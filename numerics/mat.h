@@ -92,21 +92,30 @@ static inline tl_mat tl_mat_rows(tl_mat m, int begin, int end)
 {
     TL_ASSERT(0 <= begin && begin <= end && end <= m.rows);
     return (tl_mat){
-        .data = m.data + (ptrdiff_t)begin * m.ld, .rows = end - begin, .cols = m.cols, .ld = m.ld};
+        .data = m.data + (ptrdiff_t)begin * m.ld,
+        .rows = end - begin,
+        .cols = m.cols,
+        .ld = m.ld};
 }
 
 static inline tl_dmat tl_dmat_rows(tl_dmat m, int begin, int end)
 {
     TL_ASSERT(0 <= begin && begin <= end && end <= m.rows);
     return (tl_dmat){
-        .data = m.data + (ptrdiff_t)begin * m.ld, .rows = end - begin, .cols = m.cols, .ld = m.ld};
+        .data = m.data + (ptrdiff_t)begin * m.ld,
+        .rows = end - begin,
+        .cols = m.cols,
+        .ld = m.ld};
 }
 
 static inline tl_dcmat tl_dcmat_rows(tl_dcmat m, int begin, int end)
 {
     TL_ASSERT(0 <= begin && begin <= end && end <= m.rows);
     return (tl_dcmat){
-        .data = m.data + (ptrdiff_t)begin * m.ld, .rows = end - begin, .cols = m.cols, .ld = m.ld};
+        .data = m.data + (ptrdiff_t)begin * m.ld,
+        .rows = end - begin,
+        .cols = m.cols,
+        .ld = m.ld};
 }
 
 /* Views of columns [begin, end), borrowed from m. */

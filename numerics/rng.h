@@ -6,7 +6,8 @@
  * Random numbers: xoshiro256**, seeded by splitmix64 (Blackman and Vigna).
  *
  * A generator is an argument, never global. The same seed gives the same bits
- * on every machine; tl_rng_split() gives each thread or ensemble member its own.
+ * on every machine (a normal goes through log(), whose last bit is the libm's);
+ * tl_rng_split() gives each thread or ensemble member its own.
  */
 
 #include <stdint.h>

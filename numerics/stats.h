@@ -12,28 +12,28 @@
 double tl_mean(int n, const double *x);
 double tl_sd(int n, const double *x); /* population: divides by n */
 
-/* Linear interpolation between order statistics, 0 <= q <= 1; x is sorted in place. */
+/* Linear interpolation between order statistics, 0 <= q <= 1; x is sorted in place. NaN travels. */
 double tl_quantile_inplace(int n, double *x, double q);
 double tl_median_inplace(int n, double *x);
 
-/* Ranks from 1, ties averaged. */
+/* Ranks from 1, ties averaged, NaN last. */
 TL_MUST_USE tl_err tl_rank(int n, const double *x, double *out_rank);
 
-/* Spearman's rank correlation, ties averaged; 0 where one of the two is constant. */
+/* Spearman's rank correlation, ties averaged; 0 where one of the two is constant, NaN travels. */
 TL_MUST_USE tl_err tl_spearman(int n, const double *x, const double *y, double *out_rho);
 
-/* Standard normal: distribution function and its inverse, 0 < p < 1. */
+/* Standard normal: distribution function and its inverse, 0 < p < 1; 14 digits. */
 double tl_normal_cdf(double x);
 double tl_normal_quantile(double p);
 
-/* Student's t with dof > 0 degrees of freedom. */
+/* Student's t with dof > 0 degrees of freedom (INFINITY: normal); 10 digits, in the tails too. */
 double tl_student_cdf(double t, double dof);
 double tl_student_quantile(double p, double dof);
 
-/* Sorts ascending; the order of equal values is unspecified. NaN is not allowed. */
+/* Sorts ascending, NaN last. */
 void tl_sort(int n, double *x);
 
-/* Indices that sort x ascending; ties by index. */
+/* Indices that sort x ascending, NaN last; ties by index. */
 TL_MUST_USE tl_err tl_argsort(int n, const double *x, int *out_order);
 
 #endif
