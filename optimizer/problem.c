@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "optimizer/problem.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+
+static tl_err check_limit(const char *name, double limit)
+{
+    if (!isnan(limit) && (!isfinite(limit) || limit <= 0)) {
+        return tl_fail(TL_EINVAL, "%s: got %g, want a positive number", name, limit);
+    }
+    return TL_OK;
+}
+
+tl_err tl_problem_check(const tl_problem *problem)
+{
+    const tl_limits *limits = &problem->limits;
+    TL_TRY(check_limit("max_latency_ms", limits->max_latency_ms));
+    TL_TRY(check_limit("max_energy_mj", limits->max_energy_mj));
+    if (!isnan(limits->min_accuracy) &&
+        !(limits->min_accuracy >= 0 && limits->min_accuracy <= 100)) {
+        return tl_fail(
+            TL_EINVAL, "min_accuracy: got %g, want 0 to 100 percent", limits->min_accuracy);
+    }
+    if (!(limits->confidence > 0 && limits->confidence < 1)) {
+        return tl_fail(
+            TL_EINVAL, "confidence: got %g, want between 0 and 1, both excluded",
+            limits->confidence);
+    }
+    return TL_OK;
+}
+
+/* The part of one limit: slack is (limit - mean) towards the feasible side. */
+typedef struct limit_part {
+    double limit, slack, sd;
+    const tl_confidence *confidence;
+} limit_part;
+
+static void apply_limit(limit_part part, double asked, tl_scored *scored)
+{
+    if (isnan(part.limit)) {
+        return;
+    }
+    if (isnan(part.slack) || isnan(part.sd)) {
+        scored->p_feasible = 0;
+        scored->shortfall = HUGE_VAL;
+        return;
+    }
+    double sd = part.sd > 0 ? part.sd : 1e-9 * fabs(part.limit);
+    scored->p_feasible *= tl_confidence_of_margin(part.confidence, part.slack / sd);
+    double missed = tl_confidence_margin(part.confidence, asked) * sd - part.slack;
+    double share = missed / fmax(fabs(part.limit), 1e-12);
+    if (share > scored->shortfall) {
+        scored->shortfall = share;
+    }
+}
+
+static double value_of(tl_objective objective, const tl_prediction *prediction)
+{
+    double value = NAN;
+    switch (objective) {
+    case TL_MAXIMIZE_ACCURACY: value = prediction->accuracy; break;
+    case TL_MINIMIZE_LATENCY: value = -prediction->latency_ms; break;
+    case TL_MINIMIZE_ENERGY: value = -prediction->energy_mj; break;
+    }
+    return isnan(value) ? -HUGE_VAL : value;
+}
+
+static void score_one(
+    const tl_problem *problem, const tl_prediction *prediction, tl_scored *scored)
+{
+    const tl_limits *limits = &problem->limits;
+    *scored = (tl_scored){.prediction = *prediction, .p_feasible = 1, .shortfall = -HUGE_VAL};
+    scored->value = value_of(problem->objective, prediction);
+    const limit_part parts[] = {
+        {limits->max_latency_ms, limits->max_latency_ms - prediction->latency_ms,
+         prediction->latency_std_ms, &problem->latency_confidence },
+        {limits->max_energy_mj,  limits->max_energy_mj - prediction->energy_mj,
+         prediction->energy_std_mj,  &problem->energy_confidence  },
+        {limits->min_accuracy,   prediction->accuracy - limits->min_accuracy,
+         prediction->accuracy_std,   &problem->accuracy_confidence},
+    };
+    for (size_t i = 0; i < TL_COUNT(parts); i++) {
+        apply_limit(parts[i], limits->confidence, scored);
+    }
+    if (scored->p_feasible >= limits->confidence && scored->shortfall < HUGE_VAL) {
+        scored->shortfall = 0;
+    } else if (scored->shortfall <= 0) {
+        /* each limit holds alone, not all together: near, but missed */
+        scored->shortfall = (limits->confidence - scored->p_feasible) * 1e-3;
+    }
+}
+
+tl_err tl_problem_score(tl_problem *problem, const tl_choice *designs, int n, tl_scored *out)
+{
+    if (problem->interrupt != NULL) {
+        TL_TRY(problem->interrupt(problem->context));
+    }
+    tl_prediction *predictions = tl_mem_new((size_t)n, sizeof *predictions);
+    if (predictions == NULL) {
+        return tl_fail(TL_ENOMEM, "predictions of %d designs", n);
+    }
+    tl_err err = problem->predict(problem->context, designs, n, predictions);
+    if (err == TL_OK) {
+        for (int i = 0; i < n; i++) {
+            score_one(problem, &predictions[i], &out[i]);
+        }
+        problem->n_evaluations += n;
+    }
+    tl_mem_free(predictions);
+    return err;
+}
+
+static int descending(double a, double b)
+{
+    return (a < b) - (a > b);
+}
+
+int tl_scored_compare(const tl_scored *a, const tl_scored *b)
+{
+    bool a_holds = tl_scored_is_feasible(a);
+    bool b_holds = tl_scored_is_feasible(b);
+    if (a_holds != b_holds) {
+        return a_holds ? -1 : 1;
+    }
+    int order =
+        a_holds ? descending(a->value, b->value) : descending(b->shortfall, a->shortfall);
+    return order != 0 ? order : descending(a->p_feasible, b->p_feasible);
+}

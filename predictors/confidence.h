@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_PREDICTORS_CONFIDENCE_H
+#define TL_PREDICTORS_CONFIDENCE_H
+
+/*
+ * From a margin to the probability that a limit holds, and back.
+ *
+ * The margin of a prediction under a limit is z = (limit - mean) / sd. Nominally
+ * the limit holds with the probability that Student's t with the head's degrees
+ * of freedom gives to z. A design that was *selected* is judged otherwise: its
+ * latency is the one most likely to be underestimated. So training measures,
+ * with the whole selection in the loop on left-out source devices, which
+ * margin keeps what share of selected designs within their limit; that table
+ * z(confidence) replaces the nominal one where the model has it.
+ *
+ * Both are held as one increasing piecewise-linear curve, cheap enough for
+ * every design of an exhaustive search.
+ */
+
+#include "base/err.h"
+
+enum {
+    TL_CONFIDENCE_MAX_KNOTS = 96,
+    TL_CALIBRATION_LEVELS = 5
+};
+
+/* .5 .8 .9 .95 .99: the confidences at which selection is calibrated. */
+extern const double tl_calibration_level[TL_CALIBRATION_LEVELS];
+
+typedef struct tl_confidence {
+    int n;
+    double z[TL_CONFIDENCE_MAX_KNOTS]; /* increasing */
+    double p[TL_CONFIDENCE_MAX_KNOTS]; /* increasing, within (0, 1) */
+} tl_confidence;
+
+/* The nominal curve: Student's t with dof > 0 degrees of freedom. */
+void tl_confidence_nominal(double dof, tl_confidence *out);
+
+/*
+ * The calibrated curve: passes through z[k] at tl_calibration_level[k], where
+ * z[k] is not NaN; between and beyond it follows the nominal curve shifted.
+ * Above .95 it is never bolder than nominal.
+ */
+void tl_confidence_calibrated(
+    double dof, const double z[TL_CALIBRATION_LEVELS], tl_confidence *out);
+
+/* The probability that a limit with this margin holds; NaN stays NaN. */
+double tl_confidence_of_margin(const tl_confidence *confidence, double margin);
+
+/* The least margin at which a limit holds with probability p. */
+double tl_confidence_margin(const tl_confidence *confidence, double p);
+
+#endif

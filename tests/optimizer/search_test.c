@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/test.h"
+
+#include "base/mem.h"
+#include "numerics/rng.h"
+#include "optimizer/search.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A made-up device: every choice costs and earns something of its own. */
+typedef struct world {
+    tl_problem problem;
+    int n_slots;
+} world;
+
+static double weight(int slot, tl_choice choice, unsigned salt)
+{
+    unsigned x = (unsigned)slot * 7919U + (unsigned)choice * 104729U + salt * 1299709U;
+    x = (x ^ (x >> 13U)) * 2654435761U;
+    return (double)(x >> 8U) / (double)(1U << 24U);
+}
+
+static tl_err predict(void *context, const tl_choice *designs, int n, tl_prediction *out)
+{
+    const world *w = context;
+    for (int i = 0; i < n; i++) {
+        double latency = 1;
+        double accuracy = 40;
+        for (int k = 0; k < w->n_slots; k++) {
+            tl_choice c = designs[(size_t)i * (size_t)w->n_slots + (size_t)k];
+            if (c != TL_CHOICE_ABSENT) {
+                latency += weight(k, c, 1);
+                accuracy += weight(k, c, 2) + .5 * weight(k, c, 1);
+            }
+        }
+        out[i] = (tl_prediction){.latency_ms = latency, .latency_std_ms = .05, .energy_mj = NAN,
+            .energy_std_mj = NAN, .accuracy = accuracy, .accuracy_std = .2};
+    }
+    return TL_OK;
+}
+
+static world make(const char *space_name)
+{
+    char path[512];
+    world w = {0};
+    tl_space *space = NULL;
+    (void)snprintf(path, sizeof path, "%s/spaces/%s.yaml", tl_test_source_dir(), space_name);
+    assert_ok(tl_space_load(path, &space));
+    w.n_slots = tl_space_n_slots(space);
+    w.problem = (tl_problem){.space = space, .predict = predict,
+        .limits = {.max_latency_ms = NAN, .max_energy_mj = NAN, .min_accuracy = NAN,
+            .confidence = .9}};
+    tl_confidence_nominal(21, &w.problem.latency_confidence);
+    tl_confidence_nominal(21, &w.problem.energy_confidence);
+    tl_confidence_nominal(1e6, &w.problem.accuracy_confidence);
+    return w;
+}
+
+static void unmake(world *w)
+{
+    tl_space *space = tl_space_ref(w->problem.space);
+    tl_space_unref(space);
+    tl_space_unref(space);
+}
+
+static tl_shortlist solve(world *w, const tl_search *search, int n_best, int n_evaluations)
+{
+    tl_shortlist list = {0};
+    tl_search_options options = {
+        .n_best = n_best, .n_evaluations = n_evaluations, .seed = tl_test_seed()};
+    w->problem.context = w;
+    assert_ok(tl_search_run(search, &w->problem, &options, &list));
+    return list;
+}
+
+static void exhaustive_search_finds_what_brute_force_finds(void **state)
+{
+    (void)state;
+    world w = make("nasbench201");
+    w.problem.limits.max_latency_ms = 3.5;
+    w.problem.context = &w;
+    tl_shortlist list = solve(&w, &tl_search_exhaustive, 5, 0);
+    tl_choice *designs = NULL;
+    int n = 0;
+    assert_ok(tl_space_enumerate(w.problem.space, 20000, &designs, &n));
+    double margin = tl_confidence_margin(&w.problem.latency_confidence, .9) * .05;
+    double best = 0;
+    for (int i = 0; i < n; i++) {
+        tl_prediction p;
+        assert_ok(predict(&w, designs + (size_t)i * (size_t)w.n_slots, 1, &p));
+        if (p.latency_ms + margin <= 3.5 && p.accuracy > best) {
+            best = p.accuracy;
+        }
+    }
+    assert_int_equal(list.n, 5);
+    assert_close(list.scores[0].value, best, 1e-12);
+    for (int i = 0; i < list.n; i++) {
+        assert_true(tl_scored_is_feasible(&list.scores[i]));
+        assert_true(list.scores[i].p_feasible >= .9);
+        assert_true(i == 0 || list.scores[i].value <= list.scores[i - 1].value);
+    }
+    tl_mem_free(designs);
+    tl_shortlist_done(&list);
+    unmake(&w);
+}
+
+static void evolution_comes_near_the_exhaustive_optimum_and_beats_chance(void **state)
+{
+    (void)state;
+    world w = make("nasbench201");
+    w.problem.limits.max_latency_ms = 3.5;
+    tl_shortlist exact = solve(&w, &tl_search_exhaustive, 1, 0);
+    tl_shortlist evolved = solve(&w, &tl_search_evolutionary, 1, 2000);
+    tl_shortlist drawn = solve(&w, &tl_search_random, 1, 500);
+    assert_true(evolved.scores[0].value >= exact.scores[0].value - .1);
+    assert_true(drawn.scores[0].value <= exact.scores[0].value);
+    tl_shortlist_done(&exact);
+    tl_shortlist_done(&evolved);
+    tl_shortlist_done(&drawn);
+    unmake(&w);
+}
+
+static void evolution_works_where_the_space_cannot_be_listed(void **state)
+{
+    (void)state;
+    world w = make("fbnet");
+    w.problem.limits.max_latency_ms = 9;
+    assert_string_equal(tl_search_default(w.problem.space)->name, "evolutionary");
+    tl_shortlist evolved = solve(&w, &tl_search_evolutionary, 3, 10000);
+    tl_shortlist drawn = solve(&w, &tl_search_random, 3, 10000);
+    assert_int_equal(w.problem.n_evaluations, 20000);
+    assert_true(tl_scored_is_feasible(&evolved.scores[0]));
+    assert_true(tl_scored_compare(&evolved.scores[0], &drawn.scores[0]) < 0);
+    for (int i = 0; i < evolved.n; i++) {
+        assert_ok(tl_space_check(
+            w.problem.space, evolved.designs + (size_t)i * (size_t)w.n_slots));
+    }
+    tl_shortlist_done(&evolved);
+    tl_shortlist_done(&drawn);
+    unmake(&w);
+}
+
+static void an_impossible_limit_gives_the_nearest_design(void **state)
+{
+    (void)state;
+    world w = make("nasbench201");
+    w.problem.limits.max_latency_ms = .5;
+    tl_shortlist list = solve(&w, &tl_search_exhaustive, 2, 0);
+    assert_false(tl_scored_is_feasible(&list.scores[0]));
+    w.problem.limits.max_latency_ms = NAN;
+    w.problem.objective = TL_MINIMIZE_LATENCY;
+    tl_shortlist fastest = solve(&w, &tl_search_exhaustive, 1, 0);
+    assert_memory_equal(
+        list.designs, fastest.designs, (size_t)w.n_slots * sizeof *list.designs);
+    tl_shortlist_done(&list);
+    tl_shortlist_done(&fastest);
+    unmake(&w);
+}
+
+static void a_limit_on_an_unknown_quantity_is_never_held(void **state)
+{
+    (void)state;
+    world w = make("nasbench201");
+    w.problem.limits.max_energy_mj = 10;
+    tl_shortlist list = solve(&w, &tl_search_random, 1, 10);
+    assert_false(tl_scored_is_feasible(&list.scores[0]));
+    assert_close(list.scores[0].p_feasible, 0, 0);
+    tl_shortlist_done(&list);
+    unmake(&w);
+}
+
+static void more_confidence_never_gives_a_better_value(void **state)
+{
+    (void)state;
+    world w = make("nasbench201");
+    w.problem.limits.max_latency_ms = 3.3;
+    double before = 1e9;
+    static const double asked[] = {.5, .8, .9, .95, .99, .999};
+    for (size_t i = 0; i < TL_COUNT(asked); i++) {
+        w.problem.limits.confidence = asked[i];
+        tl_shortlist list = solve(&w, &tl_search_exhaustive, 1, 0);
+        assert_true(list.scores[0].value <= before);
+        before = list.scores[0].value;
+        tl_shortlist_done(&list);
+    }
+    unmake(&w);
+}
+
+static void nonsense_limits_are_refused_by_name(void **state)
+{
+    (void)state;
+    world w = make("nasbench201");
+    tl_shortlist list = {0};
+    tl_search_options options = {.n_best = 1};
+    const tl_limits good = w.problem.limits;
+    static const struct {
+        double latency, energy, accuracy, confidence;
+        const char *wanted;
+    } cases[] = {
+        {-1,  NAN,      NAN, .9,  "max_latency_ms"},
+        {NAN, HUGE_VAL, NAN, .9,  "max_energy_mj" },
+        {NAN, NAN,      101, .9,  "min_accuracy"  },
+        {NAN, NAN,      NAN, 1,   "confidence"    },
+        {NAN, NAN,      NAN, NAN, "confidence"    },
+    };
+    for (size_t i = 0; i < TL_COUNT(cases); i++) {
+        w.problem.limits = (tl_limits){cases[i].latency, cases[i].energy, cases[i].accuracy,
+            cases[i].confidence};
+        assert_err(
+            TL_EINVAL, tl_search_run(&tl_search_random, &w.problem, &options, &list));
+        assert_detail(cases[i].wanted);
+    }
+    w.problem.limits = good;
+    unmake(&w);
+}
+
+static void the_shortlist_keeps_the_best_different_designs(void **state)
+{
+    (void)state;
+    tl_shortlist list = {0};
+    assert_ok(tl_shortlist_init(&list, 1, 3));
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 10; i++) {
+            tl_choice design = (tl_choice)i;
+            tl_scored score = {.value = (i * 7) % 10, .p_feasible = 1};
+            tl_shortlist_offer(&list, &design, &score, 1);
+        }
+    }
+    assert_int_equal(list.n, 3);
+    assert_close(list.scores[0].value, 9, 0);
+    assert_close(list.scores[1].value, 8, 0);
+    assert_close(list.scores[2].value, 7, 0);
+    tl_shortlist_done(&list);
+}
+
+static void survives_every_allocation_failure(void **state)
+{
+    (void)state;
+    world w = make("nasbench201");
+    w.problem.context = &w;
+    tl_search_options options = {.n_best = 4, .n_evaluations = 600};
+    const tl_search *const searches[] = {
+        &tl_search_exhaustive, &tl_search_evolutionary, &tl_search_random};
+    for (size_t s = 0; s < TL_COUNT(searches); s++) {
+        tl_err err = TL_ENOMEM;
+        for (long k = 1; err != TL_OK; k++) {
+            long live_before = tl_mem_live();
+            tl_shortlist list = {0};
+            tl_mem_fail_at(k);
+            err = tl_search_run(searches[s], &w.problem, &options, &list);
+            tl_mem_fail_at(0);
+            tl_shortlist_done(&list);
+            assert_int_equal(tl_mem_live(), live_before);
+        }
+    }
+    unmake(&w);
+}
+
+#define TEST(function) \
+    cmocka_unit_test_setup_teardown(function, tl_test_count_blocks, tl_test_no_leaks)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(exhaustive_search_finds_what_brute_force_finds),
+        TEST(evolution_comes_near_the_exhaustive_optimum_and_beats_chance),
+        TEST(evolution_works_where_the_space_cannot_be_listed),
+        TEST(an_impossible_limit_gives_the_nearest_design),
+        TEST(a_limit_on_an_unknown_quantity_is_never_held),
+        TEST(more_confidence_never_gives_a_better_value),
+        TEST(nonsense_limits_are_refused_by_name),
+        TEST(the_shortlist_keeps_the_best_different_designs),
+        TEST(survives_every_allocation_failure),
+    };
+    return cmocka_run_group_tests_name("optimizer/search", tests, NULL, NULL);
+}
