@@ -29,12 +29,13 @@ function(tl_module name)
 endfunction()
 
 # tl_test(MODULE NAME [DEFINES ...]): tests/MODULE/NAME_test.c, linked to its own
-# folder's library and tests/support only.
+# folder's library and tests/support only. A dash in the folder is _ in the target.
 function(tl_test module name)
   cmake_parse_arguments(arg "" "" "DEFINES" ${ARGN})
-  set(target ${module}_${name}_test)
+  string(REPLACE "-" "_" library ${module})
+  set(target ${library}_${name}_test)
   add_executable(${target} ${PROJECT_SOURCE_DIR}/tests/${module}/${name}_test.c)
-  target_link_libraries(${target} PRIVATE tl_${module} tl_test_support)
+  target_link_libraries(${target} PRIVATE tl_${library} tl_test_support)
   target_compile_definitions(${target} PRIVATE ${arg_DEFINES})
   add_test(NAME ${module}.${name} COMMAND ${target})
   set_tests_properties(${module}.${name} PROPERTIES TIMEOUT 120 LABELS ${module}
