@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -65,6 +66,23 @@ void tl_text_addf(tl_text *text, const char *format, ...)
         text->len += (size_t)len;
     }
     va_end(again);
+}
+
+void tl_text_add_double(tl_text *text, double value)
+{
+    enum {
+        LEAST_DIGITS = 15, /* always enough to print what was read from as many */
+        MOST_DIGITS = 17,  /* always enough to read back the same bits */
+        DIGITS_BYTES = 32
+    };
+    char digits[DIGITS_BYTES];
+    for (int n = LEAST_DIGITS; n <= MOST_DIGITS; n++) {
+        (void)snprintf(digits, sizeof digits, "%.*g", n, value);
+        if (n == MOST_DIGITS || strtod(digits, NULL) == value) {
+            break;
+        }
+    }
+    tl_text_add(text, digits);
 }
 
 void tl_text_clear(tl_text *text)

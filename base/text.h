@@ -32,6 +32,9 @@ void tl_text_add(tl_text *text, const char *more);
 void tl_text_add_bytes(tl_text *text, const void *bytes, size_t len);
 void tl_text_addf(tl_text *text, const char *format, ...) TL_PRINTF(2, 3);
 
+/* The shortest decimal that reads back as the same bits. value is finite. */
+void tl_text_add_double(tl_text *text, double value);
+
 /* Keeps the memory, forgets the content (and that memory ran out). */
 void tl_text_clear(tl_text *text);
 

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_BASE_FILE_H
+#define TL_BASE_FILE_H
+
+/*
+ * Files and folders: whole-file reads with a bound, writes that are either
+ * there completely or not at all, listings in a fixed order.
+ *
+ * Every failure says which path and what the system answered; TL_ENOTFOUND when
+ * the path does not exist, TL_EIO for everything else.
+ */
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * The whole file, followed by a NUL that len does not count; the caller owns
+ * *out_data (tl_mem_free). Fails with TL_ELIMIT when it holds more than
+ * max_bytes. Reads pipes and devices too.
+ */
+TL_MUST_USE tl_err
+tl_file_read(const char *path, size_t max_bytes, char **out_data, size_t *out_len);
+
+/*
+ * Replaces the file by len bytes: a new file beside it is written, made durable
+ * and renamed, so that a reader or a crash sees the old content or the new one.
+ */
+TL_MUST_USE tl_err tl_file_write(const char *path, const void *data, size_t len);
+
+/* Makes the folder and those above it; one that exists is fine. */
+TL_MUST_USE tl_err tl_file_make_dirs(const char *path);
+
+/* What was created, renamed or removed in the folder survives a power cut. */
+TL_MUST_USE tl_err tl_file_sync_dir(const char *path);
+
+bool tl_file_exists(const char *path);
+
+typedef struct tl_file_list {
+    char **names; /* without the folder */
+    size_t n_names;
+} tl_file_list;
+
+/* The names in dir that end in suffix and do not start with a dot, sorted by byte. */
+TL_MUST_USE tl_err tl_file_list_init(tl_file_list *list, const char *dir, const char *suffix);
+void tl_file_list_done(tl_file_list *list);
+
+#endif

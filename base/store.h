@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_BASE_STORE_H
+#define TL_BASE_STORE_H
+
+/*
+ * The store: named databases of byte keys and byte values in one file, kept by
+ * LMDB, which only base/store.c knows.
+ *
+ * All changes happen in a write transaction, of which there is one at a time; it is
+ * durable when tl_store_commit() returns TL_OK, and leaves no trace otherwise:
+ *
+ *     tl_store *store = NULL;
+ *     TL_TRY(tl_store_open("/var/lib/tailor", 0, &store));
+ *     tl_store_txn *txn = NULL;
+ *     if ((err = tl_store_begin(store, &txn)) != TL_OK ||
+ *         (err = tl_store_put(txn, TL_DB_DEVICES, "pixel6", 6, profile, len)) != TL_OK ||
+ *         (err = tl_store_commit(&txn)) != TL_OK) {
+ *         goto done;
+ *     }
+ *     ...
+ *     done:
+ *     tl_store_abort(&txn);
+ *     tl_store_close(store);
+ *
+ * Readers see the state of the last commit, never wait for a writer and never
+ * make one wait. A transaction belongs to the thread that began it; a thread that
+ * begins a second write transaction before ending the first is a bug and is
+ * asserted. Everything else may be called from any thread.
+ *
+ * A folder is open once: a second tl_store_open(), from this process or another,
+ * fails with TL_ESTATE. A store must not be used in a child after fork(). A process
+ * that may meet a file size limit must ignore SIGXFSZ.
+ *
+ * Any call may fail with TL_EIO (the system refused a read or a write, as when the
+ * disk is full), TL_EDAMAGED (the file is not what was written), TL_ELIMIT (max_mib
+ * is reached) or TL_ENOMEM.
+ */
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct tl_store tl_store;
+typedef struct tl_store_txn tl_store_txn;
+
+/* Database, and its name in the file: never changes once released. */
+#define TL_DB_LIST(X)               \
+    X(META, "meta")                 \
+    X(SPACES, "spaces")             \
+    X(DEVICES, "devices")           \
+    X(MEASUREMENTS, "measurements") \
+    X(MODELS, "models")             \
+    X(JOBS, "jobs")
+
+typedef enum tl_db {
+#define TL_DB_ENUM(id, name) TL_DB_##id,
+    TL_DB_LIST(TL_DB_ENUM)
+#undef TL_DB_ENUM
+    TL_N_DBS
+} tl_db;
+
+enum {
+    TL_STORE_MAX_KEY_BYTES = 511,
+};
+
+/*
+ * Opens or makes the store in dir, which is made when it is not there. max_mib
+ * bounds the file; 0 is 64 GiB. Fails with TL_ESTATE when the folder is in
+ * use, TL_EVERSION when the file is of another LMDB.
+ */
+TL_MUST_USE tl_err tl_store_open(const char *dir, size_t max_mib, tl_store **out_store);
+
+/* No transaction may be open. NULL is fine. */
+void tl_store_close(tl_store *store);
+
+/* ---- writing --------------------------------------------------------------- */
+
+/* Waits until no other write transaction is open. */
+TL_MUST_USE tl_err tl_store_begin(tl_store *store, tl_store_txn **out_txn);
+
+/* Adds or replaces. A key has 1 to TL_STORE_MAX_KEY_BYTES bytes. */
+TL_MUST_USE tl_err tl_store_put(
+    tl_store_txn *txn,
+    tl_db db,
+    const void *key,
+    size_t key_len,
+    const void *value,
+    size_t value_len);
+
+/* TL_ENOTFOUND when there is no such key. */
+TL_MUST_USE tl_err
+tl_store_delete(tl_store_txn *txn, tl_db db, const void *key, size_t key_len);
+
+/* Removes every key that starts with prefix; out_n may be NULL. */
+TL_MUST_USE tl_err tl_store_delete_prefix(
+    tl_store_txn *txn, tl_db db, const void *prefix, size_t prefix_len, size_t *out_n);
+
+/* Both end the transaction and set *txn to NULL, whatever comes of it; NULL in *txn is fine
+ * for abort. */
+TL_MUST_USE tl_err tl_store_commit(tl_store_txn **txn);
+void tl_store_abort(tl_store_txn **txn);
+
+/* ---- reading --------------------------------------------------------------- */
+
+/*
+ * A copy of the value, followed by a NUL that out_len does not count; the caller
+ * owns it (tl_mem_free). TL_ENOTFOUND when there is no such key.
+ */
+TL_MUST_USE tl_err tl_store_get(
+    tl_store *store,
+    tl_db db,
+    const void *key,
+    size_t key_len,
+    void **out_value,
+    size_t *out_len);
+
+/*
+ * The value as this transaction has it, borrowed until the next change of the
+ * transaction; it may stand at any address, so copy numbers out with memcpy.
+ */
+TL_MUST_USE tl_err tl_store_txn_get(
+    tl_store_txn *txn,
+    tl_db db,
+    const void *key,
+    size_t key_len,
+    const void **out_value,
+    size_t *out_len);
+
+/* One key and its value, borrowed during the call that shows it. */
+typedef struct tl_store_entry {
+    const void *key;
+    size_t key_len;
+    const void *value; /* at any address: copy numbers out with memcpy */
+    size_t value_len;
+} tl_store_entry;
+
+/* Anything but TL_OK ends the walk and becomes its result. */
+typedef tl_err tl_store_visit_fn(void *context, const tl_store_entry *entry);
+
+/*
+ * Visits every entry whose key starts with prefix (len 0: all), in byte order,
+ * in one read transaction. While it runs, space freed by writers is not used again:
+ * visit must copy what it needs and must not wait, compute or write to the store.
+ */
+TL_MUST_USE tl_err tl_store_iterate(
+    tl_store *store,
+    tl_db db,
+    const void *prefix,
+    size_t prefix_len,
+    tl_store_visit_fn *visit,
+    void *context);
+
+/* The same inside a write transaction; visit must not change it. */
+TL_MUST_USE tl_err tl_store_txn_iterate(
+    tl_store_txn *txn,
+    tl_db db,
+    const void *prefix,
+    size_t prefix_len,
+    tl_store_visit_fn *visit,
+    void *context);
+
+typedef struct tl_store_stat {
+    size_t file_bytes;
+    size_t max_bytes;
+    size_t n_entries[TL_N_DBS];
+} tl_store_stat;
+
+TL_MUST_USE tl_err tl_store_stat_get(tl_store *store, tl_store_stat *out_stat);
+
+#endif
