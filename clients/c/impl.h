@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_CLIENTS_C_IMPL_H
+#define TL_CLIENTS_C_IMPL_H
+
+/* What the files of libtailor share; not installed. */
+
+#include "base/err.h"
+#include "clients/c/tailor.h"
+#include "proto/tailor.pb-c.h"
+#include "proto/wire.h"
+
+/* A public error is an internal one under its public name. */
+static inline tailor_err tl_client_err(tl_err err)
+{
+    return (tailor_err)err;
+}
+
+/* One call with typed messages. reply_type NULL: the answer is not looked at. */
+typedef struct tl_exchange {
+    const char *method;
+    const ProtobufCMessage *request;
+    const ProtobufCMessageDescriptor *reply_type;
+    bool is_unbounded;
+    tailor_part_fn *part;
+    void *context;
+} tl_exchange;
+
+/* On success the caller owns *out_reply (tl_wire_free). */
+TL_MUST_USE tl_err tl_client_exchange(
+    tailor_client *client, const tl_exchange *exchange, ProtobufCMessage **out_reply);
+
+/* What tailor_on_progress() was given. */
+void tl_client_get_progress(
+    const tailor_client *client, tailor_progress_fn **out_progress, void **out_context);
+
+/* Checks that the sizes and indices of a received table agree. */
+TL_MUST_USE tl_err tl_client_table_check(const Tailor__V1__Table *message);
+
+/*
+ * Wraps a received message that was checked; *message is NULL afterwards. A missing one
+ * becomes a table without columns.
+ */
+TL_MUST_USE tl_err tl_client_table_take(Tailor__V1__Table **message, tailor_table **out_table);
+
+/* Appends the rows of more, a table of the same columns, which is used up. */
+TL_MUST_USE tl_err tl_client_table_append(Tailor__V1__Table *table, Tailor__V1__Table *more);
+
+/* A protobuf string from an argument that may be NULL; it is only read. */
+static inline char *tl_client_string(const char *text)
+{
+    return (char *)(uintptr_t)(text != NULL ? text : "");
+}
+
+static inline ProtobufCBinaryData tl_client_data(const char *bytes, size_t len)
+{
+    return (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)bytes};
+}
+
+#endif
