@@ -145,7 +145,10 @@ static double student_tail(double t, double dof)
     const double many_dof = 2000.0;
     double y = t * t / dof;
     if (dof > many_dof) {
-        /* Hill (1970): the normal deviate of the same tail; the error is below 1e-12. */
+        /*
+         * Hill (1970): the normal deviate of the same tail. At 2001 degrees of freedom the
+         * relative error is 1e-12 at t = 5 and 2e-10 at t = 8, and falls with more of them.
+         */
         double w = dof - 0.5;
         double z2 = w * log1p(y);
         double z = sqrt(z2) * (1.0 + (z2 + 3.0) / (48.0 * w * w));

@@ -26,7 +26,7 @@ TL_MUST_USE tl_err tl_spearman(int n, const double *x, const double *y, double *
 double tl_normal_cdf(double x);
 double tl_normal_quantile(double p);
 
-/* Student's t with dof > 0 degrees of freedom (INFINITY: normal); 10 digits, in the tails too. */
+/* Student's t with dof > 0 degrees of freedom (INFINITY: normal); 9 digits, in the tails too. */
 double tl_student_cdf(double t, double dof);
 double tl_student_quantile(double p, double dof);
 

@@ -95,15 +95,15 @@ static void below_is_uniform_and_stays_below(void **state)
         assert_close(counts[i], (double)N / BOUND, 5 * sqrt(N / BOUND));
     }
     assert_true(tl_rng_below(&rng, 1) == 0);
-    /* Just over half of all draws are fair here: without rejection small results come twice as often. */
-    uint64_t bound = UINT64_MAX / 2 + 2;
+    /* Without rejection the lowest third of this range would come half of the time. */
+    uint64_t third = UINT64_C(1) << 62;
     int n_small = 0;
     for (int i = 0; i < N; i++) {
-        uint64_t x = tl_rng_below(&rng, bound);
-        assert_true(x < bound);
-        n_small += x < bound / 2;
+        uint64_t x = tl_rng_below(&rng, 3 * third);
+        assert_true(x < 3 * third);
+        n_small += x < third;
     }
-    assert_close(n_small, N / 2.0, 5 * sqrt(N / 4.0));
+    assert_close(n_small, N / 3.0, 5 * sqrt(N * 2.0 / 9.0));
 }
 
 static void a_permutation_holds_every_index_once(void **state)
