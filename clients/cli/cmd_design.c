@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clients/cli/commands.h"
+#include "clients/cli/output.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+static const struct argp_option options[] = {
+    TL_OPTION_SPACE,
+    TL_OPTION_DEVICE,
+    TL_OPTION_TASK,
+    {"max-latency-ms",                    TL_KEY_MAX_LATENCY, "X", 0, "limit on the latency", 0},
+    {"max-energy-mj",                                TL_KEY_MAX_ENERGY, "X", 0, "limit on the energy", 0},
+    {"min-accuracy",             TL_KEY_MIN_ACCURACY, "X", 0, "limit on the accuracy in percent", 0},
+    {"confidence",                                   TL_KEY_CONFIDENCE, "P", 0,
+      "probability with which every limit must hold (default 0.9)", 0},
+    {"maximize",TL_KEY_MAXIMIZE, "accuracy", 0, "what the best design has most of", 0},
+    {"minimize",                                  TL_KEY_MINIMIZE, "latency_ms|energy_mj", 0,
+      "what the best design has least of", 0},
+    {"count",                                  TL_KEY_COUNT, "K", 0, "how many designs (default 1)", 0},
+    {"method",                      TL_KEY_METHOD, "METHOD", 0, "how to search (default: the best for the space)",
+      0},
+    TL_OPTION_SEED,
+    {"explain",                                TL_KEY_EXPLAIN, NULL, 0,
+      "say on standard error what answered: model, task, method, evaluations", 0},
+    {0},
+};
+
+static const double *given(const double *value)
+{
+    return isnan(*value) ? NULL : value;
+}
+
+/* NULL, or what is wrong with the goal. */
+static const char *goal_problem(const tl_args *args)
+{
+    if (args->maximize != NULL && args->minimize != NULL) {
+        return "want either --maximize or --minimize";
+    }
+    if (args->maximize != NULL && strcmp(args->maximize, "accuracy") != 0) {
+        return "--maximize: want accuracy";
+    }
+    if (args->minimize != NULL && strcmp(args->minimize, "latency_ms") != 0 &&
+        strcmp(args->minimize, "energy_mj") != 0) {
+        return "--minimize: want latency_ms or energy_mj";
+    }
+    return NULL;
+}
+
+static void explain(const tl_cli *cli, const tailor_answer *answer)
+{
+    tl_cli_say(cli, "model: %s", answer->model);
+    tl_cli_say(cli, "accuracy: %s", answer->task[0] != '\0' ? answer->task : "none");
+    tl_cli_say(
+        cli, "method: %s, %llu evaluations", answer->method,
+        (unsigned long long)answer->n_evaluations);
+}
+
+static int run(tl_cli *cli)
+{
+    const tl_args *args = cli->args;
+    const char *problem = goal_problem(args);
+    if (problem != NULL) {
+        tl_cli_say(cli, "%s", problem);
+        return TL_EXIT_USAGE;
+    }
+    tailor_answer *answer = NULL;
+    tailor_design_options question = {
+        .space = args->space,
+        .device = args->device,
+        .task = args->task,
+        .max_latency_ms = given(&args->max_latency_ms),
+        .max_energy_mj = given(&args->max_energy_mj),
+        .min_accuracy = given(&args->min_accuracy),
+        .confidence = given(&args->confidence),
+        .maximize = args->maximize,
+        .minimize = args->minimize,
+        .count = args->count,
+        .method = args->method,
+        .seed = args->has_seed ? &args->seed : NULL,
+    };
+    tailor_err err = tailor_design(cli->client, &question, &answer);
+    if (err != TAILOR_OK) {
+        return tl_cli_refused(cli, err);
+    }
+    int status = tl_cli_print_table(cli, answer->table, TL_STYLE_CSV);
+    if (args->has_explain) {
+        explain(cli, answer);
+    }
+    if (answer->is_infeasible && status == TL_EXIT_DONE) {
+        tl_cli_say(cli, "no design keeps every limit; this is the nearest one");
+        status = TL_EXIT_INFEASIBLE;
+    }
+    tailor_answer_free(answer);
+    return status;
+}
+
+const tl_command tl_cmd_design = {
+    .name = "design",
+    .summary = "The best designs for a device under limits",
+    .argp =
+        {options,                                                            tl_args_parse,      NULL,
+               "Prints the best designs, best first: slots, predictions with their standard "
+         "deviations, and p_feasible, the probability that every limit holds. Where no "
+         "design is feasible it prints the nearest one and leaves with status 3.", tl_args_everywhere, NULL, NULL},
+    .required = {TL_KEY_SPACE, TL_KEY_DEVICE},
+    .run = run,
+};

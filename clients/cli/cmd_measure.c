@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clients/cli/commands.h"
+#include "clients/cli/output.h"
+#include "clients/cli/progress.h"
+#include "clients/cli/render.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct argp_option import_options[] = {TL_OPTION_SPACE, {0}};
+
+static const struct argp_option suggest_options[] = {
+    TL_OPTION_SPACE,
+    TL_OPTION_DEVICE,
+    {"count", TL_KEY_COUNT, "N", 0, "how many designs", 0},
+    TL_OPTION_SEED,
+    {0   },
+};
+
+static const struct argp_option export_options[] = {TL_OPTION_SPACE, TL_OPTION_DEVICE, {0}};
+
+/* ---- import ------------------------------------------------------------------ */
+
+static int read_chunk(void *context, char *buffer, size_t capacity, size_t *out_len)
+{
+    FILE *file = context;
+    *out_len = fread(buffer, 1, capacity, file);
+    return ferror(file);
+}
+
+static uint64_t size_of(FILE *file)
+{
+    struct stat status;
+    bool is_known = fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode);
+    return is_known ? (uint64_t)status.st_size : 0;
+}
+
+static void report_json(const tailor_import_report *report, tl_text *out)
+{
+    tl_json_begin(out);
+    tl_json_whole(out, "rows", report->n_rows);
+    tl_json_whole(out, "designs", report->n_designs);
+    tl_json_whole(out, "values", report->n_values);
+    tl_json_whole(out, "replaced", report->n_replaced);
+    tl_json_whole(out, "duplicate_rows", report->n_duplicate_rows);
+    tl_json_list(out, "new_devices", report->new_devices, report->n_new_devices);
+    tl_json_list(out, "columns", report->columns, report->n_columns);
+    tl_json_end(out);
+}
+
+static void report_lines(const tailor_import_report *report, tl_text *out)
+{
+    tl_text_addf(out, "rows            %llu\n", (unsigned long long)report->n_rows);
+    tl_text_addf(out, "designs         %llu\n", (unsigned long long)report->n_designs);
+    tl_text_addf(out, "values          %llu\n", (unsigned long long)report->n_values);
+    tl_text_addf(out, "replaced        %llu\n", (unsigned long long)report->n_replaced);
+    tl_text_addf(out, "duplicate rows  %llu\n", (unsigned long long)report->n_duplicate_rows);
+    tl_text_add(out, "new devices    ");
+    for (size_t i = 0; i < report->n_new_devices; i++) {
+        tl_text_addf(out, " %s", report->new_devices[i]);
+    }
+    tl_text_add(
+        out, report->n_new_devices == 0 ? " none\ncolumns        " : "\ncolumns        ");
+    for (size_t i = 0; i < report->n_columns; i++) {
+        tl_text_addf(out, " %s", report->columns[i]);
+    }
+    tl_text_add(out, "\n");
+}
+
+static int print_report(const tl_cli *cli, const tailor_import_report *report)
+{
+    tl_text text = {0};
+    if (cli->args->is_json) {
+        report_json(report, &text);
+    } else {
+        report_lines(report, &text);
+    }
+    int status = tl_cli_print(cli, &text);
+    tl_text_done(&text);
+    return status;
+}
+
+static int import_from(const tl_cli *cli, FILE *file, const char *origin)
+{
+    tl_progress progress = {.total = size_of(file), .is_bytes = true};
+    tailor_import_report *report = NULL;
+    tailor_on_progress(cli->client, tl_progress_show, &progress);
+    tailor_err err =
+        tailor_measure_import(cli->client, cli->args->space, origin, read_chunk, file, &report);
+    tl_progress_end(&progress);
+    if (ferror(file)) {
+        tl_cli_say(cli, "%s: %s", origin, strerror(errno));
+        return TL_EXIT_FAILED;
+    }
+    if (err != TAILOR_OK) {
+        return tl_cli_refused(cli, err);
+    }
+    int status = print_report(cli, report);
+    tailor_import_report_free(report);
+    return status;
+}
+
+static int run_import(tl_cli *cli)
+{
+    const char *path = cli->args->arguments[0];
+    if (strcmp(path, "-") == 0) {
+        return import_from(cli, stdin, "standard input");
+    }
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        tl_cli_say(cli, "%s: %s", path, strerror(errno));
+        return TL_EXIT_FAILED;
+    }
+    int status = import_from(cli, file, path);
+    (void)fclose(file);
+    return status;
+}
+
+/* ---- suggest, export ------------------------------------------------------------ */
+
+static int run_suggest(tl_cli *cli)
+{
+    const tl_args *args = cli->args;
+    tailor_table *table = NULL;
+    tailor_err err = tailor_measure_suggest(
+        cli->client, args->space, args->device, args->count,
+        args->has_seed ? &args->seed : NULL, &table);
+    if (err != TAILOR_OK) {
+        return tl_cli_refused(cli, err);
+    }
+    return tl_cli_print_table_take(cli, table, TL_STYLE_CSV);
+}
+
+static int run_export(tl_cli *cli)
+{
+    tailor_table *table = NULL;
+    tailor_err err =
+        tailor_measure_export(cli->client, cli->args->space, cli->args->device, &table);
+    if (err != TAILOR_OK) {
+        return tl_cli_refused(cli, err);
+    }
+    return tl_cli_print_table_take(cli, table, TL_STYLE_CSV);
+}
+
+const tl_command tl_cmd_measure_import = {
+    .name = "measure import",
+    .summary = "Stores the measurements of a table",
+    .argp =
+        {import_options, tl_args_parse, "TABLE.csv",
+               "Stores every measurement of the table, all or nothing; when it returns they are "
+         "on the disk. Devices not yet known are registered bare; a design measured again "
+         "replaces the old value. TABLE.csv may be - for standard input.", tl_args_everywhere, NULL, NULL},
+    .required = {TL_KEY_SPACE  },
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run_import,
+};
+
+const tl_command tl_cmd_measure_suggest = {
+    .name = "measure suggest",
+    .summary = "The designs whose measurement would teach most",
+    .argp =
+        {suggest_options,     tl_args_parse, NULL,
+               "Prints the designs whose measurement would teach most, as a table to fill in.", tl_args_everywhere, NULL, NULL},
+    .required = {TL_KEY_SPACE, TL_KEY_DEVICE,          TL_KEY_COUNT         },
+    .run = run_suggest,
+};
+
+const tl_command tl_cmd_measure_export = {
+    .name = "measure export",
+    .summary = "The stored measurements as a table",
+    .argp =
+        {export_options, tl_args_parse, NULL,
+               "Prints the stored measurements of a space, of one device where one is named.", tl_args_everywhere, NULL, NULL},
+    .required = {TL_KEY_SPACE         },
+    .run = run_export,
+};

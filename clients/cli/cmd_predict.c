@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clients/cli/commands.h"
+#include "clients/cli/output.h"
+
+static const struct argp_option options[] = {
+    TL_OPTION_SPACE,
+    TL_OPTION_DEVICE,
+    TL_OPTION_TASK,
+    {"designs", TL_KEY_DESIGNS, "FILE", 0, "designs, one a row (CSV); - is standard input", 0},
+    {0  },
+};
+
+static int predict(const tl_cli *cli, const tl_text *designs)
+{
+    const tl_args *args = cli->args;
+    tailor_answer *answer = NULL;
+    tailor_predict_options question = {
+        .space = args->space,
+        .device = args->device,
+        .task = args->task,
+        .origin = args->designs,
+        .designs_csv = tl_text_get(designs),
+        .designs_len = designs->len,
+    };
+    tailor_err err = tailor_predict(cli->client, &question, &answer);
+    if (err != TAILOR_OK) {
+        return tl_cli_refused(cli, err);
+    }
+    int status = tl_cli_print_table(cli, answer->table, TL_STYLE_CSV);
+    tailor_answer_free(answer);
+    return status;
+}
+
+static int run(tl_cli *cli)
+{
+    tl_text designs = {0};
+    tl_err err = tl_cli_read_file(cli->args->designs, &designs);
+    int status = err == TL_OK ? predict(cli, &designs) : tl_cli_failed(cli, err);
+    tl_text_done(&designs);
+    return status;
+}
+
+const tl_command tl_cmd_predict = {
+    .name = "predict",
+    .summary = "Accuracy, latency and energy of designs on a device",
+    .argp =
+        {options,             tl_args_parse, NULL,
+               "Reads designs and prints one prediction a row, in the order they came in: the "
+         "design's columns, then latency_ms, energy_mj and accuracy, each with its "
+         "standard deviation, empty where nothing is known.", tl_args_everywhere, NULL, NULL},
+    .required = {TL_KEY_SPACE, TL_KEY_DEVICE,          TL_KEY_DESIGNS         },
+    .run = run,
+};

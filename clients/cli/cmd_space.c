@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clients/cli/commands.h"
+#include "clients/cli/output.h"
+
+static const struct argp_option no_options[] = {{0}};
+
+static int run_list(tl_cli *cli)
+{
+    tailor_table *table = NULL;
+    tailor_err err = tailor_space_list(cli->client, &table);
+    if (err != TAILOR_OK) {
+        return tl_cli_refused(cli, err);
+    }
+    return tl_cli_print_table_take(cli, table, TL_STYLE_ALIGNED);
+}
+
+static int run_show(tl_cli *cli)
+{
+    char *yaml = NULL;
+    const char *name = cli->args->arguments[0];
+    tailor_err err = tailor_space_show(cli->client, name, &yaml);
+    if (err != TAILOR_OK) {
+        return tl_cli_refused(cli, err);
+    }
+    return tl_cli_print_document_take(cli, "space", name, "yaml", yaml);
+}
+
+static int run_add(tl_cli *cli)
+{
+    tl_text yaml = {0};
+    char *name = NULL;
+    const char *path = cli->args->arguments[0];
+    int status = TL_EXIT_FAILED;
+    tl_err err = tl_cli_read_file(path, &yaml);
+    if (err != TL_OK) {
+        status = tl_cli_failed(cli, err);
+        goto done;
+    }
+    tailor_err refused =
+        tailor_space_add(cli->client, path, tl_text_get(&yaml), yaml.len, &name);
+    if (refused != TAILOR_OK) {
+        status = tl_cli_refused(cli, refused);
+        goto done;
+    }
+    status = tl_cli_print_name(cli, "space", name);
+done:
+    tailor_text_free(name);
+    tl_text_done(&yaml);
+    return status;
+}
+
+static int run_remove(tl_cli *cli)
+{
+    const char *name = cli->args->arguments[0];
+    tailor_err err = tailor_space_remove(cli->client, name);
+    if (err != TAILOR_OK) {
+        return tl_cli_refused(cli, err);
+    }
+    return tl_cli_print_name(cli, "removed", name);
+}
+
+const tl_command tl_cmd_space_list = {
+    .name = "space list",
+    .summary = "The search spaces that the daemon knows",
+    .argp =
+        {no_options, tl_args_parse, NULL,
+               "Lists the search spaces: kind, number of slots and of designs, origin.", tl_args_everywhere, NULL, NULL},
+    .run = run_list,
+};
+
+const tl_command tl_cmd_space_show = {
+    .name = "space show",
+    .summary = "The file that defines a space",
+    .argp =
+        {no_options, tl_args_parse, "SPACE", "Prints the YAML that defines a space.",
+               tl_args_everywhere, NULL, NULL},
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run_show,
+};
+
+const tl_command tl_cmd_space_add = {
+    .name = "space add",
+    .summary = "Adds a space from its YAML file",
+    .argp =
+        {no_options, tl_args_parse, "FILE.yaml",
+               "Adds the space that FILE.yaml defines, and prints its name.", tl_args_everywhere,
+               NULL, NULL},
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run_add,
+};
+
+const tl_command tl_cmd_space_remove = {
+    .name = "space remove",
+    .summary = "Removes an added space",
+    .argp =
+        {no_options, tl_args_parse, "SPACE", "Removes a space that was added.",
+               tl_args_everywhere, NULL, NULL},
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run_remove,
+};

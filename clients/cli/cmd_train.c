@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
+#include "clients/cli/commands.h"
+#include "clients/cli/output.h"
+#include "clients/cli/progress.h"
+#include "clients/cli/render.h"
+
+#include <string.h>
+
+static const struct argp_option options[] = {
+    TL_OPTION_SPACE,
+    {"devices",                                                                             TL_KEY_DEVICES, "D1,D2,...", 0,
+      "fit on these source devices only (default: the shipped ones and all that is stored)", 0},
+    {"tasks",                                                                          TL_KEY_TASKS, "T1,...", 0, "fit the accuracy of these tasks only", 0},
+    TL_OPTION_SEED,
+    {0},
+};
+
+/* Comma-separated words. */
+typedef struct word_list {
+    char *text;
+    const char **words;
+    size_t n_words;
+} word_list;
+
+static void words_done(word_list *list)
+{
+    tl_mem_free(list->words);
+    tl_mem_free(list->text);
+    *list = (word_list){0};
+}
+
+/* list is zeroed; text may be NULL, which is no words. */
+static tl_err words_init(word_list *list, const char *text)
+{
+    if (text == NULL) {
+        return TL_OK;
+    }
+    size_t n = 1;
+    for (const char *c = text; *c != '\0'; c++) {
+        n += *c == ',';
+    }
+    list->text = tl_mem_strdup(text);
+    list->words = tl_mem_new(n, sizeof *list->words);
+    if (list->text == NULL || list->words == NULL) {
+        words_done(list);
+        return tl_fail(TL_ENOMEM, "%zu names", n);
+    }
+    for (char *rest = list->text; rest != NULL;) {
+        list->words[list->n_words++] = rest;
+        rest = strchr(rest, ',');
+        if (rest != NULL) {
+            *rest++ = '\0';
+        }
+    }
+    return TL_OK;
+}
+
+static int print_report(const tl_cli *cli, const tailor_train_report *report)
+{
+    tl_text text = {0};
+    if (cli->args->is_json) {
+        tl_json_begin(&text);
+        tl_json_text(&text, "model", report->model);
+        tl_json_table(&text, "report", report->table);
+        tl_json_list(&text, "notes", report->notes, report->n_notes);
+        tl_json_end(&text);
+    } else {
+        for (size_t i = 0; i < report->n_notes; i++) {
+            tl_cli_say(cli, "%s", report->notes[i]);
+        }
+        tl_text_addf(&text, "model %s\n\n", report->model);
+        tl_render_aligned(report->table, &text);
+    }
+    int status = tl_cli_print(cli, &text);
+    tl_text_done(&text);
+    return status;
+}
+
+static int train(const tl_cli *cli, const tailor_train_options *train_options)
+{
+    tl_progress progress = {.title = cli->title};
+    tailor_train_report *report = NULL;
+    tailor_on_progress(cli->client, tl_progress_show, &progress);
+    tailor_err err = tailor_train(cli->client, train_options, &report);
+    tl_progress_end(&progress);
+    if (err != TAILOR_OK) {
+        return tl_cli_refused(cli, err);
+    }
+    int status = print_report(cli, report);
+    tailor_train_report_free(report);
+    return status;
+}
+
+static int run(tl_cli *cli)
+{
+    const tl_args *args = cli->args;
+    word_list devices = {0};
+    word_list tasks = {0};
+    int status = TL_EXIT_FAILED;
+    tl_err err = TL_OK;
+    if ((err = words_init(&devices, args->devices)) != TL_OK ||
+        (err = words_init(&tasks, args->tasks)) != TL_OK) {
+        status = tl_cli_failed(cli, err);
+        goto done;
+    }
+    status = train(
+        cli, &(tailor_train_options){
+                 .space = args->space,
+                 .has_devices = args->devices != NULL,
+                 .n_devices = devices.n_words,
+                 .devices = devices.words,
+                 .has_tasks = args->tasks != NULL,
+                 .n_tasks = tasks.n_words,
+                 .tasks = tasks.words,
+                 .seed = args->has_seed ? &args->seed : NULL,
+             });
+done:
+    words_done(&devices);
+    words_done(&tasks);
+    return status;
+}
+
+const tl_command tl_cmd_train = {
+    .name = "train",
+    .summary = "Fits the predictors on stored measurements",
+    .argp =
+        {options, tl_args_parse, NULL,
+               "Fits what the stored measurements allow, shows progress, and prints a report on "
+         "held-out designs and devices. The new model replaces the old one at once.", tl_args_everywhere, NULL, NULL},
+    .required = {TL_KEY_SPACE  },
+    .run = run,
+};

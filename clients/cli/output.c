@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clients/cli/output.h"
+
+#include "clients/cli/render.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    READ_BYTES = 64 * 1024
+};
+
+void tl_cli_say(const tl_cli *cli, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)fprintf(stderr, "%s: ", cli->title);
+    (void)vfprintf(stderr, format, args);
+    (void)fputc('\n', stderr);
+    va_end(args);
+}
+
+int tl_cli_refused(const tl_cli *cli, tailor_err err)
+{
+    const char *detail = tailor_err_detail();
+    tl_cli_say(cli, "%s", detail[0] != '\0' ? detail : tailor_err_name(err));
+    return TL_EXIT_FAILED;
+}
+
+int tl_cli_failed(const tl_cli *cli, tl_err err)
+{
+    const char *detail = tl_err_detail();
+    tl_cli_say(cli, "%s", detail[0] != '\0' ? detail : tl_err_message(err));
+    return TL_EXIT_FAILED;
+}
+
+static tl_err read_all(FILE *file, const char *path, tl_text *out)
+{
+    char buffer[READ_BYTES];
+    size_t n = 0;
+    while ((n = fread(buffer, 1, sizeof buffer, file)) > 0) {
+        tl_text_add_bytes(out, buffer, n);
+        if (out->len > TAILOR_MAX_MESSAGE_BYTES) {
+            return tl_fail(
+                TL_ELIMIT, "%s: larger than %d bytes", path, (int)TAILOR_MAX_MESSAGE_BYTES);
+        }
+    }
+    if (ferror(file)) {
+        return tl_fail(TL_EIO, "%s: %s", path, strerror(errno));
+    }
+    return tl_text_err(out);
+}
+
+tl_err tl_cli_read_file(const char *path, tl_text *out)
+{
+    if (strcmp(path, "-") == 0) {
+        return read_all(stdin, "standard input", out);
+    }
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        return tl_fail(TL_EIO, "%s: %s", path, strerror(errno));
+    }
+    tl_err err = read_all(file, path, out);
+    (void)fclose(file);
+    return err;
+}
+
+static int write_text(const tl_cli *cli, FILE *file, const char *path, const tl_text *text)
+{
+    errno = 0;
+    bool is_written = fwrite(text->data, 1, text->len, file) == text->len && fflush(file) == 0;
+    if (!is_written) {
+        tl_cli_say(cli, "%s: %s", path, strerror(errno));
+    }
+    return is_written ? TL_EXIT_DONE : TL_EXIT_FAILED;
+}
+
+int tl_cli_print(const tl_cli *cli, const tl_text *text)
+{
+    for (size_t i = 0; i < tailor_n_warnings(cli->client); i++) {
+        tl_cli_say(cli, "warning: %s", tailor_warning(cli->client, i));
+    }
+    tl_err err = tl_text_err(text);
+    if (err != TL_OK) {
+        return tl_cli_failed(cli, err);
+    }
+    if (text->len == 0) {
+        return TL_EXIT_DONE;
+    }
+    const char *path = cli->args->out;
+    if (path == NULL) {
+        return write_text(cli, stdout, "standard output", text);
+    }
+    FILE *file = fopen(path, "wb");
+    if (file == NULL) {
+        tl_cli_say(cli, "%s: %s", path, strerror(errno));
+        return TL_EXIT_FAILED;
+    }
+    int status = write_text(cli, file, path, text);
+    if (fclose(file) != 0 && status == TL_EXIT_DONE) {
+        tl_cli_say(cli, "%s: %s", path, strerror(errno));
+        status = TL_EXIT_FAILED;
+    }
+    return status;
+}
+
+int tl_cli_print_table(const tl_cli *cli, const tailor_table *table, tl_style style)
+{
+    tl_text text = {0};
+    if (cli->args->is_json) {
+        tl_render_json_lines(table, &text);
+    } else if (cli->args->is_table || style == TL_STYLE_ALIGNED) {
+        tl_render_aligned(table, &text);
+    } else {
+        tl_render_csv(table, &text);
+    }
+    int status = tl_cli_print(cli, &text);
+    tl_text_done(&text);
+    return status;
+}
+
+int tl_cli_print_table_take(const tl_cli *cli, tailor_table *table, tl_style style)
+{
+    int status = tl_cli_print_table(cli, table, style);
+    tailor_table_free(table);
+    return status;
+}
+
+int tl_cli_print_name(const tl_cli *cli, const char *key, const char *name)
+{
+    tl_text text = {0};
+    if (cli->args->is_json) {
+        tl_json_begin(&text);
+        tl_json_text(&text, key, name);
+        tl_json_end(&text);
+    } else {
+        tl_text_addf(&text, "%s\n", name);
+    }
+    int status = tl_cli_print(cli, &text);
+    tl_text_done(&text);
+    return status;
+}
+
+int tl_cli_print_document_take(
+    const tl_cli *cli, const char *key, const char *name, const char *text_key, char *text)
+{
+    tl_text out = {0};
+    if (cli->args->is_json) {
+        tl_json_begin(&out);
+        tl_json_text(&out, key, name);
+        tl_json_text(&out, text_key, text);
+        tl_json_end(&out);
+    } else {
+        size_t len = strlen(text);
+        tl_text_add(&out, text);
+        tl_text_add(&out, len > 0 && text[len - 1] != '\n' ? "\n" : "");
+    }
+    int status = tl_cli_print(cli, &out);
+    tl_text_done(&out);
+    tailor_text_free(text);
+    return status;
+}

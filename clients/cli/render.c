@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clients/cli/render.h"
+
+#include "base/mem.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <string.h>
+
+/* ---- CSV ------------------------------------------------------------------ */
+
+static void add_field(tl_text *out, const char *field)
+{
+    if (strpbrk(field, ",\"\r\n") == NULL) {
+        tl_text_add(out, field);
+        return;
+    }
+    tl_text_add(out, "\"");
+    for (const char *quote = strchr(field, '"'); quote != NULL; quote = strchr(field, '"')) {
+        tl_text_add_bytes(out, field, (size_t)(quote - field) + 1);
+        tl_text_add(out, "\"");
+        field = quote + 1;
+    }
+    tl_text_add(out, field);
+    tl_text_add(out, "\"");
+}
+
+void tl_render_csv(const tailor_table *table, tl_text *out)
+{
+    char buffer[TAILOR_CELL_BYTES];
+    size_t n_columns = tailor_table_n_columns(table);
+    for (size_t j = 0; j < n_columns; j++) {
+        tl_text_add(out, j == 0 ? "" : ",");
+        add_field(out, tailor_table_name(table, j));
+    }
+    tl_text_add(out, "\n");
+    for (size_t i = 0; i < tailor_table_n_rows(table); i++) {
+        for (size_t j = 0; j < n_columns; j++) {
+            tl_text_add(out, j == 0 ? "" : ",");
+            add_field(out, tailor_table_cell(table, j, i, buffer));
+        }
+        tl_text_add(out, "\n");
+    }
+}
+
+/* ---- for reading ------------------------------------------------------------ */
+
+/* Characters of UTF-8 text: every byte but the continuation bytes. */
+static int width_of(const char *text)
+{
+    int width = 0;
+    for (; *text != '\0'; text++) {
+        width += ((unsigned char)*text & 0xC0U) != 0x80U;
+    }
+    return width;
+}
+
+static void add_padded(tl_text *out, const char *cell, int width, bool is_right, bool is_last)
+{
+    int n_spaces = width - width_of(cell);
+    if (is_right) {
+        tl_text_addf(out, "%*s", n_spaces, "");
+    }
+    tl_text_add(out, cell);
+    if (!is_last) {
+        tl_text_addf(out, "%*s", is_right ? 2 : n_spaces + 2, "");
+    }
+}
+
+static int column_width(const tailor_table *table, size_t column)
+{
+    char buffer[TAILOR_CELL_BYTES];
+    int width = width_of(tailor_table_name(table, column));
+    for (size_t i = 0; i < tailor_table_n_rows(table); i++) {
+        int cell = width_of(tailor_table_cell(table, column, i, buffer));
+        width = cell > width ? cell : width;
+    }
+    return width;
+}
+
+void tl_render_aligned(const tailor_table *table, tl_text *out)
+{
+    char buffer[TAILOR_CELL_BYTES];
+    size_t n_columns = tailor_table_n_columns(table);
+    int *widths = tl_mem_new(n_columns, sizeof *widths);
+    if (widths == NULL) {
+        out->is_broken = true;
+        return;
+    }
+    for (size_t j = 0; j < n_columns; j++) {
+        widths[j] = column_width(table, j);
+        add_padded(
+            out, tailor_table_name(table, j), widths[j], tailor_table_is_number(table, j),
+            j + 1 == n_columns);
+    }
+    tl_text_add(out, "\n");
+    for (size_t i = 0; i < tailor_table_n_rows(table); i++) {
+        for (size_t j = 0; j < n_columns; j++) {
+            add_padded(
+                out, tailor_table_cell(table, j, i, buffer), widths[j],
+                tailor_table_is_number(table, j), j + 1 == n_columns);
+        }
+        tl_text_add(out, "\n");
+    }
+    tl_mem_free(widths);
+}
+
+/* ---- JSON ------------------------------------------------------------------- */
+
+static int take_bytes(const char *bytes, size_t len, void *context)
+{
+    tl_text *out = context;
+    tl_text_add_bytes(out, bytes, len);
+    return 0;
+}
+
+/* The value quoted and escaped; what is no UTF-8 becomes null. */
+static void add_string(tl_text *out, const char *value)
+{
+    json_t *string = json_string(value);
+    if (string == NULL) {
+        tl_text_add(out, "null");
+        return;
+    }
+    if (json_dump_callback(string, take_bytes, out, JSON_ENCODE_ANY) != 0) {
+        out->is_broken = true;
+    }
+    json_decref(string);
+}
+
+static void add_key(tl_text *out, const char *key)
+{
+    if (out->len > 0 && out->data[out->len - 1] != '{') {
+        tl_text_add(out, ",");
+    }
+    add_string(out, key);
+    tl_text_add(out, ":");
+}
+
+/* Numbers are written with the digits that the table asks for, which jansson cannot. */
+static void add_row(tl_text *out, const tailor_table *table, size_t row)
+{
+    char buffer[TAILOR_CELL_BYTES];
+    tl_text_add(out, "{");
+    for (size_t j = 0; j < tailor_table_n_columns(table); j++) {
+        const char *cell = tailor_table_cell(table, j, row, buffer);
+        add_key(out, tailor_table_name(table, j));
+        if (!tailor_table_is_number(table, j)) {
+            add_string(out, cell);
+        } else {
+            tl_text_add(out, cell[0] != '\0' ? cell : "null");
+        }
+    }
+    tl_text_add(out, "}");
+}
+
+void tl_render_json_lines(const tailor_table *table, tl_text *out)
+{
+    for (size_t i = 0; i < tailor_table_n_rows(table); i++) {
+        add_row(out, table, i);
+        tl_text_add(out, "\n");
+    }
+}
+
+void tl_json_begin(tl_text *out)
+{
+    tl_text_add(out, "{");
+}
+
+void tl_json_text(tl_text *out, const char *key, const char *value)
+{
+    add_key(out, key);
+    add_string(out, value);
+}
+
+void tl_json_whole(tl_text *out, const char *key, uint64_t value)
+{
+    add_key(out, key);
+    tl_text_addf(out, "%llu", (unsigned long long)value);
+}
+
+void tl_json_list(tl_text *out, const char *key, const char *const *values, size_t n)
+{
+    add_key(out, key);
+    tl_text_add(out, "[");
+    for (size_t i = 0; i < n; i++) {
+        tl_text_add(out, i == 0 ? "" : ",");
+        add_string(out, values[i]);
+    }
+    tl_text_add(out, "]");
+}
+
+void tl_json_table(tl_text *out, const char *key, const tailor_table *table)
+{
+    add_key(out, key);
+    tl_text_add(out, "[");
+    for (size_t i = 0; i < tailor_table_n_rows(table); i++) {
+        tl_text_add(out, i == 0 ? "" : ",");
+        add_row(out, table, i);
+    }
+    tl_text_add(out, "]");
+}
+
+void tl_json_end(tl_text *out)
+{
+    tl_text_add(out, "}\n");
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_CLIENTS_CLI_RENDER_H
+#define TL_CLIENTS_CLI_RENDER_H
+
+/*
+ * A table of the protocol as text: RFC 4180 CSV with lines that end in LF,
+ * aligned columns for reading, or JSON lines. A missing number is empty, null in
+ * JSON. All append to out; memory running out is found by tl_text_err().
+ */
+
+#include "base/text.h"
+#include "clients/c/tailor.h"
+
+#include <stdint.h>
+
+void tl_render_csv(const tailor_table *table, tl_text *out);
+
+/* Text to the left, numbers to the right, two spaces between columns. */
+void tl_render_aligned(const tailor_table *table, tl_text *out);
+
+/* One object a row, each on its own line. */
+void tl_render_json_lines(const tailor_table *table, tl_text *out);
+
+/*
+ * JSON documents, member by member:
+ *
+ *     tl_json_begin(out);
+ *     tl_json_text(out, "device", name);
+ *     tl_json_end(out);
+ */
+void tl_json_begin(tl_text *out);
+void tl_json_text(tl_text *out, const char *key, const char *value);
+void tl_json_whole(tl_text *out, const char *key, uint64_t value);
+void tl_json_list(tl_text *out, const char *key, const char *const *values, size_t n);
+void tl_json_table(tl_text *out, const char *key, const tailor_table *table);
+void tl_json_end(tl_text *out); /* closes the object and the line */
+
+#endif
