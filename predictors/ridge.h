@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_PREDICTORS_RIDGE_H
+#define TL_PREDICTORS_RIDGE_H
+
+/*
+ * Robust ridge regression in closed form.
+ *
+ *     y ~ mean + A w + noise,    w ~ N(0, s I),  noise ~ N(0, lambda s)
+ *
+ * lambda is the one of a fixed list with the largest evidence, s profiled out.
+ * Then every y is pulled to within three robust deviations of its own
+ * leave-one-out prediction and the fit is repeated once, so that a few wild
+ * measurements cannot bend it. The work is one eigendecomposition of
+ * min(n, d) x min(n, d).
+ */
+
+#include "numerics/mat.h"
+
+typedef struct tl_ridge_fit {
+    double mean;   /* what is predicted at a zero row */
+    double lambda; /* noise variance over prior variance of a weight */
+    double scale;  /* 1.4826 times the median absolute leave-one-out residual, at least .01 */
+} tl_ridge_fit;
+
+/*
+ * A [n, d], y [n] of order 1 (relative latencies), n >= 1; out_weights [d],
+ * out_residuals [n] (leave-one-out, y minus prediction) unless NULL, and, unless
+ * empty, out_inverse [d, d] = (A^T A + lambda I)^-1. Fails with TL_ENUMERIC on input
+ * that is not finite.
+ */
+TL_MUST_USE tl_err tl_ridge(
+    tl_dcmat a,
+    const double *y,
+    double *out_weights,
+    double *out_residuals,
+    tl_dmat out_inverse,
+    tl_ridge_fit *out_fit);
+
+#endif
