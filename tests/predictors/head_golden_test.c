@@ -24,30 +24,30 @@ static const double source_tolerance = 1e-7;
 static const double head_tolerance = 1e-6;
 static const double gram_tolerance = 1e-10;
 
-typedef struct golden {
+typedef struct golden_set {
     const char *name;
     int shown_step, candidate_step, n_groups;
     const char *const *group;
     const double *gram, *source_gram, *source, *source_sd, *pm;
     const int *picks;
     const double *mean_none, *sd_none;
-} golden;
+} golden_set;
 
-static const golden cells = {
+static const golden_set cells = {
     "nasbench201", 1777,           53,        TL_COUNT(nb_group), nb_group,
     nb_gram,       nb_source_gram, nb_source, nb_source_sd,       nb_pm,
     nb_picks,      nb_mean_none,   nb_sd_none};
-static const golden chains = {
+static const golden_set chains = {
     "fbnet",   41,           1,     TL_COUNT(fb_group), fb_group,     fb_gram,   fb_source_gram,
     fb_source, fb_source_sd, fb_pm, fb_picks,           fb_mean_none, fb_sd_none};
 
-typedef struct fit_case {
-    const golden *golden;
+typedef struct golden_fit {
+    const golden_set *golden;
     int n;
     const double *mean, *sd;
-} fit_case;
+} golden_fit;
 
-static const fit_case fit_cases[] = {
+static const golden_fit fit_cases[] = {
     {&cells,  1,  nb_mean_1,  nb_sd_1 },
     {&cells,  3,  nb_mean_3,  nb_sd_3 },
     {&cells,  5,  nb_mean_5,  nb_sd_5 },
@@ -78,7 +78,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static world *world_of(const golden *golden)
+static world *world_of(const golden_set *golden)
 {
     return &worlds[golden == &chains];
 }
@@ -104,7 +104,7 @@ static void check_gram(tl_dcmat x, const double *wanted)
     }
 }
 
-static void check_kernels(const golden *golden)
+static void check_kernels(const golden_set *golden)
 {
     const world *w = world_of(golden);
     int idx[4];
@@ -130,7 +130,7 @@ static void kernels_of_all_groups_equal_the_reference(void **state)
     check_kernels(&chains);
 }
 
-static void check_sources(const golden *golden)
+static void check_sources(const golden_set *golden)
 {
     const world *w = world_of(golden);
     int idx[N_SHOWN];
@@ -175,7 +175,7 @@ static void the_first_grid_points_equal_the_reference(void **state)
 }
 
 /* The first n_picks suggestions among the golden candidates, as indices of designs. */
-static void pick(const golden *golden, int n_picks, int *out_picks, int *out_designs)
+static void pick(const golden_set *golden, int n_picks, int *out_picks, int *out_designs)
 {
     const world *w = world_of(golden);
     tl_dmat candidates;
@@ -197,7 +197,7 @@ static void pick(const golden *golden, int n_picks, int *out_picks, int *out_des
 static void suggested_designs_equal_the_reference(void **state)
 {
     (void)state;
-    const golden *goldens[] = {&cells, &chains};
+    const golden_set *goldens[] = {&cells, &chains};
     int picks[N_PICKS];
     int designs[N_PICKS];
     for (int k = 0; k < 2; k++) {
@@ -210,7 +210,7 @@ static void suggested_designs_equal_the_reference(void **state)
 
 static void check_predictions(
     const world *w,
-    const golden *golden,
+    const golden_set *golden,
     const tl_head *head,
     const double *mean,
     const double *sd)
@@ -226,7 +226,7 @@ static void check_predictions(
     }
 }
 
-static void check_fit(const fit_case *fit_case)
+static void check_fit(const golden_fit *fit_case)
 {
     const world *w = world_of(fit_case->golden);
     int picks[N_PICKS];
@@ -256,7 +256,7 @@ static void predictions_and_deviations_equal_the_reference(void **state)
 static void without_sources_predictions_equal_the_reference(void **state)
 {
     (void)state;
-    const golden *goldens[] = {&cells, &chains};
+    const golden_set *goldens[] = {&cells, &chains};
     for (int k = 0; k < 2; k++) {
         world none;
         int picks[N_PICKS];
