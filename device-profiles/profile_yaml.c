@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "device-profiles/profile_yaml.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <cyaml/cyaml.h>
-#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -348,27 +348,11 @@ tl_err tl_profile_parse_yaml(
 
 tl_err tl_profile_load_yaml(const char *path, tl_profile *out_profile)
 {
-    tl_err err = TL_OK;
     char *yaml = NULL;
     size_t len = 0;
-    FILE *file = fopen(path, "r");
-    if (file == NULL) {
-        return tl_fail(TL_EIO, "%s: %s", path, strerror(errno));
-    }
-    yaml = tl_mem_new(TL_PROFILE_YAML_MAX_BYTES + 1, 1);
-    if (yaml == NULL) {
-        err = tl_fail(TL_ENOMEM, "%s", path);
-        goto done;
-    }
-    len = fread(yaml, 1, TL_PROFILE_YAML_MAX_BYTES + 1, file);
-    if (ferror(file) != 0) {
-        err = tl_fail(TL_EIO, "%s: %s", path, strerror(errno));
-        goto done;
-    }
-    err = tl_profile_parse_yaml(path, yaml, len, out_profile);
-done:
+    TL_TRY(tl_file_read(path, TL_PROFILE_YAML_MAX_BYTES, &yaml, &len));
+    tl_err err = tl_profile_parse_yaml(path, yaml, len, out_profile);
     tl_mem_free(yaml);
-    (void)fclose(file);
     return err;
 }
 

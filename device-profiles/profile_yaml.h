@@ -26,7 +26,7 @@ enum {
 TL_MUST_USE tl_err tl_profile_parse_yaml(
     const char *origin, const char *yaml, size_t len, tl_profile *out_profile);
 
-/* The same from a file; TL_EIO when it cannot be read. */
+/* The same from a file; TL_ENOTFOUND when there is none, TL_EIO when it cannot be read. */
 TL_MUST_USE tl_err tl_profile_load_yaml(const char *path, tl_profile *out_profile);
 
 /*

@@ -104,7 +104,7 @@ static const struct refusal {
     {"name: a\npower_w:\n  idle: 1\n  busy: x\n",                 "my.yaml line 4: power_w.busy: got \"x\""                },
     {"name: a\npower_w: {idle: 3, busy: 2}\n",                    "my.yaml: power_w: got idle 3 above busy 2"              },
     {"name: a\nclass: toaster\n",                                 "my.yaml line 2: class: got \"toaster\", want one of cpu"},
-    {"name: a b\n",                                               "my.yaml line 1: device name: got character 0x20"          },
+    {"name: a b\n",                                               "my.yaml line 1: device name: got character 0x20"        },
     {"cores: 4\n",                                                "my.yaml: device name: got nothing"                      },
     {"name: a\nbits: {weights: [8, 99]}\n",                       "my.yaml line 2: bits.weights: got \"99\""               },
     {"name: a\nbits: {weights: 8}\n",                             "my.yaml line 2: bits.weights: Expecting SEQUENCE"       },
