@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Moving about a space: sample, mutate, neighbours, enumerate. */
+
+#include "base/mem.h"
+#include "spaces/impl.h"
+
+#include <string.h>
+
+enum {
+    MAX_RESTARTS = 1000,
+    MAX_MUTATION_TRIES = 1000,
+    MAX_STEPS_TO_FIRST = 1 << 22
+};
+
+/* The slot takes no choice here: it is optional or does not apply. */
+static bool is_skipped(const tl_space *space, const tl_choice *design, int slot)
+{
+    return space->slots[slot].pub.is_optional || !tl_slot_is_present(space, design, slot);
+}
+
+static bool allows(const tl_space *space, tl_choice *design, int slot, tl_choice choice)
+{
+    design[slot] = choice;
+    return space->ops->allows == NULL || space->ops->allows(space, design, slot);
+}
+
+/*
+ * Advances design[slot] to the next option that the choices before it allow,
+ * from `from` on; "-" is the only one of a slot that takes no choice.
+ */
+static bool next_choice(
+    const tl_space *space, tl_choice *design, int slot, int from, long *n_steps)
+{
+    if (is_skipped(space, design, slot)) {
+        design[slot] = TL_CHOICE_ABSENT;
+        return from == 0;
+    }
+    for (int i = from; i < space->slots[slot].pub.n_options; i++) {
+        ++*n_steps;
+        if (allows(space, design, slot, (tl_choice)i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * The next design in lexicographic order; from_start: the first one. A
+ * depth-first walk that goes back one slot where no option remains.
+ */
+static bool next_design(
+    const tl_space *space, tl_choice *design, bool from_start, long max_steps)
+{
+    long n_steps = 0;
+    int slot = from_start ? 0 : space->n_slots - 1;
+    bool is_new = from_start;
+    while (slot >= 0 && slot < space->n_slots && n_steps <= max_steps) {
+        int from = is_new ? 0 : design[slot] + 1; /* past "-" there is nothing */
+        if (next_choice(space, design, slot, from, &n_steps)) {
+            slot++;
+            is_new = true;
+        } else {
+            slot--;
+            is_new = false;
+        }
+    }
+    return slot == space->n_slots;
+}
+
+bool tl_space_first(const tl_space *space, tl_choice *out_design)
+{
+    return next_design(space, out_design, true, MAX_STEPS_TO_FIRST);
+}
+
+tl_choice tl_slot_deepest(const tl_space *space, int slot)
+{
+    const tl_slot_impl *s = &space->slots[slot];
+    int best = 0;
+    for (int i = 1; i < s->pub.n_options; i++) {
+        best = s->options[i].value > s->options[best].value ? i : best;
+    }
+    return (tl_choice)best;
+}
+
+/* ---- sampling -------------------------------------------------------------------------- */
+
+/* A uniform choice among the allowed options; false where there is none. */
+static bool sample_slot(const tl_space *space, tl_rng *rng, tl_choice *design, int slot)
+{
+    int n = space->slots[slot].pub.n_options;
+    if (is_skipped(space, design, slot)) {
+        design[slot] = TL_CHOICE_ABSENT;
+        return true;
+    }
+    if (space->ops->allows == NULL) {
+        design[slot] = (tl_choice)tl_rng_below(rng, (uint64_t)n);
+        return true;
+    }
+    tl_choice allowed[TL_SPACE_MAX_OPTIONS];
+    int n_allowed = 0;
+    for (int i = 0; i < n; i++) {
+        if (allows(space, design, slot, (tl_choice)i)) {
+            allowed[n_allowed++] = (tl_choice)i;
+        }
+    }
+    if (n_allowed == 0) {
+        return false;
+    }
+    design[slot] = allowed[tl_rng_below(rng, (uint64_t)n_allowed)];
+    return true;
+}
+
+void tl_space_sample(const tl_space *space, tl_rng *rng, tl_choice *out_design)
+{
+    for (int i = 0; i < MAX_RESTARTS; i++) {
+        int slot = 0;
+        while (slot < space->n_slots && sample_slot(space, rng, out_design, slot)) {
+            slot++;
+        }
+        if (slot == space->n_slots) {
+            return;
+        }
+    }
+    /* Rules that nearly always end in a dead end: any valid design will do. */
+    (void)tl_space_first(space, out_design);
+}
+
+/* ---- changing one slot -------------------------------------------------------------------- */
+
+/* design with one choice changed and dependent slots following; false where that is invalid. */
+static bool change(
+    const tl_space *space, const tl_choice *design, int slot, tl_choice choice, tl_choice *out)
+{
+    memcpy(out, design, (size_t)space->n_slots * sizeof *design);
+    out[slot] = choice;
+    if (space->ops->repair != NULL) {
+        space->ops->repair(space, design, out);
+    }
+    for (int i = 0; space->ops->allows != NULL && i < space->n_slots; i++) {
+        if (!space->ops->allows(space, out, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void tl_space_mutate(const tl_space *space, tl_rng *rng, tl_choice *design)
+{
+    tl_choice changed[TL_SPACE_MAX_SLOTS];
+    for (int i = 0; i < MAX_MUTATION_TRIES; i++) {
+        int slot = (int)tl_rng_below(rng, (uint64_t)space->n_slots);
+        int n = space->slots[slot].pub.n_options;
+        if (design[slot] == TL_CHOICE_ABSENT || n < 2) {
+            continue;
+        }
+        tl_choice other = (tl_choice)tl_rng_below(rng, (uint64_t)(n - 1));
+        other = (tl_choice)(other >= design[slot] ? other + 1 : other);
+        if (change(space, design, slot, other, changed)) {
+            memcpy(design, changed, (size_t)space->n_slots * sizeof *design);
+            return;
+        }
+    }
+}
+
+int tl_space_neighbours(
+    const tl_space *space, const tl_choice *design, int max, tl_choice *out_designs)
+{
+    tl_choice changed[TL_SPACE_MAX_SLOTS];
+    int n = 0;
+    for (int slot = 0; slot < space->n_slots; slot++) {
+        for (int i = 0; i < space->slots[slot].pub.n_options; i++) {
+            if (design[slot] == TL_CHOICE_ABSENT || design[slot] == i ||
+                !change(space, design, slot, (tl_choice)i, changed)) {
+                continue;
+            }
+            if (n < max) {
+                memcpy(
+                    out_designs + (ptrdiff_t)n * space->n_slots, changed,
+                    (size_t)space->n_slots * sizeof *changed);
+            }
+            n++;
+        }
+    }
+    return n;
+}
+
+/* ---- all of them ---------------------------------------------------------------------------- */
+
+tl_err tl_space_enumerate(const tl_space *space, int limit, tl_choice **out_designs, int *out_n)
+{
+    if (space->size > limit) {
+        return tl_fail(
+            TL_ELIMIT, "%s has %.6g designs, want at most %d to enumerate", space->name,
+            space->size, limit);
+    }
+    int n_slots = space->n_slots;
+    int n = (int)space->size;
+    tl_choice design[TL_SPACE_MAX_SLOTS];
+    tl_choice *designs = tl_mem_new((size_t)n * (size_t)n_slots, sizeof *designs);
+    if (designs == NULL) {
+        return tl_fail(TL_ENOMEM, "%d designs", n);
+    }
+    for (int i = 0; i < n; i++) {
+        bool is_there = next_design(space, design, i == 0, INT64_MAX / 2);
+        TL_ASSERT(is_there);
+        memcpy(designs + (ptrdiff_t)i * n_slots, design, (size_t)n_slots * sizeof *design);
+    }
+    *out_designs = designs;
+    *out_n = n;
+    return TL_OK;
+}
