@@ -265,7 +265,7 @@ static tl_err describe(const tl_probe_options *options, const tl_host *host, tl_
     TL_TRY(tl_profile_set(out, "condition", "fp32"));
     out->device_class = TL_DEVICE_CPU;
     out->batch = 1;
-    out->cores = host->cores;
+    out->cores = options->cores > 0 ? options->cores : 1;
     out->clock_mhz = round(host->clock_mhz);
     return TL_OK;
 }

@@ -37,6 +37,7 @@ typedef struct tl_probe_kernel {
 /* Zero means default throughout. */
 typedef struct tl_probe_options {
     const char *name;                       /* of the profile; the host's name */
+    int cores;                              /* that the kernels use, hence the profile's; 1 */
     double budget_s;                        /* TL_PROBE_BUDGET_S; it takes about half of it */
     double noisy_spread_frac;               /* TL_PROBE_NOISY_SPREAD_FRAC */
     tl_probe_kernel rates[TL_N_PRECISIONS]; /* not measured; [TL_FP32]: tl_gemm() */

@@ -72,6 +72,17 @@ static void a_newer_version_and_no_bytes_are_told_apart(void **state)
     assert_string_equal(profile.name, "a");
 }
 
+static void a_text_that_is_too_long_is_not_cut(void **state)
+{
+    (void)state;
+    /* version 1, then a name of 129 bytes: one more than there is room for */
+    uint8_t bytes[5 + TL_NAME_MAX_BYTES + 1] = {0x08, 0x01, 0x12, 0x81, 0x01};
+    tl_profile profile = {.cores = 77};
+    memset(bytes + 5, 'a', sizeof bytes - 5);
+    assert_err(TL_EDAMAGED, tl_profile_unpack(bytes, sizeof bytes, &profile));
+    assert_int_equal(profile.cores, 77);
+}
+
 static void survives_every_allocation_failure(void **state)
 {
     (void)state;
@@ -106,6 +117,7 @@ int main(void)
         cmocka_unit_test(an_invalid_profile_is_not_packed),
         cmocka_unit_test(damaged_bytes_never_give_an_invalid_profile),
         cmocka_unit_test(a_newer_version_and_no_bytes_are_told_apart),
+        cmocka_unit_test(a_text_that_is_too_long_is_not_cut),
         cmocka_unit_test(survives_every_allocation_failure),
     };
     return cmocka_run_group_tests_name(
