@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "measurements/columns.h"
+
+#include "base/mem.h"
+#include "base/name.h"
+#include "measurements/designs.h"
+#include "measurements/record.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- one column ------------------------------------------------------------- */
+
+tl_err tl_columns_get(
+    tl_store *store,
+    const tl_space *space,
+    tl_metric metric,
+    const char *subject,
+    tl_column *out_column)
+{
+    tl_record_key key;
+    void *value = NULL;
+    size_t len = 0;
+    TL_TRY(tl_record_column_key(tl_space_name(space), metric, subject, &key));
+    tl_err err = tl_store_get(store, TL_DB_MEASUREMENTS, key.bytes, key.len, &value, &len);
+    if (err == TL_ENOTFOUND) {
+        return tl_fail(
+            err, "no %s of %s is measured on %s", tl_metric_name(metric), tl_space_name(space),
+            subject);
+    }
+    if (err != TL_OK) {
+        return err;
+    }
+    err = tl_record_decode(space, value, len, out_column);
+    tl_mem_free(value);
+    return err;
+}
+
+double tl_column_find(const tl_column *column, const tl_choice *design)
+{
+    int begin = 0;
+    int end = column->n;
+    while (begin < end) {
+        int middle = begin + (end - begin) / 2;
+        const tl_choice *here = tl_design_at(column->designs, column->n_slots, middle);
+        int order = tl_design_compare(design, here, column->n_slots);
+        if (order == 0) {
+            return column->values[middle];
+        }
+        if (order < 0) {
+            end = middle;
+        } else {
+            begin = middle + 1;
+        }
+    }
+    return (double)NAN;
+}
+
+/* ---- which there are ---------------------------------------------------------- */
+
+typedef struct listing {
+    tl_record_key prefix;
+    tl_column_list list;
+    size_t capacity;
+    tl_text names; /* may move while it grows: subjects are set at the end */
+} listing;
+
+static tl_err add_info(void *context, const tl_store_entry *entry)
+{
+    listing *l = context;
+    tl_column_header header;
+    tl_column_info info = {0};
+    const char *subject = NULL;
+    size_t subject_len = 0;
+    TL_TRY(tl_record_key_parse(entry, &l->prefix, &info.metric, &subject, &subject_len));
+    TL_TRY(tl_record_header(entry->value, entry->value_len, &header));
+    info.n = (int)header.n;
+    if (l->list.n_columns == l->capacity) {
+        size_t capacity = l->capacity > 0 ? 2 * l->capacity : 64;
+        tl_column_info *columns = tl_mem_resize(l->list.columns, capacity, sizeof *columns);
+        if (columns == NULL) {
+            return tl_fail(TL_ENOMEM, "a list of %zu columns", capacity);
+        }
+        l->list.columns = columns;
+        l->capacity = capacity;
+    }
+    l->list.columns[l->list.n_columns++] = info;
+    tl_text_add_bytes(&l->names, subject, subject_len);
+    tl_text_add_bytes(&l->names, "", 1);
+    return tl_text_err(&l->names);
+}
+
+tl_err tl_columns_list(tl_store *store, const char *space_name, tl_column_list *out_list)
+{
+    listing l = {0};
+    TL_TRY(tl_record_columns_key(space_name, &l.prefix));
+    tl_err err =
+        tl_store_iterate(store, TL_DB_MEASUREMENTS, l.prefix.bytes, l.prefix.len, add_info, &l);
+    if (err != TL_OK) {
+        tl_text_done(&l.names);
+        tl_column_list_done(&l.list);
+        return err;
+    }
+    const char *name = l.names.data;
+    for (size_t i = 0; i < l.list.n_columns; i++) {
+        l.list.columns[i].subject = name;
+        name += strlen(name) + 1;
+    }
+    l.list.names = l.names.data;
+    *out_list = l.list;
+    return TL_OK;
+}
+
+void tl_column_list_done(tl_column_list *list)
+{
+    tl_mem_free(list->columns);
+    tl_mem_free(list->names);
+    *list = (tl_column_list){0};
+}
+
+tl_err tl_columns_revision(tl_store *store, const char *space_name, uint64_t *out_revision)
+{
+    tl_record_key key;
+    void *value = NULL;
+    size_t len = 0;
+    tl_space_record record = {0};
+    TL_TRY(tl_record_space_key(space_name, &key));
+    tl_err err = tl_store_get(store, TL_DB_MEASUREMENTS, key.bytes, key.len, &value, &len);
+    if (err != TL_OK && err != TL_ENOTFOUND) {
+        return err;
+    }
+    if (err == TL_OK && len != sizeof record) {
+        tl_mem_free(value);
+        return tl_fail(TL_EDAMAGED, "the record of the measurements of %s", space_name);
+    }
+    if (err == TL_OK) {
+        memcpy(&record, value, sizeof record);
+        tl_mem_free(value);
+    }
+    *out_revision = record.revision;
+    return TL_OK;
+}
+
+/* ---- forgetting ----------------------------------------------------------------- */
+
+/* Gathers the names of the spaces, each followed by a NUL. */
+static tl_err add_space(void *context, const tl_store_entry *entry)
+{
+    tl_text *names = context;
+    const char *key = entry->key;
+    tl_text_add_bytes(names, key + 1, entry->key_len - 1);
+    tl_text_add_bytes(names, "", 1);
+    return tl_text_err(names);
+}
+
+static tl_err remove_from_space(tl_store_txn *txn, const char *space_name, const char *device)
+{
+    bool is_changed = false;
+    tl_space_record record;
+    for (int metric = 0; metric < TL_N_METRICS; metric++) {
+        tl_record_key key;
+        if (!tl_metric_is_of_device((tl_metric)metric)) {
+            continue;
+        }
+        TL_TRY(tl_record_column_key(space_name, (tl_metric)metric, device, &key));
+        tl_err err = tl_store_delete(txn, TL_DB_MEASUREMENTS, key.bytes, key.len);
+        if (err != TL_OK && err != TL_ENOTFOUND) {
+            return err;
+        }
+        is_changed = is_changed || err == TL_OK;
+    }
+    if (!is_changed) {
+        return TL_OK;
+    }
+    TL_TRY(tl_record_space_get(txn, space_name, &record));
+    return tl_record_bump(txn, space_name, &record);
+}
+
+tl_err tl_columns_remove_device(tl_store_txn *txn, const char *device)
+{
+    tl_text names = {0};
+    TL_TRY(tl_name_check("device", device));
+    tl_err err = tl_store_txn_iterate(txn, TL_DB_MEASUREMENTS, "s", 1, add_space, &names);
+    for (size_t i = 0; i < names.len && err == TL_OK; i += strlen(names.data + i) + 1) {
+        err = remove_from_space(txn, names.data + i, device);
+    }
+    tl_text_done(&names);
+    return err;
+}
+
+tl_err tl_columns_remove_space(tl_store_txn *txn, const char *space_name)
+{
+    tl_record_key key;
+    TL_TRY(tl_record_columns_key(space_name, &key));
+    TL_TRY(tl_store_delete_prefix(txn, TL_DB_MEASUREMENTS, key.bytes, key.len, NULL));
+    TL_TRY(tl_record_space_key(space_name, &key));
+    tl_err err = tl_store_delete(txn, TL_DB_MEASUREMENTS, key.bytes, key.len);
+    return err == TL_ENOTFOUND ? TL_OK : err;
+}

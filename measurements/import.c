@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "measurements/columns.h"
+
+#include "base/mem.h"
+#include "measurements/designs.h"
+#include "measurements/record.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An import under way: borrows everything but order. */
+typedef struct import {
+    tl_store_txn *txn;
+    const tl_space *space;
+    const tl_table *table;
+    int *order; /* the table's rows in the order of their designs */
+    bool is_changed;
+    tl_import_report report;
+} import;
+
+/* The measured rows of one column of the table, in the order of their designs. */
+static tl_err take_column(const import *in, int column, tl_column *out_column)
+{
+    const tl_table *table = in->table;
+    size_t n_columns = (size_t)table->n_columns;
+    int n = 0;
+    for (int i = 0; i < table->n; i++) {
+        n += isnan(table->values[(size_t)i * n_columns + (size_t)column]) ? 0 : 1;
+    }
+    TL_TRY(tl_column_init(out_column, table->n_slots, n));
+    n = 0;
+    for (int i = 0; i < table->n; i++) {
+        size_t row = (size_t)in->order[i];
+        double value = table->values[row * n_columns + (size_t)column];
+        if (isnan(value)) {
+            continue;
+        }
+        memcpy(
+            out_column->designs + (size_t)n * (size_t)table->n_slots,
+            table->designs + row * (size_t)table->n_slots,
+            (size_t)table->n_slots * sizeof *table->designs);
+        out_column->values[n++] = value;
+    }
+    return TL_OK;
+}
+
+static void append(tl_column *to, const tl_column *from, int i)
+{
+    memcpy(
+        to->designs + (size_t)to->n * (size_t)to->n_slots,
+        tl_design_at(from->designs, from->n_slots, i),
+        (size_t)to->n_slots * sizeof *to->designs);
+    to->values[to->n++] = from->values[i];
+}
+
+/* Both sorted; where both have a design the new value stands. merged has room for all. */
+static void merge(const tl_column *old, const tl_column *fresh, tl_column *merged, import *in)
+{
+    int i = 0;
+    int j = 0;
+    merged->n = 0;
+    while (i < old->n || j < fresh->n) {
+        int order = 0;
+        if (i >= old->n || j >= fresh->n) {
+            order = i < old->n ? -1 : 1;
+        } else {
+            order = tl_design_compare(
+                tl_design_at(old->designs, old->n_slots, i),
+                tl_design_at(fresh->designs, fresh->n_slots, j), old->n_slots);
+        }
+        if (order < 0) {
+            append(merged, old, i++);
+            continue;
+        }
+        if (order > 0) {
+            in->report.n_new++;
+        } else {
+            in->report.n_changed += old->values[i] != fresh->values[j] ? 1 : 0;
+            i++;
+        }
+        append(merged, fresh, j++);
+    }
+}
+
+static tl_err put_column(import *in, const tl_record_key *key, const tl_column *column)
+{
+    void *value = NULL;
+    size_t len = 0;
+    TL_TRY(tl_record_encode(in->space, column, &value, &len));
+    tl_err err = tl_store_put(in->txn, TL_DB_MEASUREMENTS, key->bytes, key->len, value, len);
+    tl_mem_free(value);
+    return err;
+}
+
+/* The stored column, or an empty one. */
+static tl_err get_old(import *in, const tl_record_key *key, tl_column *out_column)
+{
+    const void *value = NULL;
+    size_t len = 0;
+    tl_err err =
+        tl_store_txn_get(in->txn, TL_DB_MEASUREMENTS, key->bytes, key->len, &value, &len);
+    if (err == TL_ENOTFOUND) {
+        return tl_column_init(out_column, in->table->n_slots, 0);
+    }
+    return err == TL_OK ? tl_record_decode(in->space, value, len, out_column) : err;
+}
+
+static tl_err import_column(import *in, int column)
+{
+    tl_err err = TL_OK;
+    tl_record_key key;
+    tl_column old = {0};
+    tl_column fresh = {0};
+    tl_column merged = {0};
+    const tl_table_column *c = &in->table->columns[column];
+    int64_t n_before = in->report.n_new + in->report.n_changed;
+    TL_TRY(tl_record_column_key(tl_space_name(in->space), c->metric, c->name, &key));
+    if ((err = take_column(in, column, &fresh)) != TL_OK || fresh.n == 0) {
+        goto done;
+    }
+    in->report.n_columns++;
+    in->report.n_values += fresh.n;
+    if ((err = get_old(in, &key, &old)) != TL_OK) {
+        goto done;
+    }
+    if (old.n > INT32_MAX - fresh.n) {
+        err = tl_fail(TL_ELIMIT, "a column of more than %d measurements", (int)INT32_MAX);
+        goto done;
+    }
+    if ((err = tl_column_init(&merged, fresh.n_slots, old.n + fresh.n)) != TL_OK) {
+        goto done;
+    }
+    merge(&old, &fresh, &merged, in);
+    if (in->report.n_new + in->report.n_changed > n_before) {
+        in->is_changed = true;
+        err = put_column(in, &key, &merged);
+    }
+done:
+    tl_column_done(&old);
+    tl_column_done(&fresh);
+    tl_column_done(&merged);
+    return err;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Hands the devices of the table to the caller, each once. */
+static tl_err tell_devices(const import *in, tl_devices_fn *on_devices, void *context)
+{
+    size_t n = 0;
+    size_t n_unique = 0;
+    const char **devices = tl_mem_new((size_t)in->table->n_columns, sizeof *devices);
+    if (devices == NULL) {
+        return tl_fail(TL_ENOMEM, "%d devices", in->table->n_columns);
+    }
+    for (int c = 0; c < in->table->n_columns; c++) {
+        if (tl_metric_is_of_device(in->table->columns[c].metric)) {
+            devices[n++] = in->table->columns[c].name;
+        }
+    }
+    if (n > 0) {
+        qsort(devices, n, sizeof *devices, compare_names);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || strcmp(devices[i - 1], devices[i]) != 0) {
+            devices[n_unique++] = devices[i];
+        }
+    }
+    tl_err err = n_unique > 0 ? on_devices(context, in->txn, devices, n_unique) : TL_OK;
+    tl_mem_free(devices);
+    return err;
+}
+
+static tl_err import_all(import *in, tl_devices_fn *on_devices, void *context)
+{
+    tl_space_record record = {0};
+    const char *space_name = tl_space_name(in->space);
+    tl_err err = tl_record_space_get(in->txn, space_name, &record);
+    if (err == TL_OK) {
+        TL_TRY(tl_record_check_digest(in->space, record.digest));
+    } else if (err != TL_ENOTFOUND) {
+        return err;
+    }
+    if (on_devices != NULL) {
+        TL_TRY(tell_devices(in, on_devices, context));
+    }
+    for (int c = 0; c < in->table->n_columns; c++) {
+        TL_TRY(import_column(in, c));
+    }
+    if (in->is_changed) {
+        tl_record_set_digest(in->space, record.digest);
+        TL_TRY(tl_record_bump(in->txn, space_name, &record));
+    }
+    in->report.revision = record.revision;
+    return TL_OK;
+}
+
+tl_err tl_columns_import(
+    tl_store *store,
+    const tl_space *space,
+    const tl_table *table,
+    tl_devices_fn *on_devices,
+    void *context,
+    tl_import_report *out_report)
+{
+    tl_err err = TL_OK;
+import in = {.space = space, .table = table };
+    TL_ASSERT(table->n_slots == tl_space_n_slots(space));
+    in.report.n_designs = table->n;
+    in.report.n_repeated = table->n_repeated;
+    if ((err = tl_designs_order(table->designs, table->n_slots, table->n, &in.order)) !=
+            TL_OK ||
+        (err = tl_store_begin(store, &in.txn)) != TL_OK ||
+        (err = import_all(&in, on_devices, context)) != TL_OK ||
+        (err = tl_store_commit(&in.txn)) != TL_OK) {
+        goto done;
+    }
+    *out_report = in.report;
+done:
+    tl_store_abort(&in.txn);
+    tl_mem_free(in.order);
+    return err;
+}
