@@ -12,6 +12,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     N_REPEATS = 9,
@@ -55,6 +56,7 @@ typedef struct probe {
     char *buffer; /* the largest size; the small ones are its beginning */
     figure figures[MAX_FIGURES];
     size_t n_figures;
+    double read_s, read_cpu_s; /* time of reading, and of it what this thread had */
 } probe;
 
 /* ---- the kernels ---- */
@@ -186,16 +188,28 @@ static double seconds_since(int64_t start_ns)
     return (double)(tl_clock_ns() - start_ns) / (double)TL_NS_PER_S;
 }
 
-/* Runs for slot_s, at least once. */
-static tl_err take_sample(const figure *f, double slot_s, double *out_sample)
+static double thread_cpu_s(void)
+{
+    struct timespec t = {0};
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / (double)TL_NS_PER_S;
+}
+
+/* Runs for slot_s, at least once. Reading never waits: what it lacks of its time was stolen. */
+static tl_err take_sample(probe *p, const figure *f, double slot_s, double *out_sample)
 {
     int64_t start_ns = tl_clock_ns();
+    double start_cpu_s = thread_cpu_s();
     double elapsed_s = 0;
     double n_runs = 0;
     while (n_runs == 0 || elapsed_s < slot_s) {
         TL_TRY(f->kernel.run(f->kernel.context));
         n_runs++;
         elapsed_s = seconds_since(start_ns);
+    }
+    if (f->kernel.run == run_read) {
+        p->read_s += elapsed_s;
+        p->read_cpu_s += thread_cpu_s() - start_cpu_s;
     }
     elapsed_s = elapsed_s > 0 ? elapsed_s : 1.0 / (double)TL_NS_PER_S;
     *out_sample = f->work > 0 ? n_runs * f->work / elapsed_s
@@ -216,7 +230,7 @@ static tl_err take_all(probe *p, double budget_s)
         for (size_t i = 0; i < p->n_figures; i++) {
             figure *f = &p->figures[i];
             double sample = 0;
-            TL_TRY(take_sample(f, slot_s, &sample));
+            TL_TRY(take_sample(p, f, slot_s, &sample));
             if (round > 0) {
                 f->samples[f->n_samples++] = sample;
             }
@@ -306,7 +320,9 @@ tl_err tl_probe_run(const tl_probe_options *options, tl_probe_result *out_result
             goto done;
         }
     }
-    result.is_noisy = result.worst_spread_frac > limit_frac;
+    result.stolen_frac = p->read_cpu_s < p->read_s ? 1.0 - p->read_cpu_s / p->read_s : 0;
+    result.is_noisy = result.worst_spread_frac > limit_frac ||
+                      result.stolen_frac > TL_PROBE_NOISY_STOLEN_FRAC;
     if ((err = tl_profile_check(&result.profile)) == TL_OK) {
         *out_result = result;
     }

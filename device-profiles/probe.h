@@ -18,7 +18,7 @@
  *     tl_probe_result result;
  *     tl_probe_options options = {.launch = {run_tiny_operator, engine, 0}};
  *     TL_TRY(tl_probe_run(&options, &result));
- *     if (result.is_noisy) ...say that result.worst_key varied by worst_spread_frac...
+ *     if (result.is_noisy) ...say worst_key with worst_spread_frac, and stolen_frac...
  */
 
 #include "device-profiles/profile.h"
@@ -30,8 +30,13 @@ typedef struct tl_probe_kernel {
     double flop; /* of one run */
 } tl_probe_kernel;
 
-/* A spread above this is a machine too busy to trust. */
+/*
+ * A machine too busy to trust: a spread above this, or other programs having the
+ * processor for more than this share of the time. The spread alone does not see
+ * a neighbour that takes the same half of every slice.
+ */
 #define TL_PROBE_NOISY_SPREAD_FRAC 0.15
+#define TL_PROBE_NOISY_STOLEN_FRAC 0.05
 #define TL_PROBE_BUDGET_S          15.0
 
 /* Zero means default throughout. */
@@ -48,6 +53,7 @@ typedef struct tl_probe_result {
     tl_profile profile; /* valid; condition fp32, batch 1 */
     double worst_spread_frac;
     char worst_key[48]; /* "peak_gflops.fp32" */
+    double stolen_frac; /* of the time of reading, in which the thread did not run */
     bool is_noisy;
 } tl_probe_result;
 

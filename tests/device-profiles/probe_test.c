@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* sched_setaffinity */
 #include "tests/support/test.h"
 
 #include "base/clock.h"
@@ -9,6 +10,9 @@
 #include "device-profiles/stream.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,7 +103,44 @@ static void a_noisy_figure_is_named(void **state)
     assert_true(result.is_noisy);
     options.noisy_spread_frac = 1e6;
     assert_ok(tl_probe_run(&options, &result));
-    assert_false(result.is_noisy);
+    assert_true(result.stolen_frac >= 0 && result.stolen_frac <= 1);
+    assert_int_equal(result.is_noisy, result.stolen_frac > TL_PROBE_NOISY_STOLEN_FRAC);
+}
+
+static void *spin(void *context)
+{
+    atomic_int *is_over = context;
+    while (atomic_load(is_over) == 0) {
+    }
+    return NULL;
+}
+
+/* On one core with a spinning neighbour about half of the time is the neighbour's. */
+static void a_neighbour_on_the_same_core_makes_the_machine_noisy(void **state)
+{
+    (void)state;
+    cpu_set_t before;
+    cpu_set_t one;
+    atomic_int is_over = 0;
+    pthread_t neighbour;
+    size_t cpu = 0;
+    assert_int_equal(0, sched_getaffinity(0, sizeof before, &before));
+    while (!CPU_ISSET(cpu, &before)) {
+        cpu++;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    assert_int_equal(0, sched_setaffinity(0, sizeof one, &one));
+    assert_int_equal(0, pthread_create(&neighbour, NULL, spin, &is_over));
+    tl_probe_result result = {0};
+    tl_probe_options options = {.budget_s = 1, .noisy_spread_frac = 1e6};
+    tl_err err = tl_probe_run(&options, &result);
+    atomic_store(&is_over, 1);
+    assert_int_equal(0, pthread_join(neighbour, NULL));
+    assert_int_equal(0, sched_setaffinity(0, sizeof before, &before));
+    assert_ok(err);
+    assert_true(result.stolen_frac > 0.2);
+    assert_true(result.is_noisy);
 }
 
 static void a_kernel_that_fails_ends_the_probe(void **state)
@@ -225,6 +266,7 @@ int main(void)
         cmocka_unit_test(every_figure_is_positive_finite_and_has_a_spread),
         cmocka_unit_test(a_probed_profile_survives_its_yaml),
         cmocka_unit_test(a_noisy_figure_is_named),
+        cmocka_unit_test(a_neighbour_on_the_same_core_makes_the_machine_noisy),
         cmocka_unit_test(a_kernel_that_fails_ends_the_probe),
         cmocka_unit_test(survives_every_allocation_failure),
         cmocka_unit_test(the_stream_reads_every_word_once),
