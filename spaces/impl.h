@@ -134,6 +134,7 @@ struct tl_space {
     const tl_option *cell_options;
     double cell_a_bits;
     tl_expr *rules;
+    int *rule_last_slot; /* the slot whose choice decides the rule */
     int n_rules;
     tl_choice *designs; /* [n_designs, n_slots], sorted; NULL: rules alone decide */
     int n_designs;

@@ -223,6 +223,11 @@ static tl_err build_rules(tl_builder *builder)
         }
     }
     space->n_rules = (int)raw->rules_count;
+    TL_TRY(tl_build_new(
+        builder, raw->rules_count, sizeof *space->rule_last_slot, &space->rule_last_slot));
+    for (int i = 0; i < space->n_rules; i++) {
+        space->rule_last_slot[i] = tl_expr_last_slot(&space->rules[i]);
+    }
     return TL_OK;
 }
 
@@ -275,22 +280,23 @@ static bool holds(const tl_expr *rule, const tl_env *env)
     return !isnan(value) && value != 0;
 }
 
+/* The rules that the choice in this slot completes. */
+static bool rules_hold(const tl_space *space, const tl_env *env, int slot)
+{
+    for (int i = 0; i < space->n_rules; i++) {
+        if (space->rule_last_slot[i] == slot && !holds(&space->rules[i], env)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool allows(const tl_space *space, const tl_choice *design, int slot)
 {
     tl_env env;
-    bool is_set = false;
-    for (int i = 0; i < space->n_rules; i++) {
-        if (tl_expr_last_slot(&space->rules[i]) == slot) {
-            if (!is_set) {
-                tl_env_set_slots(&env, space, design, slot + 1);
-                is_set = true;
-            }
-            if (!holds(&space->rules[i], &env)) {
-                return false;
-            }
-        }
-    }
-    return space->designs == NULL || is_listed(space, design, slot + 1);
+    tl_env_set_slots(&env, space, design, slot + 1);
+    return rules_hold(space, &env, slot) &&
+           (space->designs == NULL || is_listed(space, design, slot + 1));
 }
 
 static tl_err check(const tl_space *space, const tl_choice *design)
@@ -331,7 +337,7 @@ typedef struct counter {
     const tl_space *space;
     const int *group;
     int root;
-    tl_choice design[TL_SPACE_MAX_SLOTS];
+    tl_env env;
     long n_looked_at;
 } counter;
 
@@ -344,13 +350,14 @@ static double count_group(counter *c, int slot)
     if (slot == c->space->n_slots) {
         return 1;
     }
+    const tl_slot_impl *s = &c->space->slots[slot];
     double sum = 0;
-    for (int i = 0; i < c->space->slots[slot].pub.n_options; i++) {
+    for (int i = 0; i < s->pub.n_options; i++) {
         if (++c->n_looked_at > MAX_COUNTED) {
             return (double)NAN;
         }
-        c->design[slot] = (tl_choice)i;
-        if (allows(c->space, c->design, slot)) {
+        c->env.vars[TL_FIRST_SLOT_VAR + slot] = s->options[i].value;
+        if (rules_hold(c->space, &c->env, slot)) {
             sum += count_group(c, slot + 1);
         }
     }
