@@ -61,7 +61,7 @@ static void mnasnet_parameters_equal_the_table_on_every_row(void **state)
         read_table(l.space, "mnasnet.csv", columns, 2, check_mnasnet_row, &l), 4109);
     (void)printf(
         "mnasnet: parameters off by %.2g million at most, MACs by %.2g million\n",
-        l.worst_params_m, l.worst_macs_frac);
+        l.worst_params_m, l.worst_macs_m);
     assert_true(l.worst_params_m <= 0.5000001e-5); /* half of the last printed digit */
     assert_true(l.worst_macs_m < 0.01);
     tl_space_unref(space);
