@@ -102,8 +102,8 @@ def allowed_for(path):
     parts = path.split("/")
     if parts[0] != "tests" or len(parts) < 3:
         return None
-    # A test stands where its subject does: tests/clients/cli_x.c may use all clients.
-    subjects = [f for f in ALLOWED if f == parts[1] or f.split("/")[0] == parts[1]]
+    # A test may use what its subject may: tests/agent/ what clients/agent/ may.
+    subjects = [f for f in ALLOWED if parts[1] in (f, f.split("/")[0], f.split("/")[-1])]
     if not subjects:
         return None
     below = [g for f in subjects for g in [f] + ALLOWED[f]]

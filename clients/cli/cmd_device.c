@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/output.h"
 #include "clients/cli/render.h"
@@ -43,16 +44,16 @@ static int add_bare(const tl_cli *cli, const char *name)
 /* Registers one profile and appends what is printed for it to out. */
 static int add_profile(const tl_cli *cli, const char *path, tl_text *out)
 {
-    tl_text yaml = {0};
+    char *yaml = NULL;
+    size_t yaml_len = 0;
     char *name = NULL;
     int status = TL_EXIT_DONE;
-    tl_err err = tl_cli_read_file(path, &yaml);
+    tl_err err = tl_cli_read_file(path, &yaml, &yaml_len);
     if (err != TL_OK) {
         status = tl_cli_failed(cli, err);
         goto done;
     }
-    tailor_err refused =
-        tailor_device_add(cli->client, path, tl_text_get(&yaml), yaml.len, &name);
+    tailor_err refused = tailor_device_add(cli->client, path, yaml, yaml_len, &name);
     if (refused != TAILOR_OK) {
         status = tl_cli_refused(cli, refused);
         goto done;
@@ -66,7 +67,7 @@ static int add_profile(const tl_cli *cli, const char *path, tl_text *out)
     }
 done:
     tailor_text_free(name);
-    tl_text_done(&yaml);
+    tl_mem_free(yaml);
     return status;
 }
 

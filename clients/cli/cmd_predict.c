@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/output.h"
 
@@ -10,7 +11,7 @@ static const struct argp_option options[] = {
     {0  },
 };
 
-static int predict(const tl_cli *cli, const tl_text *designs)
+static int predict(const tl_cli *cli, const char *designs, size_t len)
 {
     const tl_args *args = cli->args;
     tailor_answer *answer = NULL;
@@ -19,8 +20,8 @@ static int predict(const tl_cli *cli, const tl_text *designs)
         .device = args->device,
         .task = args->task,
         .origin = args->designs,
-        .designs_csv = tl_text_get(designs),
-        .designs_len = designs->len,
+        .designs_csv = designs,
+        .designs_len = len,
     };
     tailor_err err = tailor_predict(cli->client, &question, &answer);
     if (err != TAILOR_OK) {
@@ -33,10 +34,11 @@ static int predict(const tl_cli *cli, const tl_text *designs)
 
 static int run(tl_cli *cli)
 {
-    tl_text designs = {0};
-    tl_err err = tl_cli_read_file(cli->args->designs, &designs);
-    int status = err == TL_OK ? predict(cli, &designs) : tl_cli_failed(cli, err);
-    tl_text_done(&designs);
+    char *designs = NULL;
+    size_t len = 0;
+    tl_err err = tl_cli_read_file(cli->args->designs, &designs, &len);
+    int status = err == TL_OK ? predict(cli, designs, len) : tl_cli_failed(cli, err);
+    tl_mem_free(designs);
     return status;
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/output.h"
 
@@ -27,17 +28,17 @@ static int run_show(tl_cli *cli)
 
 static int run_add(tl_cli *cli)
 {
-    tl_text yaml = {0};
+    char *yaml = NULL;
+    size_t yaml_len = 0;
     char *name = NULL;
     const char *path = cli->args->arguments[0];
     int status = TL_EXIT_FAILED;
-    tl_err err = tl_cli_read_file(path, &yaml);
+    tl_err err = tl_cli_read_file(path, &yaml, &yaml_len);
     if (err != TL_OK) {
         status = tl_cli_failed(cli, err);
         goto done;
     }
-    tailor_err refused =
-        tailor_space_add(cli->client, path, tl_text_get(&yaml), yaml.len, &name);
+    tailor_err refused = tailor_space_add(cli->client, path, yaml, yaml_len, &name);
     if (refused != TAILOR_OK) {
         status = tl_cli_refused(cli, refused);
         goto done;
@@ -45,7 +46,7 @@ static int run_add(tl_cli *cli)
     status = tl_cli_print_name(cli, "space", name);
 done:
     tailor_text_free(name);
-    tl_text_done(&yaml);
+    tl_mem_free(yaml);
     return status;
 }
 

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clients/cli/output.h"
 
+#include "base/file.h"
 #include "clients/cli/render.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-enum {
-    READ_BYTES = 64 * 1024
-};
 
 void tl_cli_say(const tl_cli *cli, const char *format, ...)
 {
@@ -36,35 +33,11 @@ int tl_cli_failed(const tl_cli *cli, tl_err err)
     return TL_EXIT_FAILED;
 }
 
-static tl_err read_all(FILE *file, const char *path, tl_text *out)
+tl_err tl_cli_read_file(const char *path, char **out_data, size_t *out_len)
 {
-    char buffer[READ_BYTES];
-    size_t n = 0;
-    while ((n = fread(buffer, 1, sizeof buffer, file)) > 0) {
-        tl_text_add_bytes(out, buffer, n);
-        if (out->len > TAILOR_MAX_MESSAGE_BYTES) {
-            return tl_fail(
-                TL_ELIMIT, "%s: larger than %d bytes", path, (int)TAILOR_MAX_MESSAGE_BYTES);
-        }
-    }
-    if (ferror(file)) {
-        return tl_fail(TL_EIO, "%s: %s", path, strerror(errno));
-    }
-    return tl_text_err(out);
-}
-
-tl_err tl_cli_read_file(const char *path, tl_text *out)
-{
-    if (strcmp(path, "-") == 0) {
-        return read_all(stdin, "standard input", out);
-    }
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        return tl_fail(TL_EIO, "%s: %s", path, strerror(errno));
-    }
-    tl_err err = read_all(file, path, out);
-    (void)fclose(file);
-    return err;
+    bool is_input = strcmp(path, "-") == 0;
+    return tl_file_read(
+        is_input ? "/dev/stdin" : path, TAILOR_MAX_MESSAGE_BYTES, out_data, out_len);
 }
 
 static int write_text(const tl_cli *cli, FILE *file, const char *path, const tl_text *text)

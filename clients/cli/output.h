@@ -22,8 +22,8 @@ int tl_cli_refused(const tl_cli *cli, tailor_err err);
 /* Says why the last call of ours failed. */
 int tl_cli_failed(const tl_cli *cli, tl_err err);
 
-/* Appends the file's content; "-" is standard input. Fails with TL_EIO or TL_ELIMIT. */
-TL_MUST_USE tl_err tl_cli_read_file(const char *path, tl_text *out);
+/* The whole file, for tl_mem_free(); "-" is standard input. As tl_file_read() fails. */
+TL_MUST_USE tl_err tl_cli_read_file(const char *path, char **out_data, size_t *out_len);
 
 /* Shows the warnings of the last call, then writes text to --out or standard output. */
 int tl_cli_print(const tl_cli *cli, const tl_text *text);
@@ -45,11 +45,5 @@ int tl_cli_print_name(const tl_cli *cli, const char *key, const char *name);
 /* Prints a text of the daemon, or {"key": name, "text_key": text}, and frees it. */
 int tl_cli_print_document_take(
     const tl_cli *cli, const char *key, const char *name, const char *text_key, char *text);
-
-/* The text as a string, also while it is empty. */
-static inline const char *tl_text_get(const tl_text *text)
-{
-    return text->data != NULL ? text->data : "";
-}
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clients/cli/render.h"
 
+#include "base/csv.h"
 #include "base/mem.h"
 
 #include <jansson.h>
@@ -9,37 +10,19 @@
 
 /* ---- CSV ------------------------------------------------------------------ */
 
-static void add_field(tl_text *out, const char *field)
-{
-    if (strpbrk(field, ",\"\r\n") == NULL) {
-        tl_text_add(out, field);
-        return;
-    }
-    tl_text_add(out, "\"");
-    for (const char *quote = strchr(field, '"'); quote != NULL; quote = strchr(field, '"')) {
-        tl_text_add_bytes(out, field, (size_t)(quote - field) + 1);
-        tl_text_add(out, "\"");
-        field = quote + 1;
-    }
-    tl_text_add(out, field);
-    tl_text_add(out, "\"");
-}
-
 void tl_render_csv(const tailor_table *table, tl_text *out)
 {
     char buffer[TAILOR_CELL_BYTES];
     size_t n_columns = tailor_table_n_columns(table);
     for (size_t j = 0; j < n_columns; j++) {
-        tl_text_add(out, j == 0 ? "" : ",");
-        add_field(out, tailor_table_name(table, j));
+        tl_csv_add(out, tailor_table_name(table, j));
     }
-    tl_text_add(out, "\n");
+    tl_csv_end(out);
     for (size_t i = 0; i < tailor_table_n_rows(table); i++) {
         for (size_t j = 0; j < n_columns; j++) {
-            tl_text_add(out, j == 0 ? "" : ",");
-            add_field(out, tailor_table_cell(table, j, i, buffer));
+            tl_csv_add(out, tailor_table_cell(table, j, i, buffer));
         }
-        tl_text_add(out, "\n");
+        tl_csv_end(out);
     }
 }
 

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/csv.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/name.h"
+#include "clients/agent/agent.h"
+#include "clients/agent/designs.h"
+#include "clients/agent/pin.h"
+#include "clients/agent/timing.h"
+#include "clients/c/tailor.h"
+#include "device-profiles/host.h"
+
+#include <argp.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    OPTION_CPUS = 256,
+    OPTION_CONNECT,
+    OPTION_TIMEOUT,
+    OPTION_SPACE = 's',
+    OPTION_DEVICE = 'd',
+    OPTION_DESIGNS = 'f',
+    OPTION_RUNS = 'n',
+    OPTION_OUT = 'o',
+    GROUP_ROWS = 16 /* networks that are in memory, and timed in turn */
+};
+
+static const struct argp_option options[] = {
+    {"space",                        OPTION_SPACE, "SPACE", 0, "search space of the designs", 0},
+    {"designs",                       OPTION_DESIGNS, "FILE", 0, "designs, one a row (CSV)", 0},
+    {"device", OPTION_DEVICE, "DEVICE", 0, "name of this machine (default: the host's)", 0},
+    {"runs",                              OPTION_RUNS, "N", 0,
+     "runs of each design (default: 60, fewer where they take long)", 0},
+    {"cpus",OPTION_CPUS, "LIST", 0, "processors to use, like 2 or 0,2-3 (default: one)", 0},
+    {"out",                             OPTION_OUT, "FILE", 0, "write the table to FILE", 0},
+    {"connect",                             OPTION_CONNECT, "ENDPOINT", 0,
+     "daemon to ask (default: $TAILOR_ENDPOINT, else " TAILOR_DEFAULT_ENDPOINT ")", 0},
+    {"timeout-ms",                       OPTION_TIMEOUT, "MS", 0,
+     "longest wait for an answer of the daemon (default 10000)", 0},
+    {0                     },
+};
+
+typedef struct given {
+    const char *space, *device, *designs, *cpus, *out, *endpoint;
+    int n_runs, timeout_ms;
+} given;
+
+/* What the measuring of one file works with. */
+typedef struct session {
+    const tl_agent *agent;
+    const given *arguments;
+    const char *device;
+    tailor_client *client;
+    bool is_rehearsal; /* networks are asked for and checked, nothing is timed */
+    int n_rows;
+} session;
+
+static int parse_count(const struct argp_state *state, const char *name, const char *value)
+{
+    char *end = NULL;
+    long count = strtol(value, &end, 10);
+    if (end == value || *end != '\0' || count < 1 || count > INT_MAX) {
+        argp_error(state, "--%s: got \"%s\", want a whole number from 1", name, value);
+    }
+    return (int)count;
+}
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    given *arguments = state->input;
+    switch (key) {
+    case OPTION_SPACE: arguments->space = value; return 0;
+    case OPTION_DEVICE: arguments->device = value; return 0;
+    case OPTION_DESIGNS: arguments->designs = value; return 0;
+    case OPTION_CPUS: arguments->cpus = value; return 0;
+    case OPTION_OUT: arguments->out = value; return 0;
+    case OPTION_CONNECT: arguments->endpoint = value; return 0;
+    case OPTION_RUNS: arguments->n_runs = parse_count(state, "runs", value); return 0;
+    case OPTION_TIMEOUT:
+        arguments->timeout_ms = parse_count(state, "timeout-ms", value);
+        return 0;
+    case ARGP_KEY_ARG: argp_error(state, "\"%s\" is too much", value); return 0;
+    case ARGP_KEY_END:
+        if (arguments->space == NULL || arguments->designs == NULL) {
+            argp_error(
+                state, "--%s is missing", arguments->space == NULL ? "space" : "designs");
+        }
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* The slots' columns, then the two of this device. */
+static void add_header(const session *s, const tailor_table *designs, tl_text *out)
+{
+    tl_text name = {0};
+    for (size_t j = 0; j < tailor_table_n_columns(designs); j++) {
+        tl_csv_add(out, tailor_table_name(designs, j));
+    }
+    tl_text_addf(&name, "latency_ms@%s", s->device);
+    tl_csv_add(out, name.data != NULL ? name.data : "");
+    tl_text_clear(&name);
+    tl_text_addf(&name, "spread_ms@%s", s->device);
+    tl_csv_add(out, name.data != NULL ? name.data : "");
+    tl_csv_end(out);
+    tl_text_done(&name);
+}
+
+/* Figures with the digits that timing can give. */
+static void add_rows(const tailor_table *designs, const tl_timing *timings, tl_text *out)
+{
+    char cell[TAILOR_CELL_BYTES];
+    for (size_t i = 0; i < tailor_table_n_rows(designs); i++) {
+        for (size_t j = 0; j < tailor_table_n_columns(designs); j++) {
+            tl_csv_add(out, tailor_table_cell(designs, j, i, cell));
+        }
+        (void)snprintf(cell, sizeof cell, "%.6g", timings[i].latency_ms);
+        tl_csv_add(out, cell);
+        (void)snprintf(cell, sizeof cell, "%.3g", timings[i].spread_ms);
+        tl_csv_add(out, cell);
+        tl_csv_end(out);
+    }
+}
+
+/* Times the networks of one group and prints their rows, so that what was measured is kept. */
+static tl_err time_group(
+    session *s, const tl_design_group *group, const tailor_lowered *lowered)
+{
+    tl_text out = {0};
+    tl_timing_options timing = {.n_runs = s->arguments->n_runs, .seed = 1};
+    tl_timing *timings = tl_mem_new(lowered->n_networks, sizeof *timings);
+    if (timings == NULL) {
+        return tl_fail(TL_ENOMEM, "%zu networks", lowered->n_networks);
+    }
+    tl_err err =
+        tl_time_networks(lowered->networks, (int)lowered->n_networks, &timing, timings);
+    if (err == TL_OK) {
+        if (group->first_row == 0) {
+            add_header(s, lowered->designs, &out);
+        }
+        add_rows(lowered->designs, timings, &out);
+        err = tl_agent_print(s->arguments->out, &out, /* is_appended= */ group->first_row > 0);
+    }
+    tl_text_done(&out);
+    tl_mem_free(timings);
+    if (err == TL_OK && isatty(STDERR_FILENO)) {
+        int n_done = group->first_row + group->n_rows;
+        (void)fprintf(
+            stderr, "\r%d of %d designs%s", n_done, s->n_rows, n_done == s->n_rows ? "\n" : "");
+    }
+    return err;
+}
+
+static tl_err take_group(void *context, const tl_design_group *group)
+{
+    session *s = context;
+    tailor_lowered *lowered = NULL;
+    tailor_err refused = tailor_space_lower(
+        s->client, s->arguments->space, s->arguments->designs, group->csv, group->len,
+        &lowered);
+    if (refused != TAILOR_OK) {
+        return tl_fail((tl_err)refused, "%s", tailor_err_detail());
+    }
+    tl_err err = TL_OK;
+    if (lowered->n_networks != (size_t)group->n_rows) {
+        err = tl_fail(
+            TL_EINVAL, "got %zu networks of the daemon, want %d", lowered->n_networks,
+            group->n_rows);
+    } else if (s->is_rehearsal) {
+        s->n_rows += group->n_rows;
+    } else {
+        err = time_group(s, group, lowered);
+    }
+    tailor_lowered_free(lowered);
+    return err;
+}
+
+/* All designs are checked before the first is timed. */
+static tl_err measure(session *s)
+{
+    char *csv = NULL;
+    size_t len = 0;
+    TL_TRY(tl_file_read(s->arguments->designs, TAILOR_MAX_MESSAGE_BYTES, &csv, &len));
+    s->is_rehearsal = true;
+    tl_err err = tl_designs_walk(csv, len, GROUP_ROWS, take_group, s);
+    if (err == TL_OK) {
+        s->is_rehearsal = false;
+        err = tl_designs_walk(csv, len, GROUP_ROWS, take_group, s);
+    }
+    tl_mem_free(csv);
+    return err;
+}
+
+static int run_session(session *s)
+{
+    tailor_options client_options = {
+        .endpoint = s->arguments->endpoint,
+        .timeout_ms = s->arguments->timeout_ms,
+        .name = "tailor-agent " TL_VERSION,
+    };
+    tl_err err = tl_name_check("--device", s->device);
+    if (err == TL_OK && tailor_open(&client_options, &s->client) != TAILOR_OK) {
+        err = tl_fail(TL_EINVAL, "%s", tailor_err_detail());
+    }
+    if (err == TL_OK) {
+        err = measure(s);
+    }
+    tailor_close(s->client);
+    return err == TL_OK ? TL_EXIT_DONE : tl_agent_failed(s->agent, err);
+}
+
+static int run(const tl_agent *agent, int argc, char **argv)
+{
+    static const struct argp argp = {
+        options,
+        parse_option,
+        NULL,
+        "Asks the daemon for the networks of the designs, times each here in f32, and writes a "
+        "measurement table: the median latency, and its spread in a column that import ignores.",
+        NULL,
+        NULL,
+        NULL};
+    given arguments = {0};
+    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+        return TL_EXIT_USAGE;
+    }
+    tl_err err = tl_pin(arguments.cpus, agent->argv);
+    if (err != TL_OK) {
+        return tl_agent_failed(agent, err);
+    }
+    tl_host host;
+    tl_host_read("", &host);
+    session s = {
+        .agent = agent,
+        .arguments = &arguments,
+        .device = arguments.device != NULL ? arguments.device : host.name,
+    };
+    return run_session(&s);
+}
+
+const tl_agent_command tl_agent_measure = {
+    .name = "measure",
+    .summary = "Times designs here",
+    .run = run,
+};
