@@ -49,7 +49,8 @@ OWNERS = [
     (r"lmdb\.h", [r"base/store\.c"]),
     (r"sodium\.h|sodium/.*", [r"base/\w+\.c"]),
     (r"csv\.h", [r"base/csv\.c"]),
-    (r"cyaml/cyaml\.h|yaml\.h", [r"spaces/\w*yaml\w*\.c", r"device-profiles/\w*yaml\w*\.c"]),
+    (r"cyaml/cyaml\.h|yaml\.h", [r"spaces/\w*yaml\w*\.c", r"device-profiles/\w*yaml\w*\.c",
+                                 r"daemon/settings_file\.c"]),
     (r"zmq\.h", [r"daemon/server\.c", r"clients/c/\w+\.c", r"bench/\w+\.c"]),
     (r"(oneapi/)?dnnl/?.*\.h", [r"clients/agent/dnn\.c"]),
     (r"jansson\.h", [r"clients/cli/render\.c"]),
@@ -63,7 +64,7 @@ STANDARD = set("""
 assert complex ctype errno fenv float inttypes limits locale math setjmp signal stdalign stdarg
 stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar
 dirent dlfcn fcntl fnmatch ftw getopt glob libgen netdb poll pthread pwd sched semaphore spawn strings
-syslog termios unistd arpa/inet netinet/in sys/file sys/ioctl sys/mman sys/prctl sys/random
+syslog termios unistd arpa/inet netinet/in sys/eventfd sys/file sys/ioctl sys/mman sys/prctl sys/random
 sys/resource sys/signalfd sys/socket sys/stat sys/syscall sys/time sys/timerfd sys/types
 sys/uio sys/un sys/utsname sys/wait cpuid immintrin
 """.split())
@@ -123,7 +124,8 @@ def check_include(path, header, is_quoted):
     if is_quoted or folder in ALLOWED:
         if "/" not in header or header.startswith("."):
             return 'includes "%s"; write the path from the root' % header
-        if folder not in allowed and os.path.dirname(header) not in allowed:
+        own_tests = "/".join(path.split("/")[:2]) + "/"
+        if folder not in allowed and not (folder == "tests" and header.startswith(own_tests)):
             return "includes %s; %s/ may not use %s/" % (header, folder_of(path), folder)
         return None
     for pattern, owners in OWNERS:
