@@ -50,7 +50,7 @@ typedef tl_err tl_devices_fn(
     void *context, tl_store_txn *txn, const char *const *devices, size_t n_devices);
 
 /*
- * Stores every value of the table (parsed for import), replacing those of the same
+ * Stores every value of the table (parsed for import: designs normalized), replacing those of the same
  * design, metric and subject: all or nothing, durable on return. Importing
  * a table again changes nothing. on_devices may be NULL. Fails with TL_ESTATE when
  * measurements of another space of this name are stored.
@@ -113,7 +113,7 @@ typedef tl_err tl_export_fn(void *context, const char *data, size_t len);
  * The stored measurements as a table: all slots, then the columns, a row for each
  * design; an import of it stores the same bits again. device NULL: every column;
  * otherwise latency and energy of this device. What another thread imports
- * meanwhile is in it completely or not at all. Fails with TL_ELIMIT when there are more
+ * meanwhile is in it completely or not at all (of one device: each column). Fails with TL_ELIMIT when there are more
  * than TL_TABLE_MAX_COLUMNS columns.
  */
 TL_MUST_USE tl_err tl_columns_export(

@@ -19,39 +19,43 @@ typedef struct import {
     tl_import_report report;
 } import;
 
-/* The measured rows of one column of the table, in the order of their designs. */
+static void append(tl_column *to, const tl_choice *design, double value)
+{
+    size_t n_slots = (size_t)to->n_slots;
+    memcpy(to->designs + (size_t)to->n * n_slots, design, n_slots * sizeof *design);
+    to->values[to->n++] = value;
+}
+
+/* The measured rows of one column of the table, in the order of their designs; the last of
+ * equal ones counts. */
 static tl_err take_column(const import *in, int column, tl_column *out_column)
 {
     const tl_table *table = in->table;
     size_t n_columns = (size_t)table->n_columns;
+    int n_slots = table->n_slots;
     int n = 0;
     for (int i = 0; i < table->n; i++) {
         n += isnan(table->values[(size_t)i * n_columns + (size_t)column]) ? 0 : 1;
     }
-    TL_TRY(tl_column_init(out_column, table->n_slots, n));
-    n = 0;
+    TL_TRY(tl_column_init(out_column, n_slots, n));
+    out_column->n = 0;
     for (int i = 0; i < table->n; i++) {
-        size_t row = (size_t)in->order[i];
-        double value = table->values[row * n_columns + (size_t)column];
+        int row = in->order[i];
+        int last = out_column->n - 1;
+        double value = table->values[(size_t)row * n_columns + (size_t)column];
+        const tl_choice *design = tl_design_at(table->designs, n_slots, row);
         if (isnan(value)) {
             continue;
         }
-        memcpy(
-            out_column->designs + (size_t)n * (size_t)table->n_slots,
-            table->designs + row * (size_t)table->n_slots,
-            (size_t)table->n_slots * sizeof *table->designs);
-        out_column->values[n++] = value;
+        if (last >= 0 &&
+            tl_design_compare(
+                design, tl_design_at(out_column->designs, n_slots, last), n_slots) == 0) {
+            out_column->values[last] = value;
+        } else {
+            append(out_column, design, value);
+        }
     }
     return TL_OK;
-}
-
-static void append(tl_column *to, const tl_column *from, int i)
-{
-    memcpy(
-        to->designs + (size_t)to->n * (size_t)to->n_slots,
-        tl_design_at(from->designs, from->n_slots, i),
-        (size_t)to->n_slots * sizeof *to->designs);
-    to->values[to->n++] = from->values[i];
 }
 
 /* Both sorted; where both have a design the new value stands. merged has room for all. */
@@ -70,7 +74,8 @@ static void merge(const tl_column *old, const tl_column *fresh, tl_column *merge
                 tl_design_at(fresh->designs, fresh->n_slots, j), old->n_slots);
         }
         if (order < 0) {
-            append(merged, old, i++);
+            append(merged, tl_design_at(old->designs, old->n_slots, i), old->values[i]);
+            i++;
             continue;
         }
         if (order > 0) {
@@ -79,7 +84,8 @@ static void merge(const tl_column *old, const tl_column *fresh, tl_column *merge
             in->report.n_changed += old->values[i] != fresh->values[j] ? 1 : 0;
             i++;
         }
-        append(merged, fresh, j++);
+        append(merged, tl_design_at(fresh->designs, fresh->n_slots, j), fresh->values[j]);
+        j++;
     }
 }
 

@@ -237,6 +237,7 @@ static void another_space_of_the_same_name_is_refused(void **state)
     assert_ok(import_text(f, csv, NULL));
     assert_err(TL_ESTATE, import_text(&other, csv, NULL));
     assert_detail("of another space called nasbench201");
+    assert_err(TL_ESTATE, import_text(&other, HEADER ",latency_ms@e\n" CELL_A ",1\n", NULL));
     assert_err(
         TL_ESTATE, tl_columns_get(f->store, other.space, TL_METRIC_LATENCY_MS, "d", &column));
     assert_err(TL_ESTATE, tl_columns_export(f->store, other.space, NULL, append, &text));
@@ -289,6 +290,19 @@ static void devices_are_registered_with_their_measurements_or_not_at_all(void **
     tl_text_done(&seen);
 }
 
+/* Every choice is one of its slot's, every value a number: nothing to fall over. */
+static void assert_usable(const tl_space *space, const tl_column *column)
+{
+    for (int i = 0; i < column->n; i++) {
+        assert_true(isfinite(column->values[i]));
+        for (int s = 0; s < column->n_slots; s++) {
+            tl_choice choice = column->designs[i * column->n_slots + s];
+            assert_true(
+                choice == TL_CHOICE_ABSENT || choice < tl_space_slot(space, s)->n_options);
+        }
+    }
+}
+
 static void a_column_damaged_in_the_store_is_said_to_be(void **state)
 {
     const fixture *f = *state;
@@ -319,6 +333,7 @@ static void a_column_damaged_in_the_store_is_said_to_be(void **state)
         assert_true(
             err == TL_OK || err == TL_EDAMAGED || err == TL_EVERSION || err == TL_ESTATE);
         if (err == TL_OK) {
+            assert_usable(f->space, &column);
             tl_column_done(&column);
         }
         bytes[i] = before;
