@@ -75,7 +75,7 @@ def one_device(daemon, table, device, how, n, predicted, place, rng):
         limit = harness.quantile(values, q)
         answers = daemon.table("design", "--space", "nasbench201", "--device", name, "--minimize",
                                "latency_ms", "--max-latency-ms", repr(limit), "--count",
-                               len(table.designs))
+                               len(table.designs), "--with-infeasible")
         p_feasible = [0.] * len(table.designs)
         for answer in answers:
             p_feasible[place[tuple(answer[s] for s in table.slots)]] = float(answer["p_feasible"])

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/answer.h"
+
+#include "base/mem.h"
+#include "daemon/table_reply.h"
+
+enum {
+    PREDICTION_DIGITS = 6
+};
+
+/* ---- what a request names ---------------------------------------------------------- */
+
+static void warn_of(tl_call *call, const tl_text *note)
+{
+    if (note->len > 0 && !note->is_broken) {
+        tl_call_warn(call, "%s", note->data);
+    }
+}
+
+static tl_err find_parts(
+    tl_call *call, const char *space, const char *device, const char *task, tl_subject *subject)
+{
+    tl_text complaint = {0};
+    tl_text note = {0};
+    tl_predictors *predictors = tl_engine_predictors(call->engine);
+    tl_err err = TL_OK;
+    if ((err = tl_engine_space(call->engine, space, &subject->space)) != TL_OK ||
+        (err = tl_registry_find(tl_engine_registry(call->engine), device, &subject->profile)) !=
+            TL_OK ||
+        (err = tl_predictors_get(
+             predictors, subject->space, &complaint, &subject->predictor)) != TL_OK ||
+        (err = tl_predictor_resolve_task(
+             subject->predictor, task, subject->profile.condition, &note, &subject->task)) !=
+            TL_OK) {
+        goto done;
+    }
+    warn_of(call, &complaint);
+    warn_of(call, &note);
+    err = tl_predictors_view(predictors, subject->predictor, &subject->profile, &subject->view);
+done:
+    tl_text_done(&complaint);
+    tl_text_done(&note);
+    return err;
+}
+
+tl_err tl_subject_find(
+    tl_call *call,
+    const char *space,
+    const char *device,
+    const char *task,
+    tl_subject *out_subject)
+{
+    tl_subject subject = {0};
+    tl_err err = find_parts(call, space, device, task, &subject);
+    if (err != TL_OK) {
+        tl_subject_done(&subject);
+        return err;
+    }
+    *out_subject = subject;
+    return TL_OK;
+}
+
+void tl_subject_done(tl_subject *subject)
+{
+    tl_view_unref(subject->view);
+    tl_predictor_unref(subject->predictor);
+    tl_space_unref(subject->space);
+    subject->view = NULL;
+    subject->predictor = NULL;
+    subject->space = NULL;
+}
+
+tl_err tl_subject_predict(
+    const tl_subject *subject, const tl_choice *designs, int n, tl_prediction *predictions)
+{
+    TL_TRY(tl_view_predict(subject->view, designs, n, predictions));
+    return tl_predictor_accuracy(subject->predictor, subject->task, designs, n, predictions);
+}
+
+/* ---- the answer -------------------------------------------------------------------------- */
+
+tl_err tl_answer_add_designs(
+    Tailor__V1__Table *table, const tl_space *space, const tl_choice *designs, int n)
+{
+    int n_slots = tl_space_n_slots(space);
+    uint16_t *column = tl_mem_new((size_t)n, sizeof *column);
+    if (column == NULL) {
+        return tl_fail(TL_ENOMEM, "%d designs", n);
+    }
+    tl_err err = TL_OK;
+    for (int k = 0; k < n_slots && err == TL_OK; k++) {
+        const tl_slot *slot = tl_space_slot(space, k);
+        for (int i = 0; i < n; i++) {
+            column[i] = designs[(size_t)i * (size_t)n_slots + (size_t)k];
+        }
+        err = tl_table_reply_choices(
+            table, slot->name, slot->options, (size_t)slot->n_options, column);
+    }
+    tl_mem_free(column);
+    return err;
+}
+
+tl_err tl_answer_add_predictions(
+    Tailor__V1__Table *table, const tl_prediction *predictions, int n)
+{
+    static const char *const names[] = {"latency_ms",    "latency_std_ms", "energy_mj",
+                                        "energy_std_mj", "accuracy",       "accuracy_std"};
+    double *columns[TL_COUNT(names)] = {0};
+    for (size_t c = 0; c < TL_COUNT(names); c++) {
+        TL_TRY(tl_table_reply_blank(table, names[c], PREDICTION_DIGITS, &columns[c]));
+    }
+    for (int i = 0; i < n; i++) {
+        const tl_prediction *p = &predictions[i];
+        columns[0][i] = p->latency_ms;
+        columns[1][i] = p->latency_std_ms;
+        columns[2][i] = p->energy_mj;
+        columns[3][i] = p->energy_std_mj;
+        columns[4][i] = p->accuracy;
+        columns[5][i] = p->accuracy_std;
+    }
+    return TL_OK;
+}
+
+tl_err tl_answer_sign(Tailor__V1__Answer *answer, const tl_subject *subject)
+{
+    const tl_model *model = tl_predictor_model(subject->predictor);
+    answer->model = tl_mem_strdup(model != NULL ? model->name : "none");
+    answer->task = tl_mem_strdup(subject->task != NULL ? subject->task : "");
+    return answer->model == NULL || answer->task == NULL ? tl_fail(TL_ENOMEM, "an answer")
+                                                         : TL_OK;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Method measure.suggest: the designs whose measurement would teach most. */
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "daemon/answer.h"
+#include "daemon/handle.h"
+#include "daemon/methods.h"
+#include "measurements/columns.h"
+#include "numerics/rng.h"
+#include "predictors/suggest.h"
+
+#include <string.h>
+
+typedef Tailor__V1__SuggestRequest suggest_request;
+
+enum {
+    MAX_COUNT = 1000,
+    N_CANDIDATES = 3000,
+    MAX_CANDIDATES = 20000
+};
+
+/* ---- candidates ------------------------------------------------------------------------ */
+
+typedef struct candidates {
+    tl_choice *designs; /* [n, n_slots] */
+    int n;
+} candidates;
+
+static bool is_among(const candidates *known, const tl_choice *design, size_t n_slots)
+{
+    for (int i = 0; i < known->n; i++) {
+        if (memcmp(known->designs + (size_t)i * n_slots, design, n_slots * sizeof *design) ==
+            0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Different designs drawn by chance; fewer where the space has no more. */
+static tl_err draw(const tl_space *space, uint64_t seed, candidates *out)
+{
+    tl_rng rng;
+    size_t n_slots = (size_t)tl_space_n_slots(space);
+    out->designs = tl_mem_new(N_CANDIDATES * n_slots, sizeof *out->designs);
+    if (out->designs == NULL) {
+        return tl_fail(TL_ENOMEM, "%d candidates", (int)N_CANDIDATES);
+    }
+    tl_rng_init(&rng, seed);
+    for (int tries = 0; tries < 2 * N_CANDIDATES && out->n < N_CANDIDATES; tries++) {
+        tl_choice *design = out->designs + (size_t)out->n * n_slots;
+        tl_space_sample(space, &rng, design);
+        tl_space_normalize(space, design);
+        if (!is_among(out, design, n_slots)) {
+            out->n++;
+        }
+    }
+    return TL_OK;
+}
+
+static tl_err parse(const suggest_request *request, const tl_space *space, candidates *out)
+{
+    tl_table table = {0};
+    const tl_table_options options = {.mode = TL_TABLE_DESIGNS, .max_rows = MAX_CANDIDATES};
+    TL_TRY(tl_table_parse(
+        space, tl_handle_origin(request->origin, "candidates"), &options,
+        (const char *)request->candidates_csv.data, request->candidates_csv.len, &table));
+    *out = (candidates){.designs = table.designs, .n = table.n};
+    table.designs = NULL;
+    tl_table_done(&table);
+    return TL_OK;
+}
+
+/* ---- the choice -------------------------------------------------------------------------- */
+
+static tl_err choose(
+    const suggest_request *request,
+    const tl_subject *subject,
+    const candidates *from,
+    const tl_column *measured,
+    int *picks)
+{
+    tl_err err = TL_OK;
+    tl_dmat x = {0};
+    tl_dmat known = {0};
+    double *z = NULL;
+    double *known_z = NULL;
+    const tl_predictor *predictor = subject->predictor;
+    if ((err = tl_predictor_rows(predictor, TL_COST_LATENCY, from->designs, from->n, &x, &z)) !=
+        TL_OK) {
+        goto done;
+    }
+    if (measured->n > 0 && (err = tl_predictor_rows(
+                                predictor, TL_COST_LATENCY, measured->designs, measured->n,
+                                &known, &known_z)) != TL_OK) {
+        goto done;
+    }
+    err = tl_suggest(
+        tl_predictor_features(predictor),
+        x.cols - tl_features_n_head(tl_predictor_features(predictor)), tl_dro(x), tl_dro(known),
+        (int)request->count, picks);
+done:
+    tl_dmat_done(&x);
+    tl_dmat_done(&known);
+    tl_mem_free(z);
+    tl_mem_free(known_z);
+    return err;
+}
+
+static tl_err fill_reply(
+    const suggest_request *request,
+    const tl_space *space,
+    const candidates *from,
+    const int *picks,
+    Tailor__V1__Table *reply)
+{
+    size_t n_slots = (size_t)tl_space_n_slots(space);
+    size_t n = request->count;
+    tl_text column = {0};
+    tl_choice *designs = tl_mem_new(n * n_slots, sizeof *designs);
+    if (designs == NULL) {
+        return tl_fail(TL_ENOMEM, "%zu designs", n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        memcpy(
+            designs + i * n_slots, from->designs + (size_t)picks[i] * n_slots,
+            n_slots * sizeof *designs);
+    }
+    tl_table_reply_init(reply, n);
+    tl_err err = tl_answer_add_designs(reply, space, designs, (int)n);
+    tl_text_addf(&column, "latency_ms@%s", request->device);
+    if (err == TL_OK && (err = tl_text_err(&column)) == TL_OK) {
+        err = tl_table_reply_numbers(reply, column.data, 0, NULL);
+    }
+    tl_text_done(&column);
+    tl_mem_free(designs);
+    return err;
+}
+
+static tl_err suggest(
+    tl_call *call,
+    const suggest_request *request,
+    const tl_subject *subject,
+    Tailor__V1__Table *reply)
+{
+    candidates from = {0};
+    tl_column measured = {0};
+    int *picks = NULL;
+    const uint64_t seed = request->has_seed ? request->seed : 1;
+    tl_err err = request->candidates_csv.len > 0 ? parse(request, subject->space, &from)
+                                                 : draw(subject->space, seed, &from);
+    if (err == TL_OK && (int)request->count > from.n) {
+        err = tl_fail(
+            TL_EINVAL, "count: got %u, want at most %d, the designs there are to choose from",
+            request->count, from.n);
+    }
+    if (err == TL_OK) {
+        err = tl_columns_get(
+            tl_engine_store(call->engine), subject->space, TL_METRIC_LATENCY_MS,
+            request->device, &measured);
+        err = err == TL_ENOTFOUND ? TL_OK : err;
+    }
+    picks = tl_mem_new(request->count, sizeof *picks);
+    if (err == TL_OK && picks == NULL) {
+        err = tl_fail(TL_ENOMEM, "%u picks", request->count);
+    }
+    if (err == TL_OK && (err = choose(request, subject, &from, &measured, picks)) == TL_OK) {
+        err = fill_reply(request, subject->space, &from, picks, reply);
+    }
+    tl_mem_free(picks);
+    tl_mem_free(from.designs);
+    tl_column_done(&measured);
+    return err;
+}
+
+static tl_err run(
+    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+{
+    const suggest_request *request = (const suggest_request *)request_base;
+    tl_subject subject = {0};
+    if (request->count == 0 || request->count > MAX_COUNT) {
+        return tl_fail(
+            TL_EINVAL, "count: got %u, want 1 to %d", request->count, (int)MAX_COUNT);
+    }
+    TL_TRY(tl_subject_find(call, request->space, request->device, "", &subject));
+    tl_err err = suggest(call, request, &subject, (Tailor__V1__Table *)reply_base);
+    tl_subject_done(&subject);
+    return err;
+}
+
+const tl_method tl_method_measure_suggest = {
+    .name = "measure.suggest",
+    .summary = "The designs whose measurement on a device would teach most",
+    .request = &tailor__v1__suggest_request__descriptor,
+    .reply = &tailor__v1__table__descriptor,
+    .run = run,
+    .min_role = TL_ROLE_READER,
+    .lane = TL_LANE_WORK,
+    .deadline_ms = 60000,
+};

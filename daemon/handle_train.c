@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Method train.run: a model from the stored measurements. */
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "daemon/handle.h"
+#include "daemon/methods.h"
+#include "daemon/predictors.h"
+#include "measurements/columns.h"
+#include "predictors/train.h"
+
+#include <string.h>
+#include <unistd.h>
+
+typedef Tailor__V1__TrainRequest train_request;
+typedef Tailor__V1__TrainReply train_reply;
+
+enum {
+    MAX_THREADS = 4,
+    FIGURE_DIGITS = 5
+};
+
+/* The stored columns that take part, and the profiles of their devices. */
+typedef struct material {
+    tl_column *columns;
+    tl_profile *profiles;
+    tl_train_column *train; /* borrows from the two above and from list */
+    tl_column_list list;
+    int n;
+} material;
+
+static void material_done(material *m)
+{
+    for (int i = 0; i < m->n; i++) {
+        tl_column_done(&m->columns[i]);
+    }
+    tl_mem_free(m->columns);
+    tl_mem_free(m->profiles);
+    tl_mem_free(m->train);
+    tl_column_list_done(&m->list);
+}
+
+static bool is_named(char *const *names, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool takes_part(const train_request *request, const tl_column_info *column)
+{
+    if (tl_metric_is_of_device(column->metric)) {
+        return !request->has_devices ||
+               is_named(request->devices, request->n_devices, column->subject);
+    }
+    return !request->has_tasks || is_named(request->tasks, request->n_tasks, column->subject);
+}
+
+static bool is_stored(const tl_column_list *list, bool is_device, const char *subject)
+{
+    for (size_t i = 0; i < list->n_columns; i++) {
+        if (tl_metric_is_of_device(list->columns[i].metric) == is_device &&
+            strcmp(list->columns[i].subject, subject) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whoever names a device or task wants it used: without measurements it is refused. */
+static tl_err check_named(const train_request *request, const tl_column_list *list)
+{
+    for (size_t i = 0; request->has_devices && i < request->n_devices; i++) {
+        if (!is_stored(list, true, request->devices[i])) {
+            return tl_fail(
+                TL_ENOTFOUND, "device %.128s: no measurements of it are stored for space %s",
+                request->devices[i], request->space);
+        }
+    }
+    for (size_t i = 0; request->has_tasks && i < request->n_tasks; i++) {
+        if (!is_stored(list, false, request->tasks[i])) {
+            return tl_fail(
+                TL_ENOTFOUND, "task %.128s: no accuracies of it are stored for space %s",
+                request->tasks[i], request->space);
+        }
+    }
+    return TL_OK;
+}
+
+static tl_err add_column(
+    tl_call *call, const tl_space *space, const tl_column_info *found, material *m)
+{
+    tl_column *column = &m->columns[m->n];
+    tl_profile *profile = &m->profiles[m->n];
+    TL_TRY(tl_columns_get(
+        tl_engine_store(call->engine), space, found->metric, found->subject, column));
+    tl_train_column *train = &m->train[m->n];
+    m->n++;
+    *train = (tl_train_column){
+        .metric = found->metric,
+        .subject = found->subject,
+        .designs = column->designs,
+        .values = column->values,
+        .n = column->n};
+    if (tl_metric_is_of_device(found->metric)) {
+        tl_err err =
+            tl_registry_find(tl_engine_registry(call->engine), found->subject, profile);
+        if (err == TL_OK) {
+            train->profile = profile;
+        } else if (err != TL_ENOTFOUND) {
+            return err;
+        }
+    }
+    return TL_OK;
+}
+
+static tl_err collect(
+    tl_call *call, const train_request *request, const tl_space *space, material *m)
+{
+    TL_TRY(tl_columns_list(tl_engine_store(call->engine), request->space, &m->list));
+    TL_TRY(check_named(request, &m->list));
+    size_t n = m->list.n_columns;
+    m->columns = tl_mem_new(n, sizeof *m->columns);
+    m->profiles = tl_mem_new(n, sizeof *m->profiles);
+    m->train = tl_mem_new(n, sizeof *m->train);
+    if (m->columns == NULL || m->profiles == NULL || m->train == NULL) {
+        return tl_fail(TL_ENOMEM, "%zu columns of measurements", n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (takes_part(request, &m->list.columns[i])) {
+            TL_TRY(add_column(call, space, &m->list.columns[i], m));
+        }
+    }
+    return TL_OK;
+}
+
+/* ---- training ------------------------------------------------------------------------------ */
+
+static bool step(void *job, const char *what, int64_t done, int64_t total)
+{
+    return tl_job_step(job, what, (uint64_t)done, (uint64_t)total) == TL_OK;
+}
+
+static int n_threads(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : (int)n;
+}
+
+static void add_list(tl_text *command, const char *option, size_t n, char *const *names)
+{
+    tl_text_addf(command, " %s ", option);
+    for (size_t i = 0; i < n; i++) {
+        tl_text_addf(command, "%s%s", i > 0 ? "," : "", names[i]);
+    }
+}
+
+/* The command as a user would repeat it: kept as provenance. */
+static void write_command(const train_request *request, uint64_t seed, tl_text *command)
+{
+    tl_text_addf(command, "tailor train --space %s", request->space);
+    if (request->has_devices) {
+        add_list(command, "--devices", request->n_devices, request->devices);
+    }
+    if (request->has_tasks) {
+        add_list(command, "--tasks", request->n_tasks, request->tasks);
+    }
+    tl_text_addf(command, " --seed %llu", (unsigned long long)seed);
+}
+
+static tl_err train(
+    const train_request *request,
+    const tl_space *space,
+    const material *m,
+    const tl_model *base,
+    tl_job *job,
+    tl_text *notes,
+    tl_model **out_model)
+{
+    tl_text command = {0};
+    uint64_t seed = request->has_seed ? request->seed : 1;
+    write_command(request, seed, &command);
+    tl_err err = tl_text_err(&command);
+    if (err == TL_OK) {
+        tl_train_options options = {
+            .space = space,
+            .columns = m->train,
+            .n_columns = m->n,
+            .base = base,
+            .drops_base_sources = request->has_devices,
+            .seed = seed,
+            .command = command.data,
+            .n_threads = n_threads(),
+            .progress = step,
+            .context = job};
+        err = tl_train(&options, notes, out_model);
+    }
+    tl_text_done(&command);
+    return err;
+}
+
+/* ---- the report --------------------------------------------------------------------------------- */
+
+static tl_err add_figures(const tl_model *model, Tailor__V1__Table *table)
+{
+    Tailor__V1__Column *part = NULL;
+    Tailor__V1__Column *subject = NULL;
+    Tailor__V1__Column *figure = NULL;
+    double *value = NULL;
+    double *n = NULL;
+    TL_TRY(tl_table_reply_text(table, "part", &part));
+    TL_TRY(tl_table_reply_text(table, "subject", &subject));
+    TL_TRY(tl_table_reply_text(table, "figure", &figure));
+    TL_TRY(tl_table_reply_blank(table, "value", FIGURE_DIGITS, &value));
+    TL_TRY(tl_table_reply_blank(table, "designs", 0, &n));
+    for (int i = 0; i < model->n_figures; i++) {
+        const tl_model_figure *f = &model->figures[i];
+        TL_TRY(tl_table_reply_set_text(part, (size_t)i, f->part));
+        TL_TRY(tl_table_reply_set_text(subject, (size_t)i, f->subject));
+        TL_TRY(tl_table_reply_set_text(figure, (size_t)i, f->figure));
+        value[i] = f->value;
+        n[i] = (double)f->n;
+    }
+    return TL_OK;
+}
+
+/* One note a line. */
+static tl_err add_notes(const tl_text *notes, train_reply *reply)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < notes->len; i++) {
+        n += notes->data[i] == '\n';
+    }
+    reply->notes = tl_mem_new(n, sizeof *reply->notes);
+    if (reply->notes == NULL) {
+        return tl_fail(TL_ENOMEM, "%zu notes", n);
+    }
+    const char *line = notes->data;
+    for (size_t i = 0; i < n; i++) {
+        const char *end = strchr(line, '\n');
+        reply->notes[i] = tl_mem_strndup(line, (size_t)(end - line));
+        if (reply->notes[i] == NULL) {
+            return tl_fail(TL_ENOMEM, "%zu notes", n);
+        }
+        reply->n_notes++;
+        line = end + 1;
+    }
+    return TL_OK;
+}
+
+static tl_err report(const tl_model *model, const tl_text *notes, train_reply *reply)
+{
+    TL_TRY(tl_handle_set_text(&reply->model, model->name));
+    reply->report = tl_table_reply_new((size_t)model->n_figures);
+    if (reply->report == NULL) {
+        return tl_fail(TL_ENOMEM, "a report");
+    }
+    TL_TRY(add_figures(model, reply->report));
+    return add_notes(notes, reply);
+}
+
+/* ---- the method --------------------------------------------------------------------------------- */
+
+static tl_err train_and_store(
+    tl_call *call,
+    const train_request *request,
+    tl_space *space,
+    tl_job *job,
+    train_reply *reply)
+{
+    tl_predictors *predictors = tl_engine_predictors(call->engine);
+    material m = {0};
+    tl_text notes = {0};
+    tl_model *model = NULL;
+    tl_predictor *former = NULL;
+    tl_err err = collect(call, request, space, &m);
+    if (err == TL_OK && (err = tl_predictors_get(predictors, space, NULL, &former)) == TL_OK &&
+        (err = train(request, space, &m, tl_predictor_model(former), job, &notes, &model)) ==
+            TL_OK &&
+        (err = tl_text_err(&notes)) == TL_OK &&
+        (err = tl_predictors_store(predictors, space, model)) == TL_OK) {
+        err = report(model, &notes, reply);
+    }
+    tl_model_free(model);
+    tl_predictor_unref(former);
+    tl_text_done(&notes);
+    material_done(&m);
+    return err;
+}
+
+static tl_err run(
+    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+{
+    const train_request *request = (const train_request *)request_base;
+    tl_space *space = NULL;
+    tl_job *job = NULL;
+    TL_TRY(tl_engine_space(call->engine, request->space, &space));
+    tl_err err =
+        tl_job_begin(tl_engine_jobs(call->engine), call, "train.run", request->space, &job);
+    if (err == TL_OK) {
+        err = train_and_store(call, request, space, job, (train_reply *)reply_base);
+        tl_job_end(job, err);
+    }
+    tl_space_unref(space);
+    return err;
+}
+
+const tl_method tl_method_train_run = {
+    .name = "train.run",
+    .summary = "Fits the predictors of a space to its stored measurements",
+    .request = &tailor__v1__train_request__descriptor,
+    .reply = &tailor__v1__train_reply__descriptor,
+    .run = run,
+    .min_role = TL_ROLE_WRITER,
+    .lane = TL_LANE_WORK,
+};

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/predictors.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "measurements/columns.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    PATH_BYTES = 1024,
+    MAX_SPACES = 256,
+    MAX_VIEWS = 64
+};
+
+/* A file as it was when it was read: another size, time or inode is another file. */
+typedef struct file_mark {
+    bool is_there;
+    int64_t bytes, modified_ns;
+    uint64_t inode;
+} file_mark;
+
+typedef enum origin_kind {
+    ORIGIN_TRAINED,
+    ORIGIN_SHIPPED,
+    N_ORIGINS
+} origin_kind;
+
+static const char *const origin_names[] = {"trained", "shipped", "none"};
+
+typedef struct space_entry {
+    char name[TL_NAME_MAX_BYTES + 1];
+    char digest[65];
+    tl_predictor *predictor;
+    origin_kind origin;
+    file_mark marks[N_ORIGINS];
+    int64_t looked_ns;
+    char complaint[512];
+} space_entry;
+
+typedef struct view_entry {
+    tl_view *view;
+    char device[TL_NAME_MAX_BYTES + 1];
+    uint64_t revision;
+    tl_profile profile;
+    int64_t used_ns;
+} view_entry;
+
+struct tl_predictors {
+    tl_store *store;
+    char *dirs[N_ORIGINS];
+    pthread_mutex_t lock; /* of all below; held while a model is read */
+    space_entry spaces[MAX_SPACES];
+    int n_spaces;
+    view_entry views[MAX_VIEWS];
+    int n_views;
+};
+
+/* ---- life ------------------------------------------------------------------------- */
+
+static char *join(const char *dir, const char *name)
+{
+    tl_text path = {0};
+    tl_text_addf(&path, "%s/%s", dir, name);
+    char *joined = tl_text_steal(&path);
+    tl_text_done(&path);
+    return joined;
+}
+
+tl_err tl_predictors_new(
+    tl_store *store,
+    const char *models_dir,
+    const char *data_dir,
+    tl_predictors **out_predictors)
+{
+    tl_predictors *predictors = tl_mem_new(1, sizeof *predictors);
+    if (predictors == NULL) {
+        return tl_fail(TL_ENOMEM, "predictors");
+    }
+    (void)pthread_mutex_init(&predictors->lock, NULL);
+    predictors->store = store;
+    predictors->dirs[ORIGIN_TRAINED] = join(data_dir, "models");
+    predictors->dirs[ORIGIN_SHIPPED] = tl_mem_strdup(models_dir);
+    if (predictors->dirs[ORIGIN_TRAINED] == NULL || predictors->dirs[ORIGIN_SHIPPED] == NULL) {
+        tl_predictors_free(predictors);
+        return tl_fail(TL_ENOMEM, "predictors");
+    }
+    *out_predictors = predictors;
+    return TL_OK;
+}
+
+void tl_predictors_free(tl_predictors *predictors)
+{
+    if (predictors == NULL) {
+        return;
+    }
+    for (int i = 0; i < predictors->n_views; i++) {
+        tl_view_unref(predictors->views[i].view);
+    }
+    for (int i = 0; i < predictors->n_spaces; i++) {
+        tl_predictor_unref(predictors->spaces[i].predictor);
+    }
+    for (int k = 0; k < N_ORIGINS; k++) {
+        tl_mem_free(predictors->dirs[k]);
+    }
+    (void)pthread_mutex_destroy(&predictors->lock);
+    tl_mem_free(predictors);
+}
+
+/* ---- model files --------------------------------------------------------------------- */
+
+static void path_of(
+    const tl_predictors *predictors,
+    origin_kind origin,
+    const char *space,
+    char path[PATH_BYTES])
+{
+    (void)snprintf(path, PATH_BYTES, "%s/%s.tlm", predictors->dirs[origin], space);
+}
+
+static file_mark look_at(const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) != 0) {
+        return (file_mark){0};
+    }
+    return (file_mark){
+        .is_there = true,
+        .bytes = (int64_t)status.st_size,
+        .modified_ns =
+            (int64_t)status.st_mtim.tv_sec * TL_NS_PER_S + (int64_t)status.st_mtim.tv_nsec,
+        .inode = (uint64_t)status.st_ino};
+}
+
+static bool is_same_file(const file_mark *a, const file_mark *b)
+{
+    return a->is_there == b->is_there && a->bytes == b->bytes &&
+           a->modified_ns == b->modified_ns && a->inode == b->inode;
+}
+
+/* The features decide how many weights a source has: they are made first, without a model. */
+static tl_err read_model(
+    const tl_space *space, const char *path, int n_source_weights, tl_model **out_model)
+{
+    char *data = NULL;
+    size_t len = 0;
+    TL_TRY(tl_file_read(path, TL_MODEL_MAX_BYTES, &data, &len));
+    tl_err err = tl_model_unpack(space, n_source_weights, data, len, path, out_model);
+    tl_mem_free(data);
+    return err;
+}
+
+static void complain(space_entry *entry)
+{
+    (void)snprintf(entry->complaint, sizeof entry->complaint, "%s", tl_err_detail());
+    tl_log(
+        TL_LOG_WARN, "model of %s: %s; the previous one stays", entry->name, entry->complaint);
+}
+
+static void put_to_use(
+    space_entry *entry, const tl_space *space, tl_predictor *fresh, origin_kind origin)
+{
+    tl_predictor_unref(entry->predictor);
+    entry->predictor = fresh;
+    entry->origin = origin;
+    (void)snprintf(entry->digest, sizeof entry->digest, "%s", tl_space_digest(space));
+}
+
+/* Without any model, so that there is always a predictor. */
+static tl_err start_bare(space_entry *entry, const tl_space *space)
+{
+    tl_predictor *bare = NULL;
+    TL_TRY(tl_predictor_new(space, NULL, &bare));
+    put_to_use(entry, space, bare, N_ORIGINS);
+    return TL_OK;
+}
+
+/* Tries the files from the best origin on; the first that can be read is used. */
+static tl_err reload(tl_predictors *predictors, space_entry *entry, const tl_space *space)
+{
+    int n_weights = tl_features_n_source(tl_predictor_features(entry->predictor));
+    entry->complaint[0] = '\0';
+    for (int k = 0; k < N_ORIGINS; k++) {
+        char path[PATH_BYTES];
+        tl_model *model = NULL;
+        tl_predictor *fresh = NULL;
+        path_of(predictors, (origin_kind)k, entry->name, path);
+        entry->marks[k] = look_at(path);
+        if (!entry->marks[k].is_there) {
+            continue;
+        }
+        if (read_model(space, path, n_weights, &model) != TL_OK ||
+            tl_predictor_new(space, model, &fresh) != TL_OK) {
+            complain(entry);
+            if (entry->origin <= (origin_kind)k) {
+                return TL_OK; /* the one in use came from here: it stays */
+            }
+            continue;
+        }
+        put_to_use(entry, space, fresh, (origin_kind)k);
+        tl_log(
+            TL_LOG_INFO, "model of %s: %s (%s)", entry->name, tl_predictor_model(fresh)->name,
+            path);
+        return TL_OK;
+    }
+    return entry->origin == N_ORIGINS ? TL_OK : start_bare(entry, space);
+}
+
+static bool has_changed(tl_predictors *predictors, const space_entry *entry)
+{
+    for (int k = 0; k < N_ORIGINS; k++) {
+        char path[PATH_BYTES];
+        path_of(predictors, (origin_kind)k, entry->name, path);
+        file_mark now = look_at(path);
+        if (!is_same_file(&now, &entry->marks[k])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- the space's predictor ----------------------------------------------------------------- */
+
+static space_entry *find_entry(tl_predictors *predictors, const char *name)
+{
+    for (int i = 0; i < predictors->n_spaces; i++) {
+        if (strcmp(predictors->spaces[i].name, name) == 0) {
+            return &predictors->spaces[i];
+        }
+    }
+    return NULL;
+}
+
+static tl_err add_entry(
+    tl_predictors *predictors, const tl_space *space, space_entry **out_entry)
+{
+    if (predictors->n_spaces == MAX_SPACES) {
+        return tl_fail(TL_ELIMIT, "more than %d spaces in use", (int)MAX_SPACES);
+    }
+    space_entry *entry = &predictors->spaces[predictors->n_spaces];
+    *entry = (space_entry){.origin = N_ORIGINS};
+    (void)snprintf(entry->name, sizeof entry->name, "%s", tl_space_name(space));
+    TL_TRY(start_bare(entry, space));
+    predictors->n_spaces++;
+    *out_entry = entry;
+    return TL_OK;
+}
+
+/* The entry, up to date with the files as of at most a second ago. The lock is held. */
+static tl_err refresh(
+    tl_predictors *predictors, const tl_space *space, bool is_forced, space_entry **out_entry)
+{
+    int64_t now_ns = tl_clock_ns();
+    space_entry *entry = find_entry(predictors, tl_space_name(space));
+    bool is_new = entry == NULL;
+    if (is_new) {
+        TL_TRY(add_entry(predictors, space, &entry));
+    } else if (strcmp(entry->digest, tl_space_digest(space)) != 0) {
+        TL_TRY(start_bare(entry, space));
+        is_new = true;
+    }
+    bool is_due = is_new || is_forced || now_ns - entry->looked_ns > TL_NS_PER_S;
+    if (is_due) {
+        entry->looked_ns = now_ns;
+        if (is_new || is_forced || has_changed(predictors, entry)) {
+            TL_TRY(reload(predictors, entry, space));
+        }
+    }
+    *out_entry = entry;
+    return TL_OK;
+}
+
+tl_err tl_predictors_get(
+    tl_predictors *predictors,
+    const tl_space *space,
+    tl_text *complaint,
+    tl_predictor **out_predictor)
+{
+    space_entry *entry = NULL;
+    (void)pthread_mutex_lock(&predictors->lock);
+    tl_err err = refresh(predictors, space, false, &entry);
+    if (err == TL_OK) {
+        *out_predictor = tl_predictor_ref(entry->predictor);
+        if (complaint != NULL && entry->complaint[0] != '\0') {
+            tl_text_addf(complaint, "%s", entry->complaint);
+        }
+    }
+    (void)pthread_mutex_unlock(&predictors->lock);
+    return err;
+}
+
+tl_err tl_predictors_store(
+    tl_predictors *predictors, const tl_space *space, const tl_model *model)
+{
+    char path[PATH_BYTES];
+    tl_bytes packed = {0};
+    space_entry *entry = NULL;
+    TL_TRY(tl_file_make_dirs(predictors->dirs[ORIGIN_TRAINED]));
+    TL_TRY(tl_model_pack(model, &packed));
+    path_of(predictors, ORIGIN_TRAINED, tl_space_name(space), path);
+    tl_err err = tl_file_write(path, packed.data, packed.len);
+    tl_mem_free(packed.data);
+    if (err == TL_OK) {
+        (void)pthread_mutex_lock(&predictors->lock);
+        err = refresh(predictors, space, true, &entry);
+        (void)pthread_mutex_unlock(&predictors->lock);
+    }
+    return err;
+}
+
+tl_err tl_predictors_origin(
+    tl_predictors *predictors, const tl_space *space, tl_model_origin *out_origin)
+{
+    space_entry *entry = NULL;
+    (void)pthread_mutex_lock(&predictors->lock);
+    tl_err err = refresh(predictors, space, false, &entry);
+    if (err == TL_OK) {
+        *out_origin = (tl_model_origin){.kind = origin_names[entry->origin]};
+        if (entry->origin < N_ORIGINS) {
+            out_origin->file_bytes = entry->marks[entry->origin].bytes;
+            char path[PATH_BYTES];
+            path_of(predictors, entry->origin, entry->name, path);
+            (void)snprintf(out_origin->path, sizeof out_origin->path, "%.511s", path);
+        }
+        memcpy(out_origin->complaint, entry->complaint, sizeof out_origin->complaint);
+    }
+    (void)pthread_mutex_unlock(&predictors->lock);
+    return err;
+}
+
+void tl_predictors_forget(tl_predictors *predictors, const char *space_name)
+{
+    char path[PATH_BYTES];
+    (void)pthread_mutex_lock(&predictors->lock);
+    space_entry *entry = find_entry(predictors, space_name);
+    if (entry != NULL) {
+        tl_predictor_unref(entry->predictor);
+        *entry = predictors->spaces[--predictors->n_spaces];
+    }
+    path_of(predictors, ORIGIN_TRAINED, space_name, path);
+    (void)unlink(path);
+    (void)pthread_mutex_unlock(&predictors->lock);
+}
+
+/* ---- views of devices ------------------------------------------------------------------------ */
+
+static view_entry *find_view(
+    tl_predictors *predictors, const tl_predictor *predictor, const char *device)
+{
+    for (int i = 0; i < predictors->n_views; i++) {
+        view_entry *entry = &predictors->views[i];
+        if (tl_view_predictor(entry->view) == predictor && strcmp(entry->device, device) == 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+/* A reference to the view kept for this state of things, or NULL. */
+static tl_view *find_current(
+    tl_predictors *predictors,
+    const tl_predictor *predictor,
+    const tl_profile *profile,
+    uint64_t revision)
+{
+    tl_view *view = NULL;
+    (void)pthread_mutex_lock(&predictors->lock);
+    view_entry *entry = find_view(predictors, predictor, profile->name);
+    if (entry != NULL && entry->revision == revision &&
+        memcmp(&entry->profile, profile, sizeof *profile) == 0) {
+        entry->used_ns = tl_clock_ns();
+        view = tl_view_ref(entry->view);
+    }
+    (void)pthread_mutex_unlock(&predictors->lock);
+    return view;
+}
+
+/* A free place, or that of the view which was not used for longest. */
+static view_entry *place_for(
+    tl_predictors *predictors, const tl_predictor *predictor, const char *device)
+{
+    view_entry *place = find_view(predictors, predictor, device);
+    if (place == NULL && predictors->n_views < MAX_VIEWS) {
+        return &predictors->views[predictors->n_views++];
+    }
+    if (place == NULL) {
+        place = &predictors->views[0];
+        for (int i = 1; i < predictors->n_views; i++) {
+            if (predictors->views[i].used_ns < place->used_ns) {
+                place = &predictors->views[i];
+            }
+        }
+    }
+    tl_view_unref(place->view);
+    return place;
+}
+
+static void keep(
+    tl_predictors *predictors,
+    tl_predictor *predictor,
+    const tl_profile *profile,
+    uint64_t revision,
+    tl_view *view)
+{
+    (void)pthread_mutex_lock(&predictors->lock);
+    view_entry *place = place_for(predictors, predictor, profile->name);
+    *place =
+        (view_entry){.view = tl_view_ref(view), .revision = revision, .used_ns = tl_clock_ns()};
+    /* memcpy keeps padding too: profiles are compared as bytes */
+    memcpy(&place->profile, profile, sizeof *profile);
+    (void)snprintf(place->device, sizeof place->device, "%s", profile->name);
+    (void)pthread_mutex_unlock(&predictors->lock);
+}
+
+static tl_err read_samples(
+    tl_predictors *predictors,
+    const tl_space *space,
+    tl_metric metric,
+    const char *device,
+    tl_column *out_column)
+{
+    tl_err err = tl_columns_get(predictors->store, space, metric, device, out_column);
+    return err == TL_ENOTFOUND ? TL_OK : err;
+}
+
+static tl_err make_view(
+    tl_predictors *predictors,
+    tl_predictor *predictor,
+    const tl_profile *profile,
+    tl_view **out_view)
+{
+    const tl_space *space = tl_predictor_space(predictor);
+    tl_column columns[TL_N_COSTS] = {{0}};
+    tl_view_data data = {.device = profile->name, .profile = profile};
+    tl_err err = TL_OK;
+    for (int c = 0; c < TL_N_COSTS && err == TL_OK; c++) {
+        err = read_samples(predictors, space, (tl_metric)c, profile->name, &columns[c]);
+        data.samples[c] = (tl_samples){
+            .designs = columns[c].designs, .values = columns[c].values, .n = columns[c].n};
+    }
+    if (err == TL_OK) {
+        err = tl_view_new(predictor, &data, out_view);
+    }
+    for (int c = 0; c < TL_N_COSTS; c++) {
+        tl_column_done(&columns[c]);
+    }
+    return err;
+}
+
+tl_err tl_predictors_view(
+    tl_predictors *predictors,
+    tl_predictor *predictor,
+    const tl_profile *profile,
+    tl_view **out_view)
+{
+    uint64_t revision = 0;
+    const char *space = tl_space_name(tl_predictor_space(predictor));
+    TL_TRY(tl_columns_revision(predictors->store, space, &revision));
+    tl_view *view = find_current(predictors, predictor, profile, revision);
+    if (view == NULL) {
+        TL_TRY(make_view(predictors, predictor, profile, &view));
+        keep(predictors, predictor, profile, revision, view);
+    }
+    *out_view = view;
+    return TL_OK;
+}

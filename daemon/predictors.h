@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_DAEMON_PREDICTORS_H
+#define TL_DAEMON_PREDICTORS_H
+
+/*
+ * The predictors that the daemon has in use: one for each space, and views of
+ * the devices last asked about.
+ *
+ * A space's model is, best first, the one trained on the spot
+ * (DATA/models/SPACE.tlm) or the shipped one (MODELS/SPACE.tlm). Files are looked
+ * at again at most once a second; a changed one is read completely before it
+ * takes the place of the former, and one that is damaged or of another version
+ * leaves the former in place and a complaint. Answers under way keep the
+ * predictor that they started with.
+ *
+ * All functions may be called from any thread.
+ */
+
+#include "device-profiles/registry.h"
+#include "predictors/predictor.h"
+
+#include <stdint.h>
+
+typedef struct tl_predictors tl_predictors;
+
+/* Borrows store. */
+TL_MUST_USE tl_err tl_predictors_new(
+    tl_store *store,
+    const char *models_dir,
+    const char *data_dir,
+    tl_predictors **out_predictors);
+void tl_predictors_free(tl_predictors *predictors); /* NULL is fine */
+
+/*
+ * The space's predictor, with a reference for the caller (tl_predictor_unref).
+ * What is wrong with its files, if anything, is appended to complaint (NULL is fine).
+ */
+TL_MUST_USE tl_err tl_predictors_get(
+    tl_predictors *predictors,
+    const tl_space *space,
+    tl_text *complaint,
+    tl_predictor **out_predictor);
+
+/*
+ * The device as the predictor sees it with what is measured now, with a
+ * reference for the caller (tl_view_unref).
+ */
+TL_MUST_USE tl_err tl_predictors_view(
+    tl_predictors *predictors,
+    tl_predictor *predictor,
+    const tl_profile *profile,
+    tl_view **out_view);
+
+/*
+ * Writes the model to DATA/models durably and puts it to use; it is not taken.
+ * On failure the former model stays.
+ */
+TL_MUST_USE tl_err
+tl_predictors_store(tl_predictors *predictors, const tl_space *space, const tl_model *model);
+
+/* Where a space's model came from, for people. */
+typedef struct tl_model_origin {
+    const char *kind; /* "trained", "shipped", "none" */
+    char path[512];
+    int64_t file_bytes;
+    char complaint[512]; /* "" where all is well */
+} tl_model_origin;
+
+TL_MUST_USE tl_err tl_predictors_origin(
+    tl_predictors *predictors, const tl_space *space, tl_model_origin *out_origin);
+
+/* Forgets a space that was removed, and its trained model. */
+void tl_predictors_forget(tl_predictors *predictors, const char *space_name);
+
+#endif

@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
+#include "numerics/rng.h"
+#include "numerics/stats.h"
+#include "predictors/head.h"
+#include "predictors/predictor_impl.h"
+#include "predictors/prior.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    WORTH_LISTING = 64,
+    KNOWN_DOF = 30 /* a ridge of hundreds of measurements, its scale read off few own ones */
+};
+
+static const uint64_t sample_order_seed = 0x7461696c6f72U;
+
+/* One cost of the device. */
+typedef struct cost_view {
+    tl_basis basis;
+    int n_samples;
+    tl_head head;            /* measured, and profile with known devices */
+    const tl_source *source; /* known */
+    double level; /* known: unit of the source; profile without: factor on the roofline */
+    double relative_sd;
+    double *listed_mean, *listed_sd; /* [n_listing], once asked for */
+} cost_view;
+
+struct tl_view {
+    atomic_int n_refs;
+    tl_predictor *predictor;
+    tl_profile profile;
+    cost_view costs[TL_N_COSTS];
+    pthread_mutex_t lock; /* of listed_mean and listed_sd */
+};
+
+const char *tl_basis_name(tl_basis basis)
+{
+    static const char *const names[] = {"nothing", "profile", "known", "measured"};
+    return names[basis];
+}
+
+/* ---- measured --------------------------------------------------------------------------- */
+
+/*
+ * Samples in an order of chance, always the same: the store keeps them sorted
+ * by design, and a head above its exact size weighs its grid on the first ones.
+ */
+static tl_err shuffle_samples(
+    const tl_samples *samples, int n_slots, tl_choice **out_designs, double **out_values)
+{
+    tl_rng rng;
+    size_t n = (size_t)samples->n;
+    size_t width = (size_t)n_slots;
+    int *order = tl_mem_new(n, sizeof *order);
+    tl_choice *designs = tl_mem_new(n * width, sizeof *designs);
+    double *values = tl_mem_new(n, sizeof *values);
+    if (order == NULL || designs == NULL || values == NULL) {
+        tl_mem_free(order);
+        tl_mem_free(designs);
+        tl_mem_free(values);
+        return tl_fail(TL_ENOMEM, "%d samples", samples->n);
+    }
+    tl_rng_init(&rng, sample_order_seed);
+    tl_rng_permutation(&rng, samples->n, order);
+    for (size_t i = 0; i < n; i++) {
+        size_t from = (size_t)order[i];
+        memcpy(designs + i * width, samples->designs + from * width, width * sizeof *designs);
+        values[i] = samples->values[from];
+    }
+    tl_mem_free(order);
+    *out_designs = designs;
+    *out_values = values;
+    return TL_OK;
+}
+
+static tl_err fit_measured(
+    const tl_predictor *predictor, tl_cost cost, const tl_samples *samples, cost_view *view)
+{
+    tl_err err = TL_OK;
+    tl_choice *designs = NULL;
+    double *values = NULL;
+    tl_dmat x = {0};
+    double *z = NULL;
+    int n_slots = tl_space_n_slots(predictor->space);
+    if ((err = shuffle_samples(samples, n_slots, &designs, &values)) != TL_OK ||
+        (err = tl_predictor_rows(predictor, cost, designs, samples->n, &x, &z)) != TL_OK) {
+        goto done;
+    }
+    tl_head_data data = {
+        .n_sources = predictor->costs[cost].n,
+        .spread = predictor->costs[cost].spread,
+        .x = tl_dro(x),
+        .z = z,
+        .y = values};
+    if ((err = tl_head_fit(predictor->features, &data, &view->head)) == TL_OK) {
+        view->basis = TL_BASIS_MEASURED;
+    }
+done:
+    tl_dmat_done(&x);
+    tl_mem_free(z);
+    tl_mem_free(designs);
+    tl_mem_free(values);
+    return err;
+}
+
+/* ---- known --------------------------------------------------------------------------------- */
+
+static tl_err known_relative(
+    const tl_predictor *predictor,
+    const tl_source *source,
+    const tl_choice *designs,
+    int n,
+    double *out_relative)
+{
+    tl_dmat wide = {0};
+    TL_TRY(tl_dmat_init(&wide, n, tl_features_n_source(predictor->features)));
+    tl_err err = tl_features_encode(predictor->features, designs, n, (tl_dmat){0}, wide);
+    if (err == TL_OK) {
+        tl_source_predict(source, tl_dro(wide), out_relative);
+    }
+    tl_dmat_done(&wide);
+    return err;
+}
+
+/* The source as it is, or scaled to the device's own few measurements. */
+static tl_err scale_known(
+    const tl_predictor *predictor,
+    const tl_source *source,
+    const tl_samples *samples,
+    cost_view *view)
+{
+    *view = (cost_view){
+        .basis = TL_BASIS_KNOWN,
+        .n_samples = samples->n,
+        .source = source,
+        .level = source->median,
+        .relative_sd = source->loo_sd};
+    if (samples->n == 0) {
+        return TL_OK;
+    }
+    double *ratio = tl_mem_new((size_t)samples->n, sizeof *ratio);
+    if (ratio == NULL) {
+        return tl_fail(TL_ENOMEM, "%d samples", samples->n);
+    }
+    tl_err err = known_relative(predictor, source, samples->designs, samples->n, ratio);
+    for (int i = 0; err == TL_OK && i < samples->n; i++) {
+        ratio[i] = samples->values[i] / fmax(ratio[i], .05);
+    }
+    if (err == TL_OK) {
+        view->level = tl_median_inplace(samples->n, ratio);
+    }
+    tl_mem_free(ratio);
+    return err;
+}
+
+/* ---- from the profile ------------------------------------------------------------------------ */
+
+/* TL_ENOTFOUND where the profile tells nothing usable of this cost. */
+static tl_err roofline_of(
+    const tl_predictor *predictor,
+    const tl_profile *profile,
+    tl_cost cost,
+    const tl_choice *designs,
+    int n,
+    double *out)
+{
+    size_t n_slots = (size_t)tl_space_n_slots(predictor->space);
+    tl_network network = {0};
+    tl_err err = TL_OK;
+    for (int i = 0; i < n && err == TL_OK; i++) {
+        double latency_ms = 0;
+        double energy_mj = NAN;
+        err = tl_space_lower(predictor->space, designs + (size_t)i * n_slots, &network);
+        if (err == TL_OK) {
+            err = tl_prior_roofline(profile, &network, &latency_ms, &energy_mj);
+        }
+        out[i] = cost == TL_COST_LATENCY ? latency_ms : energy_mj;
+        if (err == TL_OK && isnan(out[i])) {
+            err = TL_ENOTFOUND;
+        }
+    }
+    tl_network_done(&network);
+    return err;
+}
+
+static tl_err median_roofline(
+    const tl_predictor *predictor, const tl_profile *profile, tl_cost cost, double *out_median)
+{
+    enum {
+        ENOUGH = 200
+    };
+    int n = 0;
+    const tl_choice *designs = tl_features_reference(predictor->features, &n);
+    size_t n_slots = (size_t)tl_space_n_slots(predictor->space);
+    double values[ENOUGH];
+    int stride = n > ENOUGH ? n / ENOUGH : 1;
+    int taken = 0;
+    for (int i = 0; i < n && taken < ENOUGH; i += stride) {
+        TL_TRY(roofline_of(
+            predictor, profile, cost, designs + (size_t)i * n_slots, 1, &values[taken++]));
+    }
+    *out_median = tl_median_inplace(taken, values);
+    return TL_OK;
+}
+
+/* A profile that says nothing usable leaves the cost unknown. */
+static tl_err fit_profile(
+    const tl_predictor *predictor, const tl_profile *profile, tl_cost cost, cost_view *view)
+{
+    double median = 0;
+    tl_err err = median_roofline(predictor, profile, cost, &median);
+    if (err == TL_ENOTFOUND) {
+        return TL_OK;
+    }
+    if (err != TL_OK) {
+        return err;
+    }
+    tl_model_prior prior = tl_model_prior_of(predictor->model, cost);
+    view->level = exp(prior.log_factor);
+    view->relative_sd = prior.log_sd;
+    view->basis = TL_BASIS_PROFILE;
+    const tl_cost_sources *known = &predictor->costs[cost];
+    if (known->n == 0) {
+        return TL_OK;
+    }
+    return tl_head_init_prior(
+        predictor->features, known->n, known->spread, median * view->level, view->relative_sd,
+        &view->head);
+}
+
+/* ---- life --------------------------------------------------------------------------------------- */
+
+static tl_err fit_cost(
+    const tl_predictor *predictor, const tl_view_data *data, tl_cost cost, cost_view *view)
+{
+    const tl_samples *samples = &data->samples[cost];
+    const tl_model_source *known =
+        predictor->model != NULL ? tl_model_source_find(predictor->model, data->device, cost)
+                                 : NULL;
+    view->n_samples = samples->n;
+    if (known != NULL && samples->n < TL_VIEW_MIN_OWN) {
+        return scale_known(predictor, &known->source, samples, view);
+    }
+    if (samples->n > 0) {
+        return fit_measured(predictor, cost, samples, view);
+    }
+    return data->profile != NULL ? fit_profile(predictor, data->profile, cost, view) : TL_OK;
+}
+
+static void free_view(tl_view *view)
+{
+    for (int c = 0; c < TL_N_COSTS; c++) {
+        tl_head_done(&view->costs[c].head);
+        tl_mem_free(view->costs[c].listed_mean);
+        tl_mem_free(view->costs[c].listed_sd);
+    }
+    tl_predictor_unref(view->predictor);
+    (void)pthread_mutex_destroy(&view->lock);
+    tl_mem_free(view);
+}
+
+tl_err tl_view_new(tl_predictor *predictor, const tl_view_data *data, tl_view **out_view)
+{
+    tl_view *view = tl_mem_new(1, sizeof *view);
+    if (view == NULL) {
+        return tl_fail(TL_ENOMEM, "a view of a device");
+    }
+    atomic_init(&view->n_refs, 1);
+    (void)pthread_mutex_init(&view->lock, NULL);
+    view->predictor = tl_predictor_ref(predictor);
+    if (data->profile != NULL) {
+        view->profile = *data->profile;
+    }
+    for (int c = 0; c < TL_N_COSTS; c++) {
+        tl_err err = fit_cost(predictor, data, (tl_cost)c, &view->costs[c]);
+        if (err != TL_OK) {
+            free_view(view);
+            return err;
+        }
+    }
+    *out_view = view;
+    return TL_OK;
+}
+
+tl_view *tl_view_ref(tl_view *view)
+{
+    atomic_fetch_add(&view->n_refs, 1);
+    return view;
+}
+
+void tl_view_unref(tl_view *view)
+{
+    if (view != NULL && atomic_fetch_sub(&view->n_refs, 1) == 1) {
+        free_view(view);
+    }
+}
+
+tl_predictor *tl_view_predictor(const tl_view *view)
+{
+    return view->predictor;
+}
+
+tl_basis tl_view_basis(const tl_view *view, tl_cost cost)
+{
+    return view->costs[cost].basis;
+}
+
+int tl_view_n_samples(const tl_view *view, tl_cost cost)
+{
+    return view->costs[cost].n_samples;
+}
+
+void tl_view_confidence(const tl_view *view, tl_cost cost, tl_confidence *out)
+{
+    const cost_view *v = &view->costs[cost];
+    if (v->basis == TL_BASIS_KNOWN) {
+        tl_confidence_nominal(KNOWN_DOF, out);
+    } else {
+        tl_model_confidence(view->predictor->model, cost, v->n_samples, out);
+    }
+}
+
+/* ---- prediction ------------------------------------------------------------------------------------ */
+
+/* A prediction is never below this share of the device's level: costs are positive. */
+static double positive(double mean, double level)
+{
+    return mean < .01 * level ? .01 * level : mean;
+}
+
+static tl_err predict_head(
+    tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
+{
+    tl_dmat x = {0};
+    double *z = NULL;
+    const tl_head *head = &view->costs[cost].head;
+    TL_TRY(tl_predictor_rows(view->predictor, cost, designs, n, &x, &z));
+    tl_err err = tl_head_predict(head, tl_dro(x), z, mean, sd);
+    tl_dmat_done(&x);
+    tl_mem_free(z);
+    return err;
+}
+
+static tl_err predict_known(
+    tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
+{
+    const cost_view *v = &view->costs[cost];
+    TL_TRY(known_relative(view->predictor, v->source, designs, n, mean));
+    for (int i = 0; i < n; i++) {
+        mean[i] = positive(mean[i] * v->level, v->level);
+        sd[i] = v->relative_sd * v->level;
+    }
+    return TL_OK;
+}
+
+static tl_err predict_roofline(
+    tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
+{
+    const cost_view *v = &view->costs[cost];
+    TL_TRY(roofline_of(view->predictor, &view->profile, cost, designs, n, mean));
+    for (int i = 0; i < n; i++) {
+        mean[i] *= v->level;
+        sd[i] = mean[i] * v->relative_sd;
+    }
+    return TL_OK;
+}
+
+static tl_err predict_cost(
+    tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
+{
+    const cost_view *v = &view->costs[cost];
+    if (v->basis == TL_BASIS_KNOWN) {
+        return predict_known(view, cost, designs, n, mean, sd);
+    }
+    if (v->head.n_columns == 0) {
+        return predict_roofline(view, cost, designs, n, mean, sd);
+    }
+    TL_TRY(predict_head(view, cost, designs, n, mean, sd));
+    for (int i = 0; i < n; i++) {
+        mean[i] = positive(mean[i], v->head.level);
+    }
+    return TL_OK;
+}
+
+/* The whole listing, once; the rows are shared by all devices. */
+static tl_err list_cost(tl_view *view, tl_cost cost)
+{
+    tl_predictor *predictor = view->predictor;
+    cost_view *v = &view->costs[cost];
+    size_t n = (size_t)predictor->n_listing;
+    double *mean = tl_mem_new(n, sizeof *mean);
+    double *sd = tl_mem_new(n, sizeof *sd);
+    tl_err err = mean == NULL || sd == NULL ? tl_fail(TL_ENOMEM, "%zu predictions", n) : TL_OK;
+    if (err == TL_OK && v->basis != TL_BASIS_KNOWN && v->head.n_columns > 0) {
+        err = tl_predictor_list_rows(predictor, cost);
+        if (err == TL_OK) {
+            err = tl_head_predict(
+                &v->head, tl_dro(predictor->rows[cost]), predictor->z[cost], mean, sd);
+        }
+        for (size_t i = 0; err == TL_OK && i < n; i++) {
+            mean[i] = positive(mean[i], v->head.level);
+        }
+    } else if (err == TL_OK) {
+        err = predict_cost(view, cost, predictor->listing, predictor->n_listing, mean, sd);
+    }
+    if (err != TL_OK) {
+        tl_mem_free(mean);
+        tl_mem_free(sd);
+        return err;
+    }
+    v->listed_mean = mean;
+    v->listed_sd = sd;
+    return TL_OK;
+}
+
+/* Looks the designs up in the listing; false when one is not there. */
+static bool look_up(
+    const tl_view *view,
+    tl_cost cost,
+    const tl_choice *designs,
+    int n,
+    double *mean,
+    double *sd)
+{
+    size_t n_slots = (size_t)tl_space_n_slots(view->predictor->space);
+    for (int i = 0; i < n; i++) {
+        int place = tl_predictor_place(view->predictor, designs + (size_t)i * n_slots);
+        if (place < 0) {
+            return false;
+        }
+        mean[i] = view->costs[cost].listed_mean[place];
+        sd[i] = view->costs[cost].listed_sd[place];
+    }
+    return true;
+}
+
+static tl_err answer_cost(
+    tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
+{
+    tl_err err = TL_OK;
+    if (view->costs[cost].basis == TL_BASIS_NOTHING) {
+        for (int i = 0; i < n; i++) {
+            mean[i] = sd[i] = NAN;
+        }
+        return TL_OK;
+    }
+    if (view->predictor->listing != NULL && n >= WORTH_LISTING) {
+        (void)pthread_mutex_lock(&view->lock);
+        if (view->costs[cost].listed_mean == NULL) {
+            err = list_cost(view, cost);
+        }
+        (void)pthread_mutex_unlock(&view->lock);
+        if (err != TL_OK || look_up(view, cost, designs, n, mean, sd)) {
+            return err;
+        }
+    }
+    return predict_cost(view, cost, designs, n, mean, sd);
+}
+
+static void fill(tl_cost cost, int n, const double *mean, const double *sd, tl_prediction *out)
+{
+    for (int i = 0; i < n; i++) {
+        if (cost == TL_COST_LATENCY) {
+            out[i].latency_ms = mean[i];
+            out[i].latency_std_ms = sd[i];
+        } else {
+            out[i].energy_mj = mean[i];
+            out[i].energy_std_mj = sd[i];
+        }
+    }
+}
+
+tl_err tl_view_predict(
+    tl_view *view, const tl_choice *designs, int n, tl_prediction *predictions)
+{
+    tl_err err = TL_OK;
+    double *mean = tl_mem_new((size_t)n * 2, sizeof *mean);
+    if (mean == NULL) {
+        return tl_fail(TL_ENOMEM, "predictions of %d designs", n);
+    }
+    double *sd = mean + n;
+    for (int c = 0; c < TL_N_COSTS && err == TL_OK; c++) {
+        err = answer_cost(view, (tl_cost)c, designs, n, mean, sd);
+        for (int i = 0; err == TL_OK && i < n; i++) {
+            if (isinf(mean[i]) || isinf(sd[i]) || isnan(mean[i]) != isnan(sd[i])) {
+                err = tl_fail(
+                    TL_ENUMERIC, "%s of a design is not finite", tl_cost_name((tl_cost)c));
+            }
+        }
+        if (err == TL_OK) {
+            fill((tl_cost)c, n, mean, sd, predictions);
+        }
+    }
+    tl_mem_free(mean);
+    return err;
+}
