@@ -12,6 +12,7 @@
  */
 
 #include "base/err.h"
+#include "proto/wire.h"
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdatomic.h>
@@ -32,11 +33,6 @@ typedef enum tl_lane {
     TL_LANE_WORK, /* queued to the workers */
 } tl_lane;
 
-typedef struct tl_bytes {
-    uint8_t *data;
-    size_t len;
-} tl_bytes;
-
 /*
  * One request being served. Lives on the stack of the thread that serves it;
  * borrows everything.
@@ -44,8 +40,8 @@ typedef struct tl_bytes {
 typedef struct tl_call {
     struct tl_engine *engine;
     tl_role role;
-    int64_t deadline_ns;            /* absolute, tl_clock_ns(); INT64_MAX: none */
-    const atomic_bool *is_cancelled; /* the client went away or the job was cancelled; may be NULL */
+    int64_t deadline_ns;             /* absolute, tl_clock_ns(); INT64_MAX: none */
+    const atomic_bool *is_cancelled; /* the client went away; may be NULL */
 
     /* Sends one more reply of the given kind before the final one; may be NULL.
      * A lost reply is not an error of the call. */
@@ -59,6 +55,9 @@ typedef struct tl_call {
 
 /* Adds a warning to the final reply; lost silently when memory is short. */
 void tl_call_warn(tl_call *call, const char *format, ...) TL_PRINTF(2, 3);
+
+/* Releases the warnings; whoever made the call calls it. */
+void tl_call_done(tl_call *call);
 
 /* TL_EDEADLINE or TL_ECANCELLED when the work should end now; long work asks often. */
 TL_MUST_USE tl_err tl_call_check(const tl_call *call);
@@ -79,7 +78,8 @@ typedef struct tl_method {
     tl_method_fn *run;
     tl_role min_role;
     tl_lane lane;
-    uint32_t deadline_ms; /* the most a client may ask for; 0: the call ends by itself */
+    size_t fast_max_bytes; /* of the fast lane: longer requests go to the workers; 0: none do */
+    uint32_t deadline_ms;  /* the most a client may ask for; 0: the call ends by itself */
 } tl_method;
 
 /* The table, sorted by name. */
@@ -88,6 +88,9 @@ extern const size_t tl_methods_len;
 
 /* NULL when there is no such method. */
 const tl_method *tl_method_find(const char *name);
+
+/* The same in another table of n methods (tests serve their own). */
+const tl_method *tl_method_find_in(const tl_method *const *methods, size_t n, const char *name);
 
 /*
  * Decodes, checks (UTF-8, embedded NUL, sizes), runs and encodes one call. On

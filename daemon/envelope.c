@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/envelope.h"
+
+#include "base/units.h"
+#include "proto/wire.h"
+
+#include <stdio.h>
+
+enum {
+    DETAIL_BYTES = 1024
+};
+
+tl_err tl_envelope_read(
+    const uint8_t *data,
+    size_t len,
+    uint64_t *out_request_id,
+    Tailor__V1__Request **out_request)
+{
+    ProtobufCMessage *message = NULL;
+    *out_request_id = 0;
+    if (len > TL_WIRE_MAX_BYTES) {
+        return tl_fail(
+            TL_ELIMIT, "the request has %zu bytes, at most %d are accepted", len,
+            (int)TL_WIRE_MAX_BYTES);
+    }
+    TL_TRY(tl_wire_unpack(
+        &tailor__v1__request__descriptor, data, len, TL_WIRE_MAX_MEMORY_BYTES, &message));
+    Tailor__V1__Request *request = (Tailor__V1__Request *)(void *)message;
+    *out_request_id = request->request_id;
+    if (request->protocol != TL_WIRE_PROTOCOL) {
+        tl_err err = tl_fail(
+            TL_EVERSION, "protocol: got version %u, this daemon speaks %d", request->protocol,
+            (int)TL_WIRE_PROTOCOL);
+        tl_wire_free(message);
+        return err;
+    }
+    *out_request = request;
+    return TL_OK;
+}
+
+int64_t tl_envelope_deadline_ns(
+    const tl_method *method, const Tailor__V1__Request *request, int64_t received_ns)
+{
+    uint32_t ms = request->deadline_ms;
+    if (ms == 0 || (method->deadline_ms != 0 && method->deadline_ms < ms)) {
+        ms = method->deadline_ms;
+    }
+    return ms == 0 ? INT64_MAX : received_ns + (int64_t)ms * TL_NS_PER_MS;
+}
+
+void tl_envelope_reply(
+    uint64_t request_id,
+    int kind,
+    const tl_bytes *body,
+    const tl_call *call,
+    Tailor__V1__Reply *out_reply)
+{
+    tailor__v1__reply__init(out_reply);
+    out_reply->protocol = TL_WIRE_PROTOCOL;
+    out_reply->request_id = request_id;
+    out_reply->kind = (Tailor__V1__Reply__Kind)kind;
+    out_reply->body = (ProtobufCBinaryData){.len = body->len, .data = body->data};
+    if (call != NULL) {
+        out_reply->n_warnings = call->n_warnings;
+        out_reply->warnings = call->warnings;
+    }
+}
+
+size_t tl_envelope_pack_error(
+    uint64_t request_id, tl_err err, uint8_t out_bytes[TL_ENVELOPE_ERROR_BYTES])
+{
+    char name[sizeof "ECANCELLED____"];
+    char detail[DETAIL_BYTES];
+    Tailor__V1__Reply reply;
+    const char *known = tl_err_detail();
+    (void)snprintf(name, sizeof name, "%s", tl_err_name(err));
+    (void)snprintf(detail, sizeof detail, "%s", known[0] != '\0' ? known : tl_err_message(err));
+    tl_wire_clean(detail);
+    tailor__v1__reply__init(&reply);
+    reply.protocol = TL_WIRE_PROTOCOL;
+    reply.request_id = request_id;
+    reply.kind = TAILOR__V1__REPLY__KIND__FINAL;
+    reply.error = (uint32_t)err;
+    reply.error_name = name;
+    reply.error_detail = detail;
+    TL_ASSERT(tailor__v1__reply__get_packed_size(&reply) <= TL_ENVELOPE_ERROR_BYTES);
+    return tailor__v1__reply__pack(&reply, out_bytes);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_DAEMON_HANDLE_H
+#define TL_DAEMON_HANDLE_H
+
+/* What the handlers share. */
+
+#include "base/err.h"
+#include "daemon/engine.h"
+#include "daemon/method.h"
+#include "daemon/table_reply.h"
+#include "proto/tailor.pb-c.h"
+
+enum {
+    /* A client that asks for nothing is answered within this time or refused. */
+    TL_DEADLINE_SHORT_MS = 10 * 1000,
+    TL_DEADLINE_LONG_MS = 60 * 60 * 1000
+};
+
+/* Fails with TL_EINVAL when the client left the field empty or it is no name. */
+TL_MUST_USE tl_err tl_handle_check_name(const char *field, const char *name);
+
+/* Copies text into a reply's string field. */
+TL_MUST_USE tl_err tl_handle_set_text(char **field, const char *text);
+
+/* The size of bytes a client sent; TL_EINVAL when there are none, TL_ELIMIT beyond max_bytes. */
+TL_MUST_USE tl_err
+tl_handle_check_bytes(const char *field, const ProtobufCBinaryData *bytes, size_t max_bytes);
+
+/* A file's name for errors: what the client says, else fallback. */
+const char *tl_handle_origin(const char *origin, const char *fallback);
+
+#endif

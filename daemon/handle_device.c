@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Methods device.*. */
+
+#include "base/mem.h"
+#include "daemon/handle.h"
+#include "daemon/methods.h"
+#include "device-profiles/profile_yaml.h"
+#include "measurements/columns.h"
+
+#include <string.h>
+
+/* ---- list ---------------------------------------------------------------------------- */
+
+/* Copies of the few texts that the list shows. */
+typedef struct listed {
+    char name[TL_NAME_MAX_BYTES + 1];
+    char condition[TL_NAME_MAX_BYTES + 1];
+    char description[TL_PROFILE_TEXT_MAX_BYTES + 1];
+    tl_device_class device_class;
+    int batch;
+    bool is_shipped;
+} listed;
+
+typedef struct device_list {
+    listed *items;
+    size_t n, capacity;
+} device_list;
+
+static tl_err collect(void *context, const tl_profile *profile, bool is_shipped)
+{
+    device_list *list = context;
+    if (list->n == list->capacity) {
+        size_t capacity = list->capacity > 0 ? 2 * list->capacity : 64;
+        listed *grown = tl_mem_resize(list->items, capacity, sizeof *grown);
+        if (grown == NULL) {
+            return tl_fail(TL_ENOMEM, "%zu devices", capacity);
+        }
+        list->items = grown;
+        list->capacity = capacity;
+    }
+    listed *item = &list->items[list->n++];
+    memcpy(item->name, profile->name, sizeof item->name);
+    memcpy(item->condition, profile->condition, sizeof item->condition);
+    memcpy(item->description, profile->description, sizeof item->description);
+    item->device_class = profile->device_class;
+    item->batch = profile->batch;
+    item->is_shipped = is_shipped;
+    return TL_OK;
+}
+
+/* One text column of the list; texts [n] is scratch. */
+typedef const char *text_of_fn(const listed *item);
+
+static const char *name_of(const listed *item)
+{
+    return item->name;
+}
+
+static const char *class_of(const listed *item)
+{
+    return item->device_class != TL_DEVICE_UNKNOWN ? tl_device_class_name(item->device_class)
+                                                   : "";
+}
+
+static const char *condition_of(const listed *item)
+{
+    return item->condition;
+}
+
+static const char *origin_of(const listed *item)
+{
+    return item->is_shipped ? "catalogue" : "registered";
+}
+
+static const char *description_of(const listed *item)
+{
+    return item->description;
+}
+
+static tl_err add_texts(
+    Tailor__V1__Table *table,
+    const char *name,
+    const device_list *list,
+    text_of_fn *text_of,
+    const char **texts)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        texts[i] = text_of(&list->items[i]);
+    }
+    return tl_table_reply_texts(table, name, texts);
+}
+
+static tl_err fill_list(Tailor__V1__Table *table, const device_list *list, const char **texts)
+{
+    double *batch = NULL;
+    tl_table_reply_init(table, list->n);
+    TL_TRY(add_texts(table, "device", list, name_of, texts));
+    TL_TRY(add_texts(table, "class", list, class_of, texts));
+    TL_TRY(add_texts(table, "condition", list, condition_of, texts));
+    TL_TRY(tl_table_reply_blank(table, "batch", 0, &batch));
+    TL_TRY(add_texts(table, "origin", list, origin_of, texts));
+    TL_TRY(add_texts(table, "description", list, description_of, texts));
+    for (size_t i = 0; i < list->n; i++) {
+        if (list->items[i].batch > 0) {
+            batch[i] = list->items[i].batch;
+        }
+    }
+    return TL_OK;
+}
+
+static tl_err run_list(
+    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+{
+    device_list list = {0};
+    const char **texts = NULL;
+    (void)request_base;
+    tl_err err = tl_registry_each(tl_engine_registry(call->engine), collect, &list);
+    if (err == TL_OK && (texts = tl_mem_new(list.n, sizeof *texts)) == NULL) {
+        err = tl_fail(TL_ENOMEM, "%zu devices", list.n);
+    }
+    if (err == TL_OK) {
+        err = fill_list((Tailor__V1__Table *)reply_base, &list, texts);
+    }
+    tl_mem_free(texts);
+    tl_mem_free(list.items);
+    return err;
+}
+
+/* ---- show, add, remove ------------------------------------------------------------------ */
+
+static tl_err run_show(
+    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+{
+    const Tailor__V1__Name *request = (const Tailor__V1__Name *)request_base;
+    Tailor__V1__Text *reply = (Tailor__V1__Text *)reply_base;
+    tl_profile profile;
+    tl_text text = {0};
+    TL_TRY(tl_handle_check_name("device", request->name));
+    TL_TRY(tl_registry_find(tl_engine_registry(call->engine), request->name, &profile));
+    tl_profile_print_yaml(&profile, &text);
+    tl_err err = tl_text_err(&text);
+    if (err == TL_OK) {
+        err = tl_handle_set_text(&reply->text, text.data != NULL ? text.data : "");
+    }
+    tl_text_done(&text);
+    return err;
+}
+
+/* A profile that was sent replaces what is registered; a bare name never does. */
+static tl_err run_add(
+    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+{
+    const Tailor__V1__DeviceAddRequest *request =
+        (const Tailor__V1__DeviceAddRequest *)request_base;
+    Tailor__V1__Name *reply = (Tailor__V1__Name *)reply_base;
+    tl_registry *registry = tl_engine_registry(call->engine);
+    if (request->yaml.len == 0) {
+        bool is_new = false;
+        TL_TRY(tl_handle_check_name("device", request->name));
+        TL_TRY(tl_handle_set_text(&reply->name, request->name));
+        TL_TRY(tl_registry_add_bare(registry, request->name, &is_new));
+        if (!is_new) {
+            tl_call_warn(call, "%s is known already and stays as it is", request->name);
+        }
+        return TL_OK;
+    }
+    tl_profile profile;
+    TL_TRY(tl_handle_check_bytes("yaml", &request->yaml, TL_PROFILE_YAML_MAX_BYTES));
+    TL_TRY(tl_profile_parse_yaml(
+        tl_handle_origin(request->origin, "profile"), (const char *)request->yaml.data,
+        request->yaml.len, &profile));
+    if (request->name[0] != '\0' && strcmp(request->name, profile.name) != 0) {
+        return tl_fail(
+            TL_EINVAL, "name: the profile says %s, the request %.128s", profile.name,
+            request->name);
+    }
+    TL_TRY(tl_handle_set_text(&reply->name, profile.name));
+    return tl_registry_add(registry, &profile);
+}
+
+/* How many measurements of the device are stored, in all spaces. */
+static tl_err count_measured(tl_call *call, const char *device, long long *out_n)
+{
+    tl_space_entry *entries = NULL;
+    size_t n = 0;
+    tl_err err = TL_OK;
+    long long sum = 0;
+    TL_TRY(tl_engine_spaces(call->engine, &entries, &n));
+    for (size_t i = 0; i < n && err == TL_OK; i++) {
+        tl_column_list list = {0};
+        err = tl_columns_list(
+            tl_engine_store(call->engine), tl_space_name(entries[i].space), &list);
+        for (size_t c = 0; err == TL_OK && c < list.n_columns; c++) {
+            const tl_column_info *column = &list.columns[c];
+            bool is_its =
+                tl_metric_is_of_device(column->metric) && strcmp(column->subject, device) == 0;
+            sum += is_its ? column->n : 0;
+        }
+        tl_column_list_done(&list);
+    }
+    tl_space_entries_free(entries, n);
+    *out_n = sum;
+    return err;
+}
+
+/* The registration and the measurements go together or not at all. */
+static tl_err remove_device(
+    tl_call *call, const char *name, bool is_measured, bool *out_is_shipped)
+{
+    tl_store_txn *txn = NULL;
+    TL_TRY(tl_store_begin(tl_engine_store(call->engine), &txn));
+    tl_err err = tl_registry_remove_in(tl_engine_registry(call->engine), txn, name);
+    *out_is_shipped = err == TL_ESTATE;
+    if (err == TL_ESTATE && is_measured) {
+        err = TL_OK; /* a shipped device stays, its measurements go */
+    }
+    if (err == TL_OK && (err = tl_columns_remove_device(txn, name)) == TL_OK) {
+        return tl_store_commit(&txn);
+    }
+    tl_store_abort(&txn);
+    return err;
+}
+
+static tl_err run_remove(
+    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+{
+    const Tailor__V1__Name *request = (const Tailor__V1__Name *)request_base;
+    long long n_measured = 0;
+    bool is_shipped = false;
+    (void)reply_base;
+    TL_TRY(tl_handle_check_name("device", request->name));
+    TL_TRY(count_measured(call, request->name, &n_measured));
+    TL_TRY(remove_device(call, request->name, n_measured > 0, &is_shipped));
+    if (n_measured > 0) {
+        tl_call_warn(
+            call, "%s: its %lld measurements were removed%s", request->name, n_measured,
+            is_shipped ? "; its shipped profile stays" : " too");
+    }
+    return TL_OK;
+}
+
+const tl_method tl_method_device_list = {
+    .name = "device.list",
+    .summary = "The known devices, shipped and registered",
+    .request = &tailor__v1__empty__descriptor,
+    .reply = &tailor__v1__table__descriptor,
+    .run = run_list,
+    .min_role = TL_ROLE_READER,
+    .lane = TL_LANE_WORK,
+    .deadline_ms = TL_DEADLINE_LONG_MS,
+};
+
+const tl_method tl_method_device_show = {
+    .name = "device.show",
+    .summary = "The profile of a device, as YAML",
+    .request = &tailor__v1__name__descriptor,
+    .reply = &tailor__v1__text__descriptor,
+    .run = run_show,
+    .min_role = TL_ROLE_READER,
+    .lane = TL_LANE_FAST,
+    .deadline_ms = TL_DEADLINE_SHORT_MS,
+};
+
+const tl_method tl_method_device_add = {
+    .name = "device.add",
+    .summary = "Registers a device, or replaces its profile; its measurements stay",
+    .request = &tailor__v1__device_add_request__descriptor,
+    .reply = &tailor__v1__name__descriptor,
+    .run = run_add,
+    .min_role = TL_ROLE_WRITER,
+    .lane = TL_LANE_WORK,
+    .deadline_ms = TL_DEADLINE_LONG_MS,
+};
+
+const tl_method tl_method_device_remove = {
+    .name = "device.remove",
+    .summary = "Forgets a device and its measurements",
+    .request = &tailor__v1__name__descriptor,
+    .reply = &tailor__v1__empty__descriptor,
+    .run = run_remove,
+    .min_role = TL_ROLE_WRITER,
+    .lane = TL_LANE_WORK,
+    .deadline_ms = TL_DEADLINE_LONG_MS,
+};

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Methods status.get, job.list and job.cancel: what the daemon holds and does. */
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "daemon/handle.h"
+#include "daemon/methods.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+
+/* ---- status -------------------------------------------------------------------------- */
+
+enum {
+    MAX_FACTS = 24,
+    FACT_BYTES = 512
+};
+
+typedef struct facts {
+    const char *names[MAX_FACTS];
+    char values[MAX_FACTS][FACT_BYTES];
+    size_t n;
+} facts;
+
+static void add_fact(facts *f, const char *name, const char *format, ...) TL_PRINTF(3, 4);
+
+static void add_fact(facts *f, const char *name, const char *format, ...)
+{
+    va_list args;
+    TL_ASSERT(f->n < MAX_FACTS);
+    f->names[f->n] = name;
+    va_start(args, format);
+    (void)vsnprintf(f->values[f->n], FACT_BYTES, format, args);
+    va_end(args);
+    f->n++;
+}
+
+typedef struct device_counts {
+    size_t n_shipped, n_registered;
+} device_counts;
+
+static tl_err count_device(void *context, const tl_profile *profile, bool is_shipped)
+{
+    device_counts *counts = context;
+    (void)profile;
+    counts->n_shipped += is_shipped ? 1 : 0;
+    counts->n_registered += is_shipped ? 0 : 1;
+    return TL_OK;
+}
+
+static tl_err add_space_facts(tl_engine *engine, facts *f)
+{
+    tl_space_entry *entries = NULL;
+    size_t n = 0;
+    size_t n_added = 0;
+    TL_TRY(tl_engine_spaces(engine, &entries, &n));
+    for (size_t i = 0; i < n; i++) {
+        n_added += entries[i].is_built_in ? 0 : 1;
+    }
+    tl_space_entries_free(entries, n);
+    add_fact(f, "spaces_built_in", "%zu", n - n_added);
+    add_fact(f, "spaces_added", "%zu", n_added);
+    return TL_OK;
+}
+
+static tl_err add_store_facts(tl_engine *engine, facts *f)
+{
+    device_counts counts = {0};
+    tl_store_stat stat;
+    TL_TRY(tl_registry_each(tl_engine_registry(engine), count_device, &counts));
+    TL_TRY(tl_store_stat_get(tl_engine_store(engine), &stat));
+    add_fact(f, "devices_shipped", "%zu", counts.n_shipped);
+    add_fact(f, "devices_registered", "%zu", counts.n_registered);
+    add_fact(f, "measurement_records", "%zu", stat.n_entries[TL_DB_MEASUREMENTS]);
+    add_fact(f, "models_trained", "%zu", stat.n_entries[TL_DB_MODELS]);
+    add_fact(f, "store_bytes", "%zu", stat.file_bytes);
+    add_fact(f, "store_max_bytes", "%zu", stat.max_bytes);
+    return TL_OK;
+}
+
+static tl_err add_job_facts(tl_engine *engine, facts *f)
+{
+    tl_job_view *views = NULL;
+    size_t n = 0;
+    size_t n_running = 0;
+    TL_TRY(tl_jobs_list(tl_engine_jobs(engine), &views, &n));
+    for (size_t i = 0; i < n; i++) {
+        n_running += views[i].is_running ? 1 : 0;
+    }
+    tl_mem_free(views);
+    add_fact(f, "jobs_running", "%zu", n_running);
+    return TL_OK;
+}
+
+/* Files that look like shipped models; none where the folder cannot be read. */
+static size_t count_shipped_models(const char *dir)
+{
+    tl_file_list files = {0};
+    size_t n = 0;
+    if (dir[0] != '\0' && tl_file_list_init(&files, dir, ".tlm") == TL_OK) {
+        n = files.n_names;
+        tl_file_list_done(&files);
+    }
+    return n;
+}
+
+static tl_err fill_status(tl_engine *engine, facts *f)
+{
+    double uptime_s =
+        (double)(tl_clock_ns() - tl_engine_opened_ns(engine)) / (double)TL_NS_PER_S;
+    add_fact(f, "version", "%s", TL_VERSION);
+    add_fact(f, "protocol", "%d", (int)TL_WIRE_PROTOCOL);
+    add_fact(f, "uptime_s", "%.1f", uptime_s);
+    add_fact(f, "data", "%s", tl_engine_data_dir(engine));
+    add_fact(f, "models", "%s", tl_engine_models_dir(engine));
+    add_fact(f, "models_shipped", "%zu", count_shipped_models(tl_engine_models_dir(engine)));
+    TL_TRY(add_space_facts(engine, f));
+    TL_TRY(add_store_facts(engine, f));
+    return add_job_facts(engine, f);
+}
+
+static tl_err run_status(
+    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+{
+    Tailor__V1__Table *table = (Tailor__V1__Table *)reply_base;
+    const char *values[MAX_FACTS];
+    facts *f = tl_mem_new(1, sizeof *f);
+    (void)request_base;
+    if (f == NULL) {
+        return tl_fail(TL_ENOMEM, "the status");
+    }
+    tl_err err = fill_status(call->engine, f);
+    for (size_t i = 0; i < f->n; i++) {
+        values[i] = f->values[i];
+    }
+    tl_table_reply_init(table, f->n);
+    if (err == TL_OK && (err = tl_table_reply_texts(table, "name", f->names)) == TL_OK) {
+        err = tl_table_reply_texts(table, "value", values);
+    }
+    tl_mem_free(f);
+    return err;
+}
+
+/* ---- jobs ------------------------------------------------------------------------------ */
+
+static const char *state_of(const tl_job_view *view)
+{
+    if (view->is_running) {
+        return view->is_cancelled ? "cancelling" : "running";
+    }
+    return view->result == TL_OK           ? "done"
+           : view->result == TL_ECANCELLED ? "cancelled"
+                                           : "failed";
+}
+
+static void print_time(int64_t unix_s, char *text, size_t size)
+{
+    time_t time = (time_t)unix_s;
+    struct tm parts = {0};
+    (void)gmtime_r(&time, &parts);
+    (void)strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &parts);
+}
+
+/* The columns of the job list. */
+typedef struct job_columns {
+    Tailor__V1__Column *method, *subject, *state, *what, *started;
+    double *id, *done, *total, *elapsed_s;
+} job_columns;
+
+static tl_err add_job_columns(Tailor__V1__Table *table, job_columns *c)
+{
+    TL_TRY(tl_table_reply_blank(table, "job", 0, &c->id));
+    TL_TRY(tl_table_reply_text(table, "method", &c->method));
+    TL_TRY(tl_table_reply_text(table, "space", &c->subject));
+    TL_TRY(tl_table_reply_text(table, "state", &c->state));
+    TL_TRY(tl_table_reply_text(table, "step", &c->what));
+    TL_TRY(tl_table_reply_blank(table, "done", 0, &c->done));
+    TL_TRY(tl_table_reply_blank(table, "total", 0, &c->total));
+    TL_TRY(tl_table_reply_text(table, "started", &c->started));
+    return tl_table_reply_blank(table, "elapsed_s", 4, &c->elapsed_s);
+}
+
+static tl_err set_job(const job_columns *c, size_t row, const tl_job_view *view)
+{
+    char started[32];
+    print_time(view->started_unix_s, started, sizeof started);
+    c->id[row] = (double)view->id;
+    c->done[row] = (double)view->done;
+    if (view->total > 0) {
+        c->total[row] = (double)view->total;
+    }
+    c->elapsed_s[row] = view->elapsed_s;
+    TL_TRY(tl_table_reply_set_text(c->method, row, view->method));
+    TL_TRY(tl_table_reply_set_text(c->subject, row, view->subject));
+    TL_TRY(tl_table_reply_set_text(c->state, row, state_of(view)));
+    TL_TRY(tl_table_reply_set_text(c->what, row, view->what));
+    return tl_table_reply_set_text(c->started, row, started);
+}
+
+static tl_err run_job_list(
+    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+{
+    tl_job_view *views = NULL;
+    size_t n = 0;
+    job_columns columns = {0};
+    (void)request_base;
+    TL_TRY(tl_jobs_list(tl_engine_jobs(call->engine), &views, &n));
+    tl_table_reply_init((Tailor__V1__Table *)reply_base, n);
+    tl_err err = add_job_columns((Tailor__V1__Table *)reply_base, &columns);
+    for (size_t i = 0; i < n && err == TL_OK; i++) {
+        err = set_job(&columns, i, &views[i]);
+    }
+    tl_mem_free(views);
+    return err;
+}
+
+static tl_err run_job_cancel(
+    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+{
+    const Tailor__V1__JobId *request = (const Tailor__V1__JobId *)request_base;
+    (void)reply_base;
+    return tl_job_cancel(tl_engine_jobs(call->engine), request->job_id);
+}
+
+const tl_method tl_method_status_get = {
+    .name = "status.get",
+    .summary = "What the daemon is and holds",
+    .request = &tailor__v1__empty__descriptor,
+    .reply = &tailor__v1__table__descriptor,
+    .run = run_status,
+    .min_role = TL_ROLE_READER,
+    .lane = TL_LANE_FAST,
+    .deadline_ms = TL_DEADLINE_SHORT_MS,
+};
+
+const tl_method tl_method_job_list = {
+    .name = "job.list",
+    .summary = "The jobs that run and those that ended last",
+    .request = &tailor__v1__empty__descriptor,
+    .reply = &tailor__v1__table__descriptor,
+    .run = run_job_list,
+    .min_role = TL_ROLE_READER,
+    .lane = TL_LANE_FAST,
+    .deadline_ms = TL_DEADLINE_SHORT_MS,
+};
+
+const tl_method tl_method_job_cancel = {
+    .name = "job.cancel",
+    .summary = "Asks a job to end",
+    .request = &tailor__v1__job_id__descriptor,
+    .reply = &tailor__v1__empty__descriptor,
+    .run = run_job_cancel,
+    .min_role = TL_ROLE_WRITER,
+    .lane = TL_LANE_FAST,
+    .deadline_ms = TL_DEADLINE_SHORT_MS,
+};

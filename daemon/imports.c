@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/imports.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/units.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+/* One open import; id 0: the slot is free. While is_busy, one thread has it to itself. */
+typedef struct stage {
+    uint64_t id;
+    bool is_busy;
+    tl_space *space;
+    tl_table_parser *parser;
+    uint64_t next_sequence;
+    int64_t used_ns;
+} stage;
+
+struct tl_imports {
+    pthread_mutex_t lock; /* of the slots; held for moments only */
+    uint64_t last_id;
+    stage stages[TL_IMPORTS_MAX];
+};
+
+tl_err tl_imports_new(tl_imports **out_imports)
+{
+    tl_imports *imports = tl_mem_new(1, sizeof *imports);
+    if (imports == NULL) {
+        return tl_fail(TL_ENOMEM, "the open imports");
+    }
+    (void)pthread_mutex_init(&imports->lock, NULL);
+    /* Ids of an earlier daemon must not name imports of this one. */
+    imports->last_id = (uint64_t)tl_clock_unix_s() << 20U;
+    *out_imports = imports;
+    return TL_OK;
+}
+
+/* Leaves the slot free. */
+static void clear(stage *s)
+{
+    tl_table_parser_free(s->parser);
+    tl_space_unref(s->space);
+    *s = (stage){0};
+}
+
+void tl_imports_free(tl_imports *imports)
+{
+    if (imports == NULL) {
+        return;
+    }
+    for (int i = 0; i < TL_IMPORTS_MAX; i++) {
+        clear(&imports->stages[i]);
+    }
+    (void)pthread_mutex_destroy(&imports->lock);
+    tl_mem_free(imports);
+}
+
+/* A free slot, else the idlest one that may be dropped, else NULL. Locked. */
+static stage *find_room(tl_imports *imports)
+{
+    int64_t limit_ns = tl_clock_ns() - TL_IMPORT_IDLE_S * TL_NS_PER_S;
+    stage *idlest = NULL;
+    for (int i = 0; i < TL_IMPORTS_MAX; i++) {
+        stage *s = &imports->stages[i];
+        if (s->id == 0) {
+            return s;
+        }
+        if (!s->is_busy && s->used_ns < limit_ns &&
+            (idlest == NULL || s->used_ns < idlest->used_ns)) {
+            idlest = s;
+        }
+    }
+    return idlest;
+}
+
+tl_err tl_imports_begin(
+    tl_imports *imports, tl_space *space, const char *origin, uint64_t *out_id)
+{
+    tl_table_parser *parser = NULL;
+    TL_TRY(tl_table_parser_new(space, origin, NULL, &parser));
+    (void)pthread_mutex_lock(&imports->lock);
+    stage *room = find_room(imports);
+    if (room != NULL) {
+        clear(room);
+        *room = (stage){
+            .id = ++imports->last_id,
+            .space = tl_space_ref(space),
+            .parser = parser,
+            .used_ns = tl_clock_ns()};
+        *out_id = room->id;
+    }
+    (void)pthread_mutex_unlock(&imports->lock);
+    if (room == NULL) {
+        tl_table_parser_free(parser);
+        return tl_fail(TL_EBUSY, "%d imports are open already", (int)TL_IMPORTS_MAX);
+    }
+    return TL_OK;
+}
+
+/* Marks the import busy, so that this thread alone has it until give_back(). */
+static tl_err borrow(tl_imports *imports, uint64_t id, stage **out_stage)
+{
+    stage *found = NULL;
+    bool is_busy = false;
+    (void)pthread_mutex_lock(&imports->lock);
+    for (int i = 0; i < TL_IMPORTS_MAX && id != 0 && found == NULL; i++) {
+        found = imports->stages[i].id == id ? &imports->stages[i] : NULL;
+    }
+    if (found != NULL) {
+        is_busy = found->is_busy;
+        found->is_busy = true;
+    }
+    (void)pthread_mutex_unlock(&imports->lock);
+    if (found == NULL) {
+        return tl_fail(TL_ENOTFOUND, "no import %llu is open", (unsigned long long)id);
+    }
+    if (is_busy) {
+        return tl_fail(
+            TL_ESTATE, "import %llu is being fed by another request", (unsigned long long)id);
+    }
+    *out_stage = found;
+    return TL_OK;
+}
+
+static void give_back(tl_imports *imports, stage *s, bool is_over)
+{
+    (void)pthread_mutex_lock(&imports->lock);
+    s->is_busy = false;
+    s->used_ns = tl_clock_ns();
+    if (is_over) {
+        clear(s);
+    }
+    (void)pthread_mutex_unlock(&imports->lock);
+}
+
+tl_err tl_imports_feed(
+    tl_imports *imports, uint64_t id, uint64_t sequence, const void *data, size_t len)
+{
+    stage *s = NULL;
+    TL_TRY(borrow(imports, id, &s));
+    tl_err err = TL_OK;
+    bool is_over = false;
+    if (sequence > s->next_sequence) {
+        err = tl_fail(
+            TL_ESTATE, "import %llu: got piece %llu, want %llu", (unsigned long long)id,
+            (unsigned long long)sequence, (unsigned long long)s->next_sequence);
+    } else if (sequence == s->next_sequence) {
+        err = tl_table_parser_feed(s->parser, data, len);
+        is_over = err != TL_OK;
+        s->next_sequence++;
+    }
+    give_back(imports, s, is_over);
+    return err;
+}
+
+tl_err tl_imports_finish(
+    tl_imports *imports, uint64_t id, tl_table *out_table, tl_space **out_space)
+{
+    stage *s = NULL;
+    TL_TRY(borrow(imports, id, &s));
+    tl_err err = tl_table_parser_finish(s->parser, out_table);
+    if (err == TL_OK) {
+        *out_space = tl_space_ref(s->space);
+    }
+    give_back(imports, s, true);
+    return err;
+}
+
+tl_err tl_imports_abort(tl_imports *imports, uint64_t id)
+{
+    stage *s = NULL;
+    TL_TRY(borrow(imports, id, &s));
+    give_back(imports, s, true);
+    return TL_OK;
+}

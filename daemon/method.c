@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/method.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    MAX_WARNINGS = 64,
+    WARNING_BYTES = 512
+};
+
+void tl_call_warn(tl_call *call, const char *format, ...)
+{
+    char line[WARNING_BYTES];
+    if (call->n_warnings >= MAX_WARNINGS) {
+        return;
+    }
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    char **grown = tl_mem_resize(call->warnings, call->n_warnings + 1, sizeof *grown);
+    if (grown == NULL) {
+        return;
+    }
+    call->warnings = grown;
+    char *copy = tl_mem_strdup(line);
+    if (copy != NULL) {
+        call->warnings[call->n_warnings++] = copy;
+    }
+}
+
+void tl_call_done(tl_call *call)
+{
+    for (size_t i = 0; i < call->n_warnings; i++) {
+        tl_mem_free(call->warnings[i]);
+    }
+    tl_mem_free(call->warnings);
+    call->warnings = NULL;
+    call->n_warnings = 0;
+}
+
+tl_err tl_call_check(const tl_call *call)
+{
+    if (call->is_cancelled != NULL &&
+        atomic_load_explicit(call->is_cancelled, memory_order_relaxed)) {
+        return tl_fail(TL_ECANCELLED, "cancelled");
+    }
+    if (call->deadline_ns != INT64_MAX && tl_clock_ns() > call->deadline_ns) {
+        return tl_fail(TL_EDEADLINE, "the deadline passed");
+    }
+    return TL_OK;
+}
+
+const tl_method *tl_method_find_in(const tl_method *const *methods, size_t n, const char *name)
+{
+    size_t begin = 0;
+    size_t end = n;
+    while (begin < end) {
+        size_t middle = begin + (end - begin) / 2;
+        int order = strcmp(methods[middle]->name, name);
+        if (order == 0) {
+            return methods[middle];
+        }
+        if (order < 0) {
+            begin = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    return NULL;
+}
+
+const tl_method *tl_method_find(const char *name)
+{
+    return tl_method_find_in(tl_methods, tl_methods_len, name);
+}
+
+tl_err tl_method_call(
+    const tl_method *method,
+    tl_call *call,
+    const uint8_t *request,
+    size_t request_len,
+    tl_bytes *out_reply)
+{
+    tl_err err = TL_OK;
+    ProtobufCMessage *decoded = NULL;
+    ProtobufCMessage *reply = NULL;
+
+    if (call->role < method->min_role) {
+        return tl_fail(TL_EDENIED, "%s: this client may not call it", method->name);
+    }
+    TL_TRY(tl_call_check(call));
+    err = tl_wire_unpack(
+        method->request, request, request_len, TL_WIRE_MAX_MEMORY_BYTES, &decoded);
+    if (err != TL_OK) {
+        goto done;
+    }
+    if ((reply = tl_wire_new(method->reply)) == NULL) {
+        err = tl_fail(TL_ENOMEM, "%s: the reply", method->name);
+        goto done;
+    }
+    tl_err_clear();
+    if ((err = method->run(call, decoded, reply)) != TL_OK) {
+        goto done;
+    }
+    err = tl_wire_pack(reply, out_reply);
+done:
+    tl_wire_free(reply);
+    tl_wire_free(decoded);
+    return err;
+}

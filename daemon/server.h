@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_DAEMON_SERVER_H
+#define TL_DAEMON_SERVER_H
+
+/*
+ * The server: requests in over ZeroMQ, replies out. Only daemon/server.c knows
+ * ZeroMQ.
+ *
+ * One thread, the router, owns the public socket. It answers methods of the fast
+ * lane itself, up to 16 in a row, and hands the others to worker threads through
+ * a bounded queue; their replies come back to it over inproc, so no socket is ever
+ * shared. docs/threads.md tells the rest.
+ *
+ *     tl_server *server = NULL;
+ *     TL_TRY(tl_server_open(&options, &server));
+ *     tl_log(TL_LOG_INFO, "listening on %s", tl_server_endpoint(server, 0));
+ *     err = tl_server_run(server);             until options.stop_fd becomes readable
+ *     tl_server_close(server);
+ *
+ * Every request is answered: what cannot be read gets a typed error, with
+ * request id 0 where even the id is unreadable.
+ */
+
+#include "base/err.h"
+#include "daemon/method.h"
+
+#include <stddef.h>
+
+typedef struct tl_server tl_server;
+
+typedef struct tl_server_options {
+    struct tl_engine *engine; /* given to every call; may be NULL where no method needs it */
+    const char *const *endpoints;
+    size_t n_endpoints;              /* 1 to 16 */
+    int n_workers;                   /* 0: one per processor, at least 2 */
+    size_t max_queued;               /* requests waiting for a worker; 0: 64 */
+    const tl_method *const *methods; /* sorted by name; NULL: tl_methods */
+    size_t n_methods;
+
+    /*
+     * Becomes readable when the server shall stop: it then finishes what it has accepted and
+     * refuses the rest with TL_ESTATE. Readable once more: it cancels what is running. Each
+     * event is read off (up to 128 bytes). An eventfd, a pipe or a signalfd.
+     */
+    int stop_fd;
+} tl_server_options;
+
+/*
+ * Binds all endpoints. A tcp address beyond loopback is refused with TL_EDENIED, since this
+ * version has no keys; a tcp port may be "*" (any). Fails with TL_EINVAL or TL_EIO, the
+ * detail naming the endpoint.
+ */
+TL_MUST_USE tl_err tl_server_open(const tl_server_options *options, tl_server **out_server);
+
+/* The endpoint as it was bound, with its real port. Borrowed. */
+const char *tl_server_endpoint(const tl_server *server, size_t i);
+
+/* Serves until it is stopped. Once per server. */
+TL_MUST_USE tl_err tl_server_run(tl_server *server);
+
+/* NULL is fine. Not while tl_server_run() runs. */
+void tl_server_close(tl_server *server);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_TESTS_DAEMON_SERVING_H
+#define TL_TESTS_DAEMON_SERVING_H
+
+/* A server on a thread of the test, and an engine in a folder of its own. */
+
+#include "tests/support/test.h"
+
+#include "daemon/engine.h"
+#include "daemon/server.h"
+
+#include <pthread.h>
+
+typedef struct tl_serving {
+    tl_server *server;
+    pthread_t thread;
+    int stop_fd;
+    char endpoint[256];
+    tl_err result;
+} tl_serving;
+
+/* Serves options on an ipc endpoint in a new folder; endpoints and stop_fd are set here. */
+void tl_serving_start(tl_serving *serving, tl_server_options options);
+
+/* As SIGTERM does; may be called twice. */
+void tl_serving_ask_to_stop(tl_serving *serving);
+
+/* Stops, waits, and checks that the server ended well. */
+void tl_serving_stop(tl_serving *serving);
+
+/* An engine with the built-in spaces and catalogue of the source tree. */
+tl_engine *tl_test_engine_open(const char *data_dir);
+
+/* Methods to serve: test.echo (fast), test.fail, test.parts, test.sleep (work, Name: ms). */
+extern const tl_method *const tl_test_methods[];
+extern const size_t tl_test_methods_len;
+
+/* How many test.sleep run now. */
+int tl_test_n_sleeping(void);
+
+#endif
