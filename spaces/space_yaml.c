@@ -237,7 +237,24 @@ static const cyaml_schema_field_t *fields_at(const report *r)
     return fields;
 }
 
-static tl_err fail_unknown_key(const report *r, const char *origin, const char *key)
+/* libcyaml gives where the entry before the key was: the key itself is there or just after. */
+static int line_of_key(const char *yaml, size_t len, int first_line, const char *key)
+{
+    size_t n = strlen(key);
+    int line = 1;
+    for (size_t at = 0; at + n < len; at++) {
+        bool is_key =
+            line >= first_line && memcmp(yaml + at, key, n) == 0 && yaml[at + n] == ':';
+        if (is_key && (at == 0 || strchr(" {,\n\"'", yaml[at - 1]) != NULL)) {
+            return line;
+        }
+        line += yaml[at] == '\n';
+    }
+    return first_line;
+}
+
+static tl_err fail_unknown_key(
+    const report *r, const char *yaml, size_t len, const char *origin, const char *key)
 {
     const char *known[64];
     size_t n = 0;
@@ -247,12 +264,13 @@ static tl_err fail_unknown_key(const report *r, const char *origin, const char *
     }
     const char *nearest = tl_name_nearest(key, known, n);
     return tl_fail(
-        TL_EINVAL, "%s line %d: unknown key \"%.80s\"%s%s%s", origin, r->line, key,
-        nearest != NULL ? ", did you mean \"" : "", nearest != NULL ? nearest : "",
-        nearest != NULL ? "\"?" : "");
+        TL_EINVAL, "%s line %d: unknown key \"%.80s\"%s%s%s", origin,
+        line_of_key(yaml, len, r->line, key), key, nearest != NULL ? ", did you mean \"" : "",
+        nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
 }
 
-static tl_err fail_read(const report *r, const char *origin, cyaml_err_t code)
+static tl_err fail_read(
+    const report *r, const char *yaml, size_t len, const char *origin, cyaml_err_t code)
 {
     static const char unexpected_key[] = "Unexpected key: ";
     if (code == CYAML_ERR_OOM) {
@@ -263,7 +281,7 @@ static tl_err fail_read(const report *r, const char *origin, cyaml_err_t code)
             TL_EINVAL, "%s line %d: aliases (*name) are not accepted", origin, r->line);
     }
     if (strncmp(r->message, unexpected_key, sizeof unexpected_key - 1) == 0) {
-        return fail_unknown_key(r, origin, r->message + sizeof unexpected_key - 1);
+        return fail_unknown_key(r, yaml, len, origin, r->message + sizeof unexpected_key - 1);
     }
     return tl_fail(
         TL_EINVAL, "%s line %d: %s%s%s", origin, r->line, r->n_fields > 0 ? r->fields[0] : "",
@@ -302,7 +320,7 @@ tl_err tl_raw_read(const char *yaml, size_t len, const char *origin, tl_raw_spac
     cyaml_err_t code = cyaml_load_data(
         (const uint8_t *)yaml, len, &how, &space_value, &data, /* seq_count= */ NULL);
     if (code != CYAML_OK) {
-        return fail_read(&r, origin, code);
+        return fail_read(&r, yaml, len, origin, code);
     }
     if (data == NULL) {
         return tl_fail(TL_EINVAL, "%s: got an empty file, want a space", origin);

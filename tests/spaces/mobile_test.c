@@ -63,7 +63,7 @@ static void mnasnet_parameters_equal_the_table_on_every_row(void **state)
         "mnasnet: parameters off by %.2g million at most, MACs by %.2g million\n",
         l.worst_params_m, l.worst_macs_m);
     assert_true(l.worst_params_m <= 0.5000001e-5); /* half of the last printed digit */
-    assert_true(l.worst_macs_m < 0.01);
+    assert_true(l.worst_macs_m < 0.02);            /* of about 400 */
     tl_space_unref(space);
     tl_space_unref(space);
     tl_network_done(&l.network);
