@@ -276,16 +276,16 @@ static tl_err judge_limits(const judged *j, int size, device_shares *shares)
     return TL_OK;
 }
 
-static tl_err add_figures(const judged *j, tl_calibration_figures *figures)
+/* The head's means are spent afterwards. */
+static tl_err add_figures(judged *j, tl_calibration_figures *figures)
 {
     double rho = 0;
-    double sum = 0;
     TL_TRY(tl_spearman(j->n, j->mean, j->y, &rho));
     for (int i = 0; i < j->n; i++) {
-        sum += fabs(j->mean[i] / j->y[i] - 1);
+        j->mean[i] = fabs(j->mean[i] / j->y[i] - 1);
     }
     figures->spearman += rho;
-    figures->mape += sum / j->n;
+    figures->median_error += tl_median_inplace(j->n, j->mean);
     figures->n++;
     return TL_OK;
 }
@@ -382,11 +382,11 @@ static void add_rows(
 static void average_figures(tl_calibration_figures *figures)
 {
     if (figures->n == 0) {
-        figures->spearman = figures->mape = NAN;
+        figures->spearman = figures->median_error = NAN;
         return;
     }
     figures->spearman /= (double)figures->n;
-    figures->mape /= (double)figures->n;
+    figures->median_error /= (double)figures->n;
 }
 
 tl_err tl_calibrate(

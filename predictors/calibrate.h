@@ -28,7 +28,7 @@ typedef struct tl_calibration_device {
 
 /* How a few-shot head did on a left-out device with 20 samples. */
 typedef struct tl_calibration_figures {
-    double spearman, mape;
+    double spearman, median_error; /* means over n heads */
     uint64_t n;
 } tl_calibration_figures;
 

@@ -53,8 +53,8 @@ static tl_err add_figures(
             training->model, "left-out device, 20 samples", names[d], tl_cost_name(cost),
             figures[d].spearman, figures[d].n));
         TL_TRY(tl_model_add_figure(
-            training->model, "left-out device, 20 samples, mean error", names[d],
-            tl_cost_name(cost), figures[d].mape, figures[d].n));
+            training->model, "left-out device, 20 samples, median error", names[d],
+            tl_cost_name(cost), figures[d].median_error, figures[d].n));
     }
     return TL_OK;
 }

@@ -349,8 +349,9 @@ static tl_err predict_known(
     const cost_view *v = &view->costs[cost];
     TL_TRY(known_relative(view->predictor, v->source, designs, n, mean));
     for (int i = 0; i < n; i++) {
+        double share = mean[i] < .3 ? .3 : mean[i] > 3 ? 3 : mean[i]; /* as the head's noise */
         mean[i] = positive(mean[i] * v->level, v->level);
-        sd[i] = v->relative_sd * v->level;
+        sd[i] = v->relative_sd * v->level * share;
     }
     return TL_OK;
 }

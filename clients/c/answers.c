@@ -103,6 +103,7 @@ tailor_err tailor_design(
     request.maximize = tl_client_string(options->maximize);
     request.minimize = tl_client_string(options->minimize);
     request.count = options->count;
+    request.with_infeasible = options->with_infeasible != 0;
     request.method = tl_client_string(options->method);
     request.has_seed = options->seed != NULL;
     request.seed = options->seed != NULL ? *options->seed : 0;

@@ -161,20 +161,17 @@ tailor_err tailor_device_remove(tailor_client *client, const char *name)
 /* ---- measurements -------------------------------------------------------------------- */
 
 tailor_err tailor_measure_suggest(
-    tailor_client *client,
-    const char *space,
-    const char *device,
-    uint32_t count,
-    const uint64_t *seed,
-    tailor_table **out_table)
+    tailor_client *client, const tailor_suggest_options *options, tailor_table **out_table)
 {
     Tailor__V1__SuggestRequest request;
     tailor__v1__suggest_request__init(&request);
-    request.space = tl_client_string(space);
-    request.device = tl_client_string(device);
-    request.count = count;
-    request.has_seed = seed != NULL;
-    request.seed = seed != NULL ? *seed : 0;
+    request.space = tl_client_string(options->space);
+    request.device = tl_client_string(options->device);
+    request.count = options->count;
+    request.has_seed = options->seed != NULL;
+    request.seed = options->seed != NULL ? *options->seed : 0;
+    request.origin = tl_client_string(options->origin);
+    request.candidates_csv = tl_client_data(options->candidates_csv, options->candidates_len);
     return ask_table(client, "measure.suggest", (ProtobufCMessage *)&request, out_table);
 }
 

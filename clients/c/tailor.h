@@ -250,14 +250,19 @@ tailor_err tailor_measure_import(
     tailor_import_report **out_report);
 void tailor_import_report_free(tailor_import_report *report); /* NULL is fine */
 
+typedef struct tailor_suggest_options {
+    const char *space;
+    const char *device;
+    uint32_t count;
+    const uint64_t *seed;       /* NULL: always the same choice */
+    const char *origin;         /* the candidates' file name, for errors */
+    const char *candidates_csv; /* choose among these designs; NULL: among all */
+    size_t candidates_len;
+} tailor_suggest_options;
+
 /* seed NULL: the daemon chooses. Columns: the slots, then an empty latency_ms@DEVICE. */
 tailor_err tailor_measure_suggest(
-    tailor_client *client,
-    const char *space,
-    const char *device,
-    uint32_t count,
-    const uint64_t *seed,
-    tailor_table **out_table);
+    tailor_client *client, const tailor_suggest_options *options, tailor_table **out_table);
 
 /* device NULL: all columns. */
 tailor_err tailor_measure_export(
@@ -326,6 +331,7 @@ typedef struct tailor_design_options {
     const char *maximize;     /* "accuracy" or NULL */
     const char *minimize;     /* "latency_ms", "energy_mj" or NULL */
     uint32_t count;           /* 0: 1 */
+    int with_infeasible;      /* count designs in all, those that miss a limit last */
     const char *method;       /* NULL: the best for the space */
     const uint64_t *seed;
 } tailor_design_options;

@@ -39,6 +39,8 @@ enum {
     TL_KEY_MINIMIZE,
     TL_KEY_METHOD,
     TL_KEY_EXPLAIN,
+    TL_KEY_CANDIDATES,
+    TL_KEY_WITH_INFEASIBLE,
 };
 
 /* Options that several commands share. */
@@ -76,6 +78,8 @@ typedef struct tl_args {
     double max_latency_ms, max_energy_mj, min_accuracy, confidence;
     const char *maximize, *minimize, *method;
     bool has_explain;
+    bool with_infeasible;
+    const char *candidates;
 
     int n_arguments;
     char **arguments; /* borrowed from argv */

@@ -21,10 +21,12 @@ static const struct argp_option options[] = {
     {"count",                                  TL_KEY_COUNT, "K", 0, "how many designs (default 1)", 0},
     {"method",                      TL_KEY_METHOD, "METHOD", 0, "how to search (default: the best for the space)",
       0},
+    {"with-infeasible",                                TL_KEY_WITH_INFEASIBLE, NULL, 0,
+      "print K designs in all, those that miss a limit after the feasible ones", 0},
     TL_OPTION_SEED,
-    {"explain",                                TL_KEY_EXPLAIN, NULL, 0,
+    {"explain", TL_KEY_EXPLAIN, NULL, 0,
       "say on standard error what answered: model, task, method, evaluations", 0},
-    {0},
+    {0                                  },
 };
 
 static const double *given(const double *value)
@@ -77,6 +79,7 @@ static int run(tl_cli *cli)
         .maximize = args->maximize,
         .minimize = args->minimize,
         .count = args->count,
+        .with_infeasible = args->with_infeasible,
         .method = args->method,
         .seed = args->has_seed ? &args->seed : NULL,
     };

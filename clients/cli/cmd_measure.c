@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/output.h"
 #include "clients/cli/progress.h"
@@ -14,9 +15,11 @@ static const struct argp_option import_options[] = {TL_OPTION_SPACE, {0}};
 static const struct argp_option suggest_options[] = {
     TL_OPTION_SPACE,
     TL_OPTION_DEVICE,
-    {"count", TL_KEY_COUNT, "N", 0, "how many designs", 0},
+    {"count",             TL_KEY_COUNT, "N", 0, "how many designs", 0},
+    {"candidates",                TL_KEY_CANDIDATES, "FILE", 0,
+      "choose among these designs (CSV; default: among the whole space)", 0},
     TL_OPTION_SEED,
-    {0   },
+    {0},
 };
 
 static const struct argp_option export_options[] = {TL_OPTION_SPACE, TL_OPTION_DEVICE, {0}};
@@ -120,17 +123,37 @@ static int run_import(tl_cli *cli)
 
 /* ---- suggest, export ------------------------------------------------------------ */
 
-static int run_suggest(tl_cli *cli)
+static int suggest(tl_cli *cli, const char *candidates, size_t len)
 {
     const tl_args *args = cli->args;
     tailor_table *table = NULL;
-    tailor_err err = tailor_measure_suggest(
-        cli->client, args->space, args->device, args->count,
-        args->has_seed ? &args->seed : NULL, &table);
+    tailor_suggest_options question = {
+        .space = args->space,
+        .device = args->device,
+        .count = args->count,
+        .seed = args->has_seed ? &args->seed : NULL,
+        .origin = args->candidates,
+        .candidates_csv = candidates,
+        .candidates_len = len,
+    };
+    tailor_err err = tailor_measure_suggest(cli->client, &question, &table);
     if (err != TAILOR_OK) {
         return tl_cli_refused(cli, err);
     }
     return tl_cli_print_table_take(cli, table, TL_STYLE_CSV);
+}
+
+static int run_suggest(tl_cli *cli)
+{
+    char *candidates = NULL;
+    size_t len = 0;
+    if (cli->args->candidates == NULL) {
+        return suggest(cli, NULL, 0);
+    }
+    tl_err err = tl_cli_read_file(cli->args->candidates, &candidates, &len);
+    int status = err == TL_OK ? suggest(cli, candidates, len) : tl_cli_failed(cli, err);
+    tl_mem_free(candidates);
+    return status;
 }
 
 static int run_export(tl_cli *cli)
