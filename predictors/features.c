@@ -185,7 +185,8 @@ static int keep_columns(
     kept_column *kept = features->columns + features->n_columns;
     int n_kept = 0;
     double total = 0;
-    for (int j = group->begin; j < group->end; j++) {
+    int end = group->end - group->n_shadows;
+    for (int j = group->begin; j < end; j++) {
         if (sqrt(variance[j]) > constant_share * (1 + fabs(mean[j]))) {
             kept[n_kept++] = (kept_column){.raw_idx = j, .mean = mean[j]};
             total += variance[j];
@@ -194,6 +195,10 @@ static int keep_columns(
     for (int j = 0; j < n_kept; j++) {
         double own = variance[kept[j].raw_idx];
         kept[j].scale = group->is_unit ? 1 / sqrt(own * n_kept) : 1 / sqrt(total);
+    }
+    bool has_first = n_kept > 0 && kept[0].raw_idx == group->begin;
+    for (int j = end; j < group->end && has_first; j++) {
+        kept[n_kept++] = (kept_column){.raw_idx = j, .scale = kept[0].scale};
     }
     features->n_columns += n_kept;
     return n_kept;

@@ -22,8 +22,10 @@
  *     A every edge      L on a path from node 0 to the last      R reachable from node 0
  *     T reaches the last node     N as T, but nothing where no path joins the ends
  *
- * and a hypothesis says which groups one kind of runtime may pay for. Spaces of
- * blocks have one hypothesis; their columns are read off the lowered network.
+ * and a hypothesis says which groups one kind of runtime may pay for. Weight bits of
+ * cells, absent in every reference design, have one column of each mask's totals: the work
+ * that they save. Spaces of blocks have one hypothesis; their columns are read
+ * off the lowered network, where narrow numbers move less.
  *
  *     tl_features *features = NULL;
  *     TL_TRY(tl_features_new(space, &features));

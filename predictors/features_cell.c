@@ -21,6 +21,7 @@ enum {
 /* Work of a pool beside a convolution's kernel * kernel, in totals and along paths. */
 static const double pool_work = .3;
 static const double pool_path_work = .5;
+static const double float_bits = 32;
 
 static bool is_real(const tl_edge_option *option)
 {
@@ -74,6 +75,17 @@ static bool has_hot(const tl_cell *cell, int mask)
            (width <= MAX_HOT && (mask_names[mask] == 'A' || mask_names[mask] == 'L'));
 }
 
+/* Edges may carry weight bits. */
+static bool has_bits(const tl_cell *cell)
+{
+    for (int e = 0; e < cell->n_edges; e++) {
+        if (cell->bits_slot[e] >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void add_hypothesis(tl_raw_layout *layout, int mask)
 {
     tl_hypothesis *hypothesis = &layout->hypotheses[layout->n_hypotheses++];
@@ -99,7 +111,9 @@ void tl_raw_cell_layout(const tl_space *space, tl_raw_layout *layout)
     layout->space = space;
     for (int q = 0; q < N_MASKS; q++) {
         name_group("tot", q, name);
-        tl_raw_add_group(layout, name, 2, true, true);
+        int n_shadows = has_bits(cell);
+        int tot = tl_raw_add_group(layout, name, 2 + n_shadows, true, true);
+        layout->groups[tot].n_shadows = n_shadows;
         name_group("cnt", q, name);
         tl_raw_add_group(layout, name, n_counted(cell, q, cell->n_options), true, true);
         name_group("hot", q, name);
@@ -133,6 +147,16 @@ static void read_edges(
         TL_ASSERT(choice == TL_CHOICE_ABSENT || choice < cell->n_options);
         out_edges[e] = choice == TL_CHOICE_ABSENT ? &none : &cell->options[choice];
         out_idx[e] = choice == TL_CHOICE_ABSENT ? -1 : choice;
+    }
+}
+
+/* The share of a float's width that each edge saves; 0 where it has no bits. */
+static void read_bits(
+    const tl_space *space, const tl_cell *cell, const tl_choice *design, double *out_saved)
+{
+    for (int e = 0; e < cell->n_edges; e++) {
+        int bits = cell->bits_slot[e] < 0 ? 0 : tl_cell_edge_bits(space, design, e);
+        out_saved[e] = bits <= 0 ? 0 : 1 - bits / float_bits;
     }
 }
 
@@ -233,6 +257,7 @@ static void fill_joins(
 static void fill_counts(
     const tl_cell *cell,
     const int *options,
+    const double *saved,
     int q,
     uint32_t mask,
     double *tot,
@@ -248,6 +273,9 @@ static void fill_counts(
         int column = n_counted(cell, q, o);
         tot[0] += work_of(&cell->options[o], pool_work);
         tot[1] += is_real(&cell->options[o]);
+        if (saved[e] > 0) {
+            tot[2] -= saved[e] * work_of(&cell->options[o], pool_work);
+        }
         cnt[column] += 1;
         if (hot != NULL) {
             hot[e * width + column] = 1;
@@ -260,15 +288,17 @@ void tl_raw_cell_row(const tl_raw_layout *layout, const tl_choice *design, doubl
     const tl_cell *cell = tl_space_cell(layout->space);
     const tl_edge_option *edges[TL_CELL_MAX_EDGES];
     int options[TL_CELL_MAX_EDGES];
+    double saved[TL_CELL_MAX_EDGES];
     uint32_t masks[N_MASKS];
     read_edges(cell, design, edges, options);
+    read_bits(layout->space, cell, design, saved);
     fill_masks(cell, design, masks);
     const tl_raw_group *group = layout->groups;
     for (int q = 0; q < N_MASKS; q++) {
         double *tot = raw + group->begin;
         double *cnt = raw + group[1].begin;
         double *hot = has_hot(cell, q) ? raw + group[2].begin : NULL;
-        fill_counts(cell, options, q, masks[q], tot, cnt, hot);
+        fill_counts(cell, options, saved, q, masks[q], tot, cnt, hot);
         group += hot != NULL ? 3 : 2;
         if (mask_names[q] != 'A') {
             fill_act(cell, edges, masks[q], raw + group->begin);

@@ -17,6 +17,12 @@ typedef struct tl_raw_group {
     int begin, end; /* raw columns */
     bool is_unit;   /* each column over its own deviation; else one scale for all */
     bool is_head;   /* head groups come before the others */
+    /*
+     * The last n_shadows columns are zero in every reference design (optional
+     * slots are absent there). They are not centred and share the scale of the
+     * group's first column.
+     */
+    int n_shadows;
 } tl_raw_group;
 
 typedef struct tl_raw_layout {

@@ -13,7 +13,7 @@
 
 enum {
     N_LAMBDAS = 12,
-    N_ROUNDS = 2,
+    N_ROBUST_ROUNDS = 2,
 };
 
 static const double log10_first_lambda = -4;
@@ -131,11 +131,12 @@ typedef struct round_work {
 } round_work;
 
 /* One fit of target: mean, lambda, and target's fit in work->fitted. */
-static void fit_round(const spectrum *s, round_work *work, tl_ridge_fit *fit)
+static void fit_round(
+    tl_ridge_kind kind, const spectrum *s, round_work *work, tl_ridge_fit *fit)
 {
     int n = s->n;
     double norm = 0;
-    fit->mean = tl_mean(n, work->target);
+    fit->mean = kind == TL_RIDGE_PLAIN ? 0 : tl_mean(n, work->target);
     for (int i = 0; i < n; i++) {
         work->centred[i] = work->target[i] - fit->mean;
         norm += work->centred[i] * work->centred[i];
@@ -235,6 +236,7 @@ static bool is_finite(tl_dcmat a, const double *y)
 }
 
 tl_err tl_ridge(
+    tl_ridge_kind kind,
     tl_dcmat a,
     const double *y,
     double *out_weights,
@@ -269,8 +271,9 @@ tl_err tl_ridge(
         goto done;
     }
     memcpy(work.target, y, n * sizeof *y);
-    for (int round = 0; round < N_ROUNDS; round++) {
-        fit_round(&s, &work, &fit);
+    int n_rounds = kind == TL_RIDGE_PLAIN ? 1 : N_ROBUST_ROUNDS;
+    for (int round = 0; round < n_rounds; round++) {
+        fit_round(kind, &s, &work, &fit);
         leave_one_out(&s, &work, &fit, y, residuals);
         fit.scale = robust_scale(a.rows, residuals, scratch);
         clip_target(a.rows, y, residuals, fit.scale, work.target);

@@ -3,21 +3,29 @@
 #define TL_PREDICTORS_RIDGE_H
 
 /*
- * Robust ridge regression in closed form.
+ * Ridge regression in closed form.
  *
  *     y ~ mean + A w + noise,    w ~ N(0, s I),  noise ~ N(0, lambda s)
  *
  * lambda is the one of a fixed list with the largest evidence, s profiled out.
- * Then every y is pulled to within three robust deviations of its own
- * leave-one-out prediction and the fit is repeated once, so that a few wild
- * measurements cannot bend it. The work is one eigendecomposition of
- * min(n, d) x min(n, d).
+ * The work is one eigendecomposition of min(n, d) x min(n, d).
  */
 
 #include "numerics/mat.h"
 
+typedef enum tl_ridge_kind {
+    /*
+     * Every y is pulled to within three robust deviations of its own
+     * leave-one-out prediction and the fit is repeated once, so that a few wild
+     * measurements cannot bend it.
+     */
+    TL_RIDGE_ROBUST,
+    /* One fit, without a mean: for a caller that weighs the rows itself. */
+    TL_RIDGE_PLAIN,
+} tl_ridge_kind;
+
 typedef struct tl_ridge_fit {
-    double mean;   /* what is predicted at a zero row */
+    double mean;   /* what is predicted at a zero row; 0 where the fit is plain */
     double lambda; /* noise variance over prior variance of a weight */
     double scale;  /* 1.4826 times the median absolute leave-one-out residual, at least .01 */
 } tl_ridge_fit;
@@ -29,6 +37,7 @@ typedef struct tl_ridge_fit {
  * that is not finite.
  */
 TL_MUST_USE tl_err tl_ridge(
+    tl_ridge_kind kind,
     tl_dcmat a,
     const double *y,
     double *out_weights,

@@ -44,7 +44,9 @@ tl_err tl_source_fit(tl_source *source, tl_dcmat x, const double *y)
         goto done;
     }
     if ((err = relative_values(x.rows, y, relative, &fitted.median)) != TL_OK ||
-        (err = tl_ridge(x, relative, fitted.weights, NULL, (tl_dmat){0}, &ridge)) != TL_OK) {
+        (err = tl_ridge(
+             TL_RIDGE_ROBUST, x, relative, fitted.weights, NULL, (tl_dmat){0}, &ridge)) !=
+            TL_OK) {
         goto done;
     }
     fitted.mean = ridge.mean;

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/test.h"
+
+#include "predictors/prior.h"
+
+#include <math.h>
+
+/* One 1x1 convolution 16 -> 32 at 8x8 and, not needed by the answer, another one. */
+static void build(tl_network *network, int w_bits, int a_bits)
+{
+    int input = TL_NETWORK_INPUT;
+    int idx;
+    tl_op op = {
+        .kind = TL_OP_CONV,
+        .in_ch = 16,
+        .out_ch = 32,
+        .in_size = 8,
+        .out_size = 8,
+        .kernel = 1,
+        .stride = 1,
+        .groups = 1,
+        .w_bits = w_bits,
+        .a_bits = a_bits,
+        .is_reached = true,
+        .is_needed = true,
+        .stage = -1,
+        .slot = -1};
+    tl_network_clear(network);
+    assert_ok(tl_network_add(network, op, &input, 1, &idx));
+    op.is_needed = false;
+    assert_ok(tl_network_add(network, op, &input, 1, &idx));
+}
+
+enum {
+    MACS = 16 * 32 * 64,
+    ELEMENTS = (16 + 32) * 64,
+    WEIGHTS = 16 * 32,
+};
+
+typedef struct roofline_case {
+    const char *what;
+    double fp32, int8, dram, l2, launch_us;
+    int batch, w_bits, a_bits;
+    double wanted_ms;
+} roofline_case;
+
+#define MS_AT(gflops) (2.0 * MACS / (gflops) / 1e6)
+#define MS_OF(bytes)  ((bytes) / 1e6) /* at 1 GB/s */
+
+static const roofline_case cases[] = {
+    {"compute bound",                        .001, 0,    1,   0, 0, 1, 32, 32, MS_AT(.001)                      },
+    {"memory bound",                         1e6,  0,    1,   0, 0, 1, 32, 32, MS_OF(4.0 * (ELEMENTS + WEIGHTS))},
+    {"launch",                               1e6,  0,    1e6, 0, 7, 1, 32, 32, .007 + MS_AT(1e6)                },
+    {"a batch reads weights once",           0,    0,    1,   0, 0, 8, 32, 32,
+     MS_OF(4.0 * (8 * ELEMENTS + WEIGHTS))                                                                      },
+    {"narrow numbers at the narrow peak",    .001, .004, 0,   0, 0, 1, 8,  8,  MS_AT(.004)                      },
+    {"narrow numbers at the wide peak",      .001, 0,    0,   0, 0, 1, 8,  8,  MS_AT(.001)                      },
+    {"wide numbers at a slowed narrow peak", 0,    .004, 0,   0, 0, 1, 32, 32, MS_AT(.001)                      },
+    {"narrow numbers move fewer bytes",      0,    0,    1,   0, 0, 1, 4,  8,  MS_OF(ELEMENTS + .5 * WEIGHTS)   },
+    {"cache where memory is unknown",        0,    0,    0,   1, 0, 1, 32, 32,
+     MS_OF(4.0 * (ELEMENTS + WEIGHTS))                                                                          },
+};
+
+static void latency_is_the_roofline_of_what_is_needed(void **state)
+{
+    (void)state;
+    tl_network network = {0};
+    for (size_t i = 0; i < TL_COUNT(cases); i++) {
+        const roofline_case *c = &cases[i];
+        tl_profile profile = {.name = "x", .batch = c->batch, .launch_us = c->launch_us};
+        double latency_ms = 0;
+        double energy_mj = 0;
+        profile.peak_gflops[TL_FP32] = c->fp32;
+        profile.peak_gflops[TL_INT8] = c->int8;
+        profile.bandwidth_gb_per_s[TL_DRAM] = c->dram;
+        profile.bandwidth_gb_per_s[TL_L2] = c->l2;
+        build(&network, c->w_bits, c->a_bits);
+        assert_ok(tl_prior_roofline(&profile, &network, &latency_ms, &energy_mj));
+        assert_close(latency_ms / c->wanted_ms, 1, 1e-9);
+        assert_true(isnan(energy_mj));
+    }
+    tl_network_done(&network);
+}
+
+static void energy_is_busy_power_times_latency(void **state)
+{
+    (void)state;
+    tl_network network = {0};
+    tl_profile profile = {.name = "x", .busy_w = 5};
+    double latency_ms;
+    double energy_mj;
+    profile.peak_gflops[TL_FP32] = 1;
+    build(&network, 32, 32);
+    assert_ok(tl_prior_roofline(&profile, &network, &latency_ms, &energy_mj));
+    assert_close(energy_mj, 5 * latency_ms, 1e-12);
+    assert_ok(tl_prior_roofline(&profile, &network, &latency_ms, NULL));
+    tl_network_done(&network);
+}
+
+static void hardware_that_knows_wider_words_only_computes_with_those(void **state)
+{
+    (void)state;
+    tl_network network = {0};
+    tl_profile profile = {
+        .name = "x", .weight_bits = {.bits = {8, 16}, .n = 2}
+    };
+    double four_ms;
+    double eight_ms;
+    profile.bandwidth_gb_per_s[TL_DRAM] = 1;
+    build(&network, 4, 8);
+    assert_ok(tl_prior_roofline(&profile, &network, &four_ms, NULL));
+    build(&network, 8, 8);
+    assert_ok(tl_prior_roofline(&profile, &network, &eight_ms, NULL));
+    assert_close(four_ms, eight_ms, 1e-15);
+    tl_network_done(&network);
+}
+
+static void a_profile_that_tells_nothing_has_no_roofline(void **state)
+{
+    (void)state;
+    tl_network network = {0};
+    tl_profile profile = {.name = "mystery", .launch_us = 5};
+    double latency_ms = -1;
+    build(&network, 32, 32);
+    assert_false(tl_prior_is_known(&profile));
+    assert_err(TL_ENOTFOUND, tl_prior_roofline(&profile, &network, &latency_ms, NULL));
+    assert_detail("mystery");
+    assert_close(latency_ms, -1, 0);
+    tl_network_done(&network);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tl_test_count_blocks, tl_test_no_leaks)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(latency_is_the_roofline_of_what_is_needed),
+        TEST(energy_is_busy_power_times_latency),
+        TEST(hardware_that_knows_wider_words_only_computes_with_those),
+        TEST(a_profile_that_tells_nothing_has_no_roofline),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
