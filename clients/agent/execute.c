@@ -26,7 +26,8 @@ typedef struct builder {
 
 static bool is_executed(const builder *b, const tailor_op *op)
 {
-    return op->is_needed && (op->is_reached || b->is_constant) && strcmp(op->kind, "zero") != 0;
+    bool is_alive = b->is_constant || (op->is_needed && op->is_reached);
+    return is_alive && strcmp(op->kind, "zero") != 0;
 }
 
 /* The inputs of op as tensors; those that carry nothing are zeros, or left out of sums. */

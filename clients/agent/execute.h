@@ -8,8 +8,8 @@
  * Operators that some path joins to both the image and the answer are executed;
  * the others cost nothing, as a compiler would have it: what they deliver is
  * left out of sums and is zeros elsewhere. A network whose answer does not
- * depend on the image at all is executed wherever the answer is needed, on
- * zeros, so that it has a latency like any other.
+ * depend on the image at all is executed as it stands, every operator of it, so
+ * that it has a latency like any other.
  *
  * Batch normalization is folded into biases; bit widths are not looked at.
  */
