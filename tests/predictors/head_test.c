@@ -357,7 +357,7 @@ static void without_samples_the_known_devices_give_the_shape(void **state)
 static void bad_values_are_refused_and_nothing_is_written(void **state)
 {
     (void)state;
-    static const double bad[] = {0, -1, INFINITY, NAN};
+    static const double bad[] = {0, -1, HUGE_VAL, (double)NAN};
     double y[2] = {1, 1};
     tl_head head = {.n_samples = -7};
     tl_dcmat x = tl_dcmat_rows(tl_dro(cells.x), 0, 2);
@@ -369,7 +369,7 @@ static void bad_values_are_refused_and_nothing_is_written(void **state)
         assert_int_equal(head.n_samples, -7);
     }
     y[1] = 1;
-    double z[2] = {0, NAN};
+    double z[2] = {0, (double)NAN};
     data.z = z;
     assert_err(TL_ENUMERIC, tl_head_fit(cells.features, &data, &head));
     assert_int_equal(head.n_samples, -7);

@@ -185,7 +185,7 @@ static void degenerate_problems_have_an_answer(void **state)
     tl_dcmat one = tl_dcmat_rows(tl_dro(a), 0, 1);
     assert_ok(tl_ridge(TL_RIDGE_ROBUST, one, y, w, NULL, (tl_dmat){0}, &fit));
     assert_close(fit.mean, 1, 1e-12);
-    tl_dmat_row(a, 1)[1] = NAN;
+    tl_dmat_row(a, 1)[1] = (double)NAN;
     assert_err(
         TL_ENUMERIC, tl_ridge(TL_RIDGE_ROBUST, tl_dro(a), y, w, NULL, (tl_dmat){0}, &fit));
     tl_dmat_done(&a);
