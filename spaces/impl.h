@@ -201,6 +201,15 @@ TL_MUST_USE tl_err tl_build_list(
     uint32_t n,
     const tl_list **out_list);
 
+TL_MUST_USE tl_err tl_build_params(
+    tl_builder *builder,
+    const char *where,
+    const char *kernel,
+    const char *expand,
+    const char *groups,
+    const char *se,
+    tl_params *params);
+
 TL_MUST_USE tl_err tl_build_blocks(tl_builder *builder);
 TL_MUST_USE tl_err tl_build_block_find(
     tl_builder *builder, const char *where, const char *name, const tl_list **out_list);
@@ -290,6 +299,25 @@ TL_MUST_USE tl_err tl_lower_int(
     int most,
     int *out_value);
 
+/* The same, or otherwise where the expression is not given. */
+TL_MUST_USE tl_err tl_lower_int_or(
+    const tl_lowering *lowering,
+    const tl_expr *expr,
+    const char *key,
+    int least,
+    int most,
+    int otherwise,
+    int *out_value);
+
+/* Runs one line. entry: what entered its list; round: how often it has run (repeat). */
+TL_MUST_USE tl_err tl_lower_line(
+    tl_lowering *lowering,
+    const tl_line *line,
+    const tl_tensor *inputs,
+    int n_inputs,
+    tl_tensor entry,
+    int round);
+
 TL_MUST_USE tl_err tl_lower_stages(tl_lowering *lowering);
 
 /* ---- shared by kinds ---------------------------------------------------------------- */
@@ -305,6 +333,8 @@ bool tl_space_first(const tl_space *space, tl_choice *out_design);
 
 /* The option of a depth slot with the most layers. */
 tl_choice tl_slot_deepest(const tl_space *space, int slot);
+
+void tl_cell_canonical(const tl_space *space, const tl_choice *design, tl_text *text);
 
 double tl_stages_size(const tl_space *space);
 void tl_stages_repair(const tl_space *space, const tl_choice *before, tl_choice *design);

@@ -2,12 +2,9 @@
 
 /* Cell: a graph whose edges are chosen, repeated in a fixed frame of stages. */
 
-#include "base/mem.h"
 #include "spaces/impl.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum {
     NO_TENSOR = -2 /* as an operator index: nothing arrives */
@@ -256,116 +253,6 @@ int tl_cell_edge_bits(const tl_space *space, const tl_choice *design, int edge)
     return (int)space->slots[slot].options[design[slot]].value;
 }
 
-/* ---- the canonical text ------------------------------------------------------------- */
-
-enum {
-    MAX_TERMS = 1 << TL_CELL_MAX_NODES
-};
-
-/* A node as the sorted sum of its terms; a term is the text of an operator on a sum. */
-typedef struct sum {
-    char **terms;
-    int n_terms;
-} sum;
-
-static int by_text(const void *a, const void *b)
-{
-    const char *const *left = a;
-    const char *const *right = b;
-    return strcmp(*left, *right);
-}
-
-static void print_sum(tl_text *text, const sum *s)
-{
-    for (int i = 0; i < s->n_terms; i++) {
-        tl_text_add(text, i > 0 ? " + " : "");
-        tl_text_add(text, s->terms[i]);
-    }
-}
-
-/* Appends the term (owned from now on); false when memory runs out. */
-static bool add_term(sum *s, char *term)
-{
-    char **terms =
-        term != NULL ? tl_mem_resize(s->terms, (size_t)s->n_terms + 1, sizeof *terms) : NULL;
-    if (terms == NULL) {
-        tl_mem_free(term);
-        return false;
-    }
-    s->terms = terms;
-    terms[s->n_terms++] = term;
-    return true;
-}
-
-/* What an edge adds to the node it leads to: nothing, its source's terms, or one term. */
-static bool add_edge(
-    const tl_space *space, const tl_choice *design, int edge, const sum *from, sum *to)
-{
-    const tl_cell *cell = &space->cell;
-    tl_edge_op op = op_of(cell, design, edge);
-    if (op == TL_EDGE_NONE || from->n_terms == 0) {
-        return true;
-    }
-    if (op == TL_EDGE_SKIP) {
-        for (int i = 0; i < from->n_terms; i++) {
-            if (!add_term(to, tl_mem_strdup(from->terms[i]))) {
-                return false;
-            }
-        }
-        return true;
-    }
-    tl_text text = {0};
-    int bits = tl_cell_edge_bits(space, design, edge);
-    tl_text_add(&text, space->cell_options[design[cell->edge_slot[edge]]].name);
-    if (bits > 0) {
-        tl_text_addf(&text, ":%d", bits);
-    }
-    tl_text_add(&text, "(");
-    print_sum(&text, from);
-    tl_text_add(&text, ")");
-    char *term = tl_text_steal(&text);
-    tl_text_done(&text);
-    return add_term(to, term);
-}
-
-static bool sum_node(const tl_space *space, const tl_choice *design, int node, sum *nodes)
-{
-    const tl_cell *cell = &space->cell;
-    for (int i = 0; i < cell->n_edges; i++) {
-        if (cell->to[i] == node &&
-            !add_edge(space, design, i, &nodes[cell->from[i]], &nodes[node])) {
-            return false;
-        }
-    }
-    if (nodes[node].n_terms > 1) {
-        qsort(nodes[node].terms, (size_t)nodes[node].n_terms, sizeof(char *), by_text);
-    }
-    return true;
-}
-
-static void canonical(const tl_space *space, const tl_choice *design, tl_text *text)
-{
-    int n = space->cell.n_nodes;
-    sum nodes[TL_CELL_MAX_NODES] = {{0}};
-    bool is_complete = add_term(&nodes[0], tl_mem_strdup("x"));
-    for (int v = 1; v < n && is_complete; v++) {
-        is_complete = sum_node(space, design, v, nodes);
-    }
-    if (!is_complete) {
-        text->is_broken = true;
-    } else if (nodes[n - 1].n_terms == 0) {
-        tl_text_add(text, "0");
-    } else {
-        print_sum(text, &nodes[n - 1]);
-    }
-    for (int v = 0; v < n; v++) {
-        for (int i = 0; i < nodes[v].n_terms; i++) {
-            tl_mem_free(nodes[v].terms[i]);
-        }
-        tl_mem_free(nodes[v].terms);
-    }
-}
-
 /* ---- lowering ------------------------------------------------------------------------ */
 
 /* The node's tensor; zeros, made on first use, where nothing arrives. */
@@ -441,6 +328,47 @@ static tl_err lower_cell(tl_lowering *lowering)
     return TL_OK;
 }
 
+_Static_assert((int)TL_MAX_FROM <= (int)TL_CELL_MAX_NODES, "an operator has as many inputs");
+
+/* A cell as it was lowered first: what it read, its operators [begin, end), what it gives. */
+typedef struct cell_copy {
+    tl_tensor entry, answer;
+    int begin, end;
+} cell_copy;
+
+/* Appends the same operators, reading what the cell before gives; quicker than the lists. */
+static tl_err repeat_cell(tl_lowering *lowering, const cell_copy *first)
+{
+    tl_network *network = lowering->network;
+    tl_tensor entry = lowering->x;
+    int shift = network->n_ops - first->begin;
+    for (int i = first->begin; i < first->end; i++) {
+        tl_tensor inputs[TL_CELL_MAX_NODES] = {{0}};
+        const tl_op *op = &network->ops[i];
+        for (int j = 0; j < op->n_inputs; j++) {
+            int from = network->inputs[op->first_input + j];
+            inputs[j].op = from == first->entry.op ? entry.op : from + shift;
+        }
+        TL_TRY(tl_lower_emit(lowering, *op, inputs, op->n_inputs, &lowering->x));
+    }
+    lowering->x = first->answer;
+    lowering->x.op = first->answer.op == first->entry.op ? entry.op : first->answer.op + shift;
+    return TL_OK;
+}
+
+/* n cells in a row, each reading the one before. */
+static tl_err lower_cells(tl_lowering *lowering, int n)
+{
+    cell_copy first = {.entry = lowering->x, .begin = lowering->network->n_ops};
+    TL_TRY(lower_cell(lowering));
+    first.end = lowering->network->n_ops;
+    first.answer = lowering->x;
+    for (int i = 1; i < n; i++) {
+        TL_TRY(repeat_cell(lowering, &first));
+    }
+    return TL_OK;
+}
+
 /* Between stages of different shape stands the reduction, which nothing chooses. */
 static tl_err lower_reduction(tl_lowering *lowering, int channels, int stride)
 {
@@ -480,9 +408,7 @@ static tl_err lower(tl_lowering *lowering)
         }
         TL_TRY(lower_reduction(lowering, channels, stride));
         lowering->stage = i;
-        for (int j = 0; j < n_cells; j++) {
-            TL_TRY(lower_cell(lowering));
-        }
+        TL_TRY(lower_cells(lowering, n_cells));
     }
     return TL_OK;
 }
@@ -492,6 +418,6 @@ const tl_space_ops tl_cell_ops = {
     .size = size,
     .check = check,
     .repair = repair,
-    .canonical = canonical,
+    .canonical = tl_cell_canonical,
     .lower = lower,
 };

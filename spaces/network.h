@@ -30,7 +30,7 @@ typedef enum tl_op_kind {
     TL_OP_CONCAT,      /* along channels */
     TL_OP_SCALE,       /* input 0 times input 1 per channel (squeeze-excite) */
     TL_OP_DENSE,
-    TL_OP_ZERO,  /* a tensor of zeros: what a cut edge delivers where one is needed */
+    TL_OP_ZERO, /* a tensor of zeros: what a cut edge delivers where one is needed */
     TL_N_OP_KINDS
 } tl_op_kind;
 
@@ -81,8 +81,8 @@ void tl_network_clear(tl_network *network);
 void tl_network_done(tl_network *network);
 
 /* Appends op (its input fields are set here) and gives its index. */
-TL_MUST_USE tl_err tl_network_add(
-    tl_network *network, tl_op op, const int *inputs, int n_inputs, int *out_idx);
+TL_MUST_USE tl_err
+tl_network_add(tl_network *network, tl_op op, const int *inputs, int n_inputs, int *out_idx);
 
 /* "conv", "pool_avg", ...: stable, used on the wire and in files. */
 const char *tl_op_kind_name(tl_op_kind kind);

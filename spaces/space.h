@@ -58,7 +58,7 @@ typedef struct tl_slot {
     const char *name;
     int n_options;
     const char *const *options;
-    bool is_optional; /* a table may leave the column out, which reads as "-" */
+    bool is_optional;   /* a table may leave the column out, which reads as "-" */
     bool may_be_absent; /* "-" is allowed in some designs */
 } tl_slot;
 
@@ -69,8 +69,8 @@ typedef struct tl_slot {
 TL_MUST_USE tl_err tl_space_load(const char *path, tl_space **out_space);
 
 /* The same from memory; origin names the text in errors. */
-TL_MUST_USE tl_err tl_space_parse(
-    const char *yaml, size_t len, const char *origin, tl_space **out_space);
+TL_MUST_USE tl_err
+tl_space_parse(const char *yaml, size_t len, const char *origin, tl_space **out_space);
 
 tl_space *tl_space_ref(const tl_space *space);
 void tl_space_unref(tl_space *space); /* NULL is fine */
@@ -79,7 +79,7 @@ const char *tl_space_name(const tl_space *space);
 const char *tl_space_description(const tl_space *space); /* "" where none is given */
 tl_space_kind tl_space_kind_of(const tl_space *space);
 const char *tl_space_kind_name(tl_space_kind kind); /* "cell", ... */
-const char *tl_space_yaml(const tl_space *space); /* the text it was read from */
+const char *tl_space_yaml(const tl_space *space);   /* the text it was read from */
 
 /*
  * SHA-256 in hex of everything that designs, their meaning and their networks
@@ -100,15 +100,15 @@ double tl_space_size(const tl_space *space);
  * The option of that name in the slot, or TL_CHOICE_ABSENT for "-". Fails with
  * TL_EINVAL: `e12: got "conv5", want one of none, skip_connect, ...`.
  */
-TL_MUST_USE tl_err tl_space_choice_parse(
-    const tl_space *space, int slot, const char *text, tl_choice *out_choice);
+TL_MUST_USE tl_err
+tl_space_choice_parse(const tl_space *space, int slot, const char *text, tl_choice *out_choice);
 
 /* "-" for TL_CHOICE_ABSENT. Borrowed. */
 const char *tl_space_choice_name(const tl_space *space, int slot, tl_choice choice);
 
 /* "e01=none,e02=skip_connect,...": what is printed in logs and read by _parse. */
-TL_MUST_USE tl_err tl_space_design_parse(
-    const tl_space *space, const char *text, tl_choice *out_design);
+TL_MUST_USE tl_err
+tl_space_design_parse(const tl_space *space, const char *text, tl_choice *out_design);
 void tl_space_design_print(const tl_space *space, const tl_choice *design, tl_text *text);
 
 /* Fails with TL_EINVAL, the detail naming the offending slot, got and wanted. */
@@ -127,8 +127,8 @@ void tl_space_normalize(const tl_space *space, tl_choice *design);
 void tl_space_canonical(const tl_space *space, const tl_choice *design, tl_text *text);
 
 /* The design's network. network is cleared first; on failure it holds nothing. */
-TL_MUST_USE tl_err tl_space_lower(
-    const tl_space *space, const tl_choice *design, tl_network *network);
+TL_MUST_USE tl_err
+tl_space_lower(const tl_space *space, const tl_choice *design, tl_network *network);
 
 /* One 0/1 per slot and option (TL_CHOICE_ABSENT: all zero); optional slots are left out. */
 int tl_space_onehot_width(const tl_space *space);
@@ -155,8 +155,8 @@ int tl_space_neighbours(
  * [n, n_slots], owned by the caller (tl_mem_free). Fails with TL_ELIMIT when there are more
  * than limit.
  */
-TL_MUST_USE tl_err tl_space_enumerate(
-    const tl_space *space, int limit, tl_choice **out_designs, int *out_n);
+TL_MUST_USE tl_err
+tl_space_enumerate(const tl_space *space, int limit, tl_choice **out_designs, int *out_n);
 
 /* ---- cells: what graph features need (kind TL_SPACE_CELL only) -------------- */
 

@@ -145,7 +145,7 @@ static tl_err depth_of(
     const tl_space *space, tl_stage *stage, int *out_least, int *out_depth_slot)
 {
     int local = tl_expr_variable(&stage->blocks) - TL_FIRST_STAGE_VAR;
-    double least = INFINITY;
+    double least = (double)INFINITY;
     double most = 0;
     *out_depth_slot = -1;
     if (tl_expr_is_constant(&stage->blocks)) {

@@ -365,6 +365,44 @@ static void bits_stand_at_all_convolutions_or_at_none(void **state)
     }
 }
 
+static int n_bits(const tl_choice *design)
+{
+    int n = 0;
+    for (int i = 0; i < N_EDGES; i++) {
+        n += design[N_EDGES + i] != TL_CHOICE_ABSENT;
+    }
+    return n;
+}
+
+static void bits_follow_the_convolutions_when_a_design_moves(void **state)
+{
+    (void)state;
+    tl_rng rng;
+    tl_choice design[TL_SPACE_MAX_SLOTS];
+    tl_choice found[64 * 12];
+    tl_rng_init(&rng, tl_test_seed());
+    for (int i = 0; i < 500; i++) {
+        if (i % 50 == 0) {
+            assert_ok(tl_space_design_parse(
+                space,
+                "e01=nor_conv_3x3,e02=nor_conv_1x1,e12=none,e03=skip_connect,e13=none,"
+                "e23=nor_conv_3x3,w01=2,w02=8,w23=4",
+                design));
+        }
+        int n = tl_space_neighbours(space, design, 64, found);
+        int bits = n_bits(design);
+        assert_int_equal(n, 6 * 4 + 2 * bits);
+        for (int j = 0; j < n; j++) {
+            assert_ok(tl_space_check(space, found + (ptrdiff_t)j * 12));
+            assert_in_range(
+                n_bits(found + (ptrdiff_t)j * 12), bits > 0 ? bits - 1 : 0,
+                bits > 0 ? bits + 1 : 0);
+        }
+        tl_space_mutate(space, &rng, design);
+        assert_ok(tl_space_check(space, design));
+    }
+}
+
 static void lowering_is_fast_and_takes_no_memory_once_warm(void **state)
 {
     (void)state;
@@ -432,6 +470,7 @@ int main(void)
         TEST(cut_edges_are_emitted_with_their_flags),
         TEST(weight_bits_reach_the_convolutions),
         TEST(bits_stand_at_all_convolutions_or_at_none),
+        TEST(bits_follow_the_convolutions_when_a_design_moves),
         TEST(lowering_is_fast_and_takes_no_memory_once_warm),
         TEST(every_row_of_the_tables_parses_and_lowers),
     };

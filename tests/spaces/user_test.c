@@ -73,17 +73,23 @@ static void a_cell_space_of_a_user_works(void **state)
         "conv 8>8\n"
         "pool_max 8>8 k3\n"
         "add 8>8 <0 <3\n"
+        "conv 8>8 k5 g8\n"
+        "conv 8>8\n"
+        "pool_max 8>8 k3\n"
+        "add 8>8 <4 <7\n"
         "pool_max 8>8 16x8 k2\n"
         "conv 8>16\n"
         "conv 16>16 k5 g16\n"
         "conv 16>16\n"
         "pool_max 16>16 k3\n"
-        "add 16>16 <6 <9\n"
+        "add 16>16 <10 <13\n"
         "pool_global 16>16 8x1\n"
         "dense 16>4\n");
     assert_network(
         space, "in-middle=zero,in-out=zero,middle-out=max3",
         "conv 1>8 k3 idle\n"
+        "zero 8>8 idle\n"
+        "pool_max 8>8 k3 idle\n"
         "zero 8>8 idle\n"
         "pool_max 8>8 k3 idle\n"
         "pool_max 8>8 16x8 k2 idle\n"
@@ -92,6 +98,16 @@ static void a_cell_space_of_a_user_works(void **state)
         "pool_max 16>16 k3 idle\n"
         "pool_global 16>16 8x1 idle\n"
         "dense 16>4 idle\n");
+    assert_network(
+        space, "in-middle=max3,in-out=keep,middle-out=zero",
+        "conv 1>8 k3\n"
+        "pool_max 8>8 k3 idle\n"
+        "pool_max 8>8 k3 <0 idle\n"
+        "pool_max 8>8 16x8 k2 <0\n"
+        "conv 8>16\n"
+        "pool_max 16>16 k3 idle\n"
+        "pool_global 16>16 8x1 <4\n"
+        "dense 16>4\n");
     tl_space_unref(space);
 }
 
@@ -178,6 +194,83 @@ static void an_enumerated_space_of_a_user_works(void **state)
     tl_space_unref(space);
 }
 
+/* ---- the manual ------------------------------------------------------------------------------- */
+
+static char *read_source(const char *name)
+{
+    char path[512];
+    char *text = NULL;
+    size_t len = 0;
+    (void)snprintf(path, sizeof path, "%s/%s", tl_test_source_dir(), name);
+    assert_ok(tl_file_read(path, 1 << 20, &text, &len));
+    return text;
+}
+
+static void the_first_space_of_the_manual_is_one(void **state)
+{
+    (void)state;
+    char *manual = read_source("docs/space-format.md");
+    char *yaml = strstr(manual, "```yaml\n");
+    assert_non_null(yaml);
+    yaml += strlen("```yaml\n");
+    *strstr(yaml, "```") = '\0';
+    tl_space *space = parsed(yaml);
+    assert_close(tl_space_size(space), 4, 0);
+    assert_network(
+        space, "b1=plain,b2=separable",
+        "conv 3>16 32x16 k3\n"
+        "conv 16>16 k3\n"
+        "conv 16>16 16x8 k5 g16\n"
+        "conv 16>32\n"
+        "pool_global 32>32 8x1\n"
+        "dense 32>10\n");
+    tl_space_unref(space);
+    tl_mem_free(manual);
+}
+
+static bool is_word_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '_';
+}
+
+static bool has_word(const char *text, const char *word, size_t len)
+{
+    for (const char *at = text; *at != '\0'; at++) {
+        if (strncmp(at, word, len) == 0 && !is_word_char(at[len]) &&
+            (at == text || !is_word_char(at[-1]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The keys are those of the schema: the second argument of TEXT, NEED, LIST and PART. */
+static void the_manual_names_every_key(void **state)
+{
+    static const char *const macros[] = {"TEXT(tl_", "NEED(tl_", "LIST(tl_", "PART(tl_"};
+    (void)state;
+    char *manual = read_source("docs/space-format.md");
+    char *schema = read_source("spaces/space_yaml.c");
+    int n_keys = 0;
+    for (size_t i = 0; i < TL_COUNT(macros); i++) {
+        for (const char *at = strstr(schema, macros[i]); at != NULL;
+             at = strstr(at, macros[i])) {
+            const char *key = strchr(at, ',') + 2;
+            size_t len = strcspn(key, ",)");
+            if (!has_word(manual, key, len)) {
+                (void)fprintf(stderr, "the manual does not name %.*s\n", (int)len, key);
+                fail();
+            }
+            n_keys++;
+            at = key;
+        }
+    }
+    assert_true(n_keys > 70);
+    tl_mem_free(manual);
+    tl_mem_free(schema);
+}
+
 /* ---- the digest -------------------------------------------------------------------------------- */
 
 static const char CHAIN[] = "name: one\n"
@@ -244,6 +337,8 @@ int main(void)
         TEST(a_chain_space_of_a_user_works),
         TEST(a_staged_space_of_a_user_works),
         TEST(an_enumerated_space_of_a_user_works),
+        TEST(the_first_space_of_the_manual_is_one),
+        TEST(the_manual_names_every_key),
         TEST(the_digest_is_of_the_definition_and_not_of_its_spelling),
         TEST(a_shared_space_lives_until_the_last_user_is_done),
     };
