@@ -414,6 +414,9 @@ static tl_err check_envelope(const file_message *file)
     if (strcmp(file->magic, magic) != 0) {
         return tl_fail(TL_EDAMAGED, "not a model file");
     }
+    if (file->version == 0) {
+        return tl_fail(TL_EDAMAGED, "cut short before its version");
+    }
     if (file->version != TL_MODEL_VERSION) {
         return tl_fail(
             TL_EVERSION, "got version %u, want at most %d", file->version,

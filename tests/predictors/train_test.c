@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/test.h"
+
+#include "base/mem.h"
+#include "numerics/stats.h"
+#include "predictors/predictor.h"
+#include "predictors/train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * A made-up world on nasbench201: devices whose latency is a sum over the
+ * operators of a cell, a task whose accuracy grows with the convolutions.
+ */
+enum {
+    N_DEVICES = 4,
+    N_ROWS = 150,
+    N_TASK_ROWS = 120
+};
+
+typedef struct world {
+    tl_space *space;
+    size_t n_slots;
+    tl_choice *designs; /* [N_ROWS, n_slots] */
+    double latency[N_DEVICES][N_ROWS];
+    double accuracy[N_ROWS];
+    tl_train_column columns[N_DEVICES + 1];
+    int n_steps; /* progress calls until it says stop; 0: never */
+} world;
+
+static const char *const device_names[N_DEVICES] = {"alpha", "beta", "gamma", "delta"};
+
+/* none, skip, 1x1, 3x3, pool */
+static double cost_of(int device, const tl_choice *design)
+{
+    static const double op_cost[N_DEVICES][5] = {
+        {0, .02, 1,   4,   .3},
+        {0, .1,  1.5, 3,   .5},
+        {0, 0,   .8,  5,   .2},
+        {0, .05, 2,   2.5, 1 },
+    };
+    double cost = 2 + device;
+    for (int e = 0; e < 6; e++) {
+        cost += op_cost[device][design[e]] * (1 + .1 * e);
+    }
+    return cost;
+}
+
+static double accuracy_of(const tl_choice *design)
+{
+    static const double gain[5] = {0, 1, 3, 5, .5};
+    double sum = 0;
+    for (int e = 0; e < 6; e++) {
+        sum += gain[design[e]] * (1 + .05 * e);
+    }
+    return 60 + 30 * (1 - exp(-sum / 10));
+}
+
+static world make(void)
+{
+    char path[512];
+    world w = {0};
+    tl_rng rng;
+    (void)snprintf(path, sizeof path, "%s/spaces/nasbench201.yaml", tl_test_source_dir());
+    assert_ok(tl_space_load(path, &w.space));
+    w.n_slots = (size_t)tl_space_n_slots(w.space);
+    w.designs = tl_mem_new(N_ROWS * w.n_slots, sizeof *w.designs);
+    tl_rng_init(&rng, tl_test_seed());
+    for (size_t i = 0; i < N_ROWS; i++) {
+        tl_choice *design = w.designs + i * w.n_slots;
+        tl_space_sample(w.space, &rng, design);
+        for (int d = 0; d < N_DEVICES; d++) {
+            w.latency[d][i] = cost_of(d, design) * (1 + .01 * tl_rng_normal(&rng));
+        }
+        w.accuracy[i] = accuracy_of(design);
+    }
+    return w;
+}
+
+/* The columns point into the world, so they are set where it stays. */
+static void set_columns(world *w)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        w->columns[d] = (tl_train_column){
+            .metric = TL_METRIC_LATENCY_MS,
+            .subject = device_names[d],
+            .designs = w->designs,
+            .values = w->latency[d],
+            .n = N_ROWS};
+    }
+    w->columns[N_DEVICES] = (tl_train_column){
+        .metric = TL_METRIC_ACCURACY,
+        .subject = "task",
+        .designs = w->designs,
+        .values = w->accuracy,
+        .n = N_TASK_ROWS};
+}
+
+static void unmake(world *w)
+{
+    tl_mem_free(w->designs);
+    tl_space_unref(w->space);
+}
+
+static tl_model *train(world *w, int first, int n, const tl_model *base, bool drops)
+{
+    tl_model *model = NULL;
+    tl_text notes = {0};
+    tl_train_options options = {
+        .space = w->space,
+        .columns = w->columns + first,
+        .n_columns = n,
+        .base = base,
+        .drops_base_sources = drops,
+        .seed = 1,
+        .n_threads = 1};
+    assert_ok(tl_train(&options, &notes, &model));
+    tl_text_done(&notes);
+    return model;
+}
+
+static tl_predictor *predictor_of(world *w, tl_model *model)
+{
+    tl_predictor *predictor = NULL;
+    assert_ok(tl_predictor_new(w->space, model, &predictor));
+    return predictor;
+}
+
+static tl_view *view_of(tl_predictor *predictor, const char *device, tl_samples latency)
+{
+    tl_view *view = NULL;
+    tl_view_data data = {.device = device, .samples = {latency}};
+    assert_ok(tl_view_new(predictor, &data, &view));
+    return view;
+}
+
+static const tl_model_figure *figure_of(
+    const tl_model *model, const char *part, const char *subject)
+{
+    for (int i = 0; i < model->n_figures; i++) {
+        if (strcmp(model->figures[i].part, part) == 0 &&
+            strcmp(model->figures[i].subject, subject) == 0) {
+            return &model->figures[i];
+        }
+    }
+    fail_msg("no figure \"%s\" of %s", part, subject);
+    return NULL;
+}
+
+static void a_model_knows_its_devices_and_tasks_and_reports_on_held_out_designs(void **state)
+{
+    (void)state;
+    world w = make();
+    set_columns(&w);
+    tl_model *model = train(&w, 0, N_DEVICES + 1, NULL, false);
+    int output = 0;
+    assert_int_equal(model->n_sources, N_DEVICES);
+    assert_non_null(tl_model_task_find(model, "task", &output));
+    for (int d = 0; d < N_DEVICES; d++) {
+        assert_true(figure_of(model, "held-out designs", device_names[d])->value > .95);
+        assert_true(
+            figure_of(model, "left-out device, 20 samples", device_names[d])->value > .9);
+    }
+    assert_true(model->n_calibrations >= 3);
+    assert_int_equal(model->n_table_sums, N_DEVICES + 1);
+    tl_model_free(model);
+    unmake(&w);
+}
+
+static void twenty_samples_of_a_new_device_predict_the_rest(void **state)
+{
+    (void)state;
+    world w = make();
+    set_columns(&w);
+    tl_predictor *predictor = predictor_of(&w, train(&w, 0, N_DEVICES - 1, NULL, false));
+    tl_samples samples = {.designs = w.designs, .values = w.latency[N_DEVICES - 1], .n = 20};
+    tl_view *view = view_of(predictor, "delta", samples);
+    assert_int_equal(tl_view_basis(view, TL_COST_LATENCY), TL_BASIS_MEASURED);
+    assert_int_equal(tl_view_basis(view, TL_COST_ENERGY), TL_BASIS_NOTHING);
+    tl_prediction predictions[N_ROWS];
+    double got[N_ROWS];
+    double rho = 0;
+    assert_ok(tl_view_predict(view, w.designs, N_ROWS, predictions));
+    for (int i = 0; i < N_ROWS; i++) {
+        got[i] = predictions[i].latency_ms;
+        assert_true(predictions[i].latency_std_ms > 0);
+        assert_true(isnan(predictions[i].energy_mj) && isnan(predictions[i].energy_std_mj));
+    }
+    assert_ok(tl_spearman(N_ROWS - 20, got + 20, w.latency[N_DEVICES - 1] + 20, &rho));
+    assert_true(rho > .95);
+    tl_view_unref(view);
+    tl_predictor_unref(predictor);
+    unmake(&w);
+}
+
+static void a_known_device_needs_no_samples_and_few_samples_set_its_level(void **state)
+{
+    (void)state;
+    world w = make();
+    set_columns(&w);
+    tl_predictor *predictor = predictor_of(&w, train(&w, 0, N_DEVICES, NULL, false));
+    tl_view *known = view_of(predictor, "beta", (tl_samples){0});
+    double doubled[3];
+    for (int i = 0; i < 3; i++) {
+        doubled[i] = 2 * w.latency[1][i];
+    }
+    tl_view *scaled = view_of(
+        predictor, "beta", (tl_samples){.designs = w.designs, .values = doubled, .n = 3});
+    assert_int_equal(tl_view_basis(known, TL_COST_LATENCY), TL_BASIS_KNOWN);
+    tl_prediction a[N_ROWS];
+    tl_prediction b[N_ROWS];
+    assert_ok(tl_view_predict(known, w.designs, N_ROWS, a));
+    assert_ok(tl_view_predict(scaled, w.designs, N_ROWS, b));
+    for (int i = 0; i < N_ROWS; i++) {
+        assert_close(a[i].latency_ms / w.latency[1][i], 1, .15);
+        assert_close(b[i].latency_ms / a[i].latency_ms, 2, .1);
+    }
+    tl_view_unref(known);
+    tl_view_unref(scaled);
+    tl_predictor_unref(predictor);
+    unmake(&w);
+}
+
+static void a_profile_alone_gives_a_wide_answer_and_a_bare_name_none(void **state)
+{
+    (void)state;
+    world w = make();
+    set_columns(&w);
+    tl_predictor *predictor = predictor_of(&w, NULL);
+    tl_profile profile;
+    assert_ok(tl_profile_bare("board", &profile));
+    tl_view_data data = {.device = "board", .profile = &profile};
+    tl_view *bare = NULL;
+    assert_ok(tl_view_new(predictor, &data, &bare));
+    assert_int_equal(tl_view_basis(bare, TL_COST_LATENCY), TL_BASIS_NOTHING);
+    profile.peak_gflops[TL_FP32] = 50;
+    profile.bandwidth_gb_per_s[TL_DRAM] = 10;
+    tl_view *known = NULL;
+    assert_ok(tl_view_new(predictor, &data, &known));
+    assert_int_equal(tl_view_basis(known, TL_COST_LATENCY), TL_BASIS_PROFILE);
+    tl_prediction p;
+    assert_ok(tl_view_predict(bare, w.designs, 1, &p));
+    assert_true(isnan(p.latency_ms));
+    assert_ok(tl_view_predict(known, w.designs, 1, &p));
+    assert_true(p.latency_ms > 0 && p.latency_std_ms > .2 * p.latency_ms);
+    tl_view_unref(bare);
+    tl_view_unref(known);
+    tl_predictor_unref(predictor);
+    unmake(&w);
+}
+
+static void one_design_is_predicted_as_it_is_among_many(void **state)
+{
+    (void)state;
+    world w = make();
+    set_columns(&w);
+    tl_predictor *predictor = predictor_of(&w, train(&w, 0, N_DEVICES + 1, NULL, false));
+    tl_samples samples = {.designs = w.designs, .values = w.latency[3], .n = 12};
+    tl_view *view = view_of(predictor, "another", samples);
+    tl_prediction many[N_ROWS];
+    assert_ok(tl_view_predict(view, w.designs, N_ROWS, many));
+    assert_ok(tl_predictor_accuracy(predictor, "task", w.designs, N_ROWS, many));
+    for (int i = 0; i < 10; i++) {
+        tl_prediction one;
+        const tl_choice *design = w.designs + (size_t)i * w.n_slots;
+        assert_ok(tl_view_predict(view, design, 1, &one));
+        assert_ok(tl_predictor_accuracy(predictor, "task", design, 1, &one));
+        assert_close(one.latency_ms, many[i].latency_ms, 1e-9 * many[i].latency_ms);
+        assert_close(one.latency_std_ms, many[i].latency_std_ms, 1e-6 * many[i].latency_ms);
+        assert_close(one.accuracy, many[i].accuracy, 1e-3);
+    }
+    tl_view_unref(view);
+    tl_predictor_unref(predictor);
+    unmake(&w);
+}
+
+static void training_again_keeps_what_it_did_not_replace(void **state)
+{
+    (void)state;
+    world w = make();
+    set_columns(&w);
+    tl_model *base = train(&w, 0, 2, NULL, false);
+    tl_model *more = train(&w, 2, 3, base, false);
+    tl_model *exact = train(&w, 2, 2, more, true);
+    int output = 0;
+    assert_int_equal(more->n_sources, N_DEVICES);
+    assert_non_null(tl_model_task_find(more, "task", &output));
+    assert_int_equal(exact->n_sources, 2);
+    assert_null(tl_model_source_find(exact, "alpha", TL_COST_LATENCY));
+    assert_non_null(tl_model_task_find(exact, "task", &output));
+    tl_model_free(base);
+    tl_model_free(more);
+    tl_model_free(exact);
+    unmake(&w);
+}
+
+static void columns_with_too_little_are_left_out_with_a_note(void **state)
+{
+    (void)state;
+    world w = make();
+    set_columns(&w);
+    w.columns[1].n = 10;
+    tl_model *model = NULL;
+    tl_text notes = {0};
+    tl_train_options options = {.space = w.space, .columns = w.columns, .n_columns = 2};
+    assert_ok(tl_train(&options, &notes, &model));
+    assert_non_null(strstr(notes.data, "latency_ms@beta: 10 measurements"));
+    assert_int_equal(model->n_sources, 1);
+    tl_model_free(model);
+    model = NULL;
+    options.columns = &w.columns[1];
+    options.n_columns = 1;
+    assert_err(TL_ESTATE, tl_train(&options, &notes, &model));
+    assert_null(model);
+    tl_text_done(&notes);
+    unmake(&w);
+}
+
+static bool stop_after(void *context, const char *what, int64_t done, int64_t total)
+{
+    (void)what;
+    (void)done;
+    (void)total;
+    world *w = context;
+    return --w->n_steps > 0;
+}
+
+static void training_can_be_cancelled_at_any_step(void **state)
+{
+    (void)state;
+    world w = make();
+    set_columns(&w);
+    for (int n = 1; n < 8; n++) {
+        tl_model *model = NULL;
+        tl_text notes = {0};
+        w.n_steps = n;
+        tl_train_options options = {
+            .space = w.space,
+            .columns = w.columns,
+            .n_columns = N_DEVICES + 1,
+            .progress = stop_after,
+            .context = &w};
+        assert_err(TL_ECANCELLED, tl_train(&options, &notes, &model));
+        assert_null(model);
+        tl_text_done(&notes);
+    }
+    unmake(&w);
+}
+
+static void tasks_follow_the_condition_of_the_device(void **state)
+{
+    (void)state;
+    world w = make();
+    set_columns(&w);
+    static const char *const names[] = {"cifar", "cifar-int8", "other-fp16"};
+    tl_train_column columns[3];
+    for (int i = 0; i < 3; i++) {
+        columns[i] = w.columns[N_DEVICES];
+        columns[i].subject = names[i];
+        columns[i].n = 40;
+    }
+    tl_model *model = NULL;
+    tl_text notes = {0};
+    tl_train_options options = {.space = w.space, .columns = columns, .n_columns = 3};
+    assert_ok(tl_train(&options, &notes, &model));
+    tl_predictor *predictor = predictor_of(&w, model);
+    static const struct {
+        const char *asked, *condition, *wanted;
+        bool is_noted;
+    } cases[] = {
+        {"",           "",     "cifar",      false},
+        {"",           "fp32", "cifar",      false},
+        {"",           "int8", "cifar-int8", false},
+        {"",           "int4", "cifar",      true },
+        {"cifar",      "int8", "cifar",      true },
+        {"other",      "fp16", "other-fp16", false},
+        {"cifar-int8", "",     "cifar-int8", false},
+    };
+    for (size_t i = 0; i < TL_COUNT(cases); i++) {
+        const char *task = NULL;
+        tl_text_clear(&notes);
+        assert_ok(tl_predictor_resolve_task(
+            predictor, cases[i].asked, cases[i].condition, &notes, &task));
+        assert_string_equal(task, cases[i].wanted);
+        assert_int_equal(notes.len > 0, cases[i].is_noted);
+    }
+    const char *task = NULL;
+    assert_err(
+        TL_ENOTFOUND, tl_predictor_resolve_task(predictor, "nonsense", "", &notes, &task));
+    assert_detail("cifar, cifar-int8, other-fp16");
+    tl_text_done(&notes);
+    tl_predictor_unref(predictor);
+    unmake(&w);
+}
+
+static void without_any_model_there_is_no_task_and_no_accuracy(void **state)
+{
+    (void)state;
+    world w = make();
+    tl_predictor *predictor = predictor_of(&w, NULL);
+    const char *task = "untouched";
+    tl_text note = {0};
+    assert_ok(tl_predictor_resolve_task(predictor, "", "int8", &note, &task));
+    assert_null(task);
+    assert_err(TL_ENOTFOUND, tl_predictor_resolve_task(predictor, "cifar", "", &note, &task));
+    tl_prediction p = {0};
+    assert_ok(tl_predictor_accuracy(predictor, NULL, w.designs, 1, &p));
+    assert_true(isnan(p.accuracy) && isnan(p.accuracy_std));
+    tl_predictor_unref(predictor);
+    unmake(&w);
+}
+
+#define TEST(function) \
+    cmocka_unit_test_setup_teardown(function, tl_test_count_blocks, tl_test_no_leaks)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_model_knows_its_devices_and_tasks_and_reports_on_held_out_designs),
+        TEST(twenty_samples_of_a_new_device_predict_the_rest),
+        TEST(a_known_device_needs_no_samples_and_few_samples_set_its_level),
+        TEST(a_profile_alone_gives_a_wide_answer_and_a_bare_name_none),
+        TEST(one_design_is_predicted_as_it_is_among_many),
+        TEST(training_again_keeps_what_it_did_not_replace),
+        TEST(columns_with_too_little_are_left_out_with_a_note),
+        TEST(training_can_be_cancelled_at_any_step),
+        TEST(tasks_follow_the_condition_of_the_device),
+        TEST(without_any_model_there_is_no_task_and_no_accuracy),
+    };
+    return cmocka_run_group_tests_name("predictors/train", tests, NULL, NULL);
+}
