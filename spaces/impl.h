@@ -136,6 +136,7 @@ struct tl_space {
     tl_expr *rules;
     int *rule_last_slot; /* the slot whose choice decides the rule */
     int n_rules;
+    int slot_cost[TL_SPACE_MAX_SLOTS]; /* steps to judge a choice there by the rules */
     tl_choice *designs; /* [n_designs, n_slots], sorted; NULL: rules alone decide */
     int n_designs;
     atomic_int n_refs;
@@ -308,6 +309,10 @@ TL_MUST_USE tl_err tl_lower_int_or(
     int most,
     int otherwise,
     int *out_value);
+
+/* tl_space_lower(), saying how many lines it ran. */
+TL_MUST_USE tl_err tl_lower_counted(
+    const tl_space *space, const tl_choice *design, tl_network *network, int *out_n_lines);
 
 /* Runs one line. entry: what entered its list; round: how often it has run (repeat). */
 TL_MUST_USE tl_err tl_lower_line(

@@ -12,18 +12,23 @@
 
 enum {
     MAX_DESIGNS = 1 << 16,
-    MAX_COUNTED = 1 << 23 /* partial designs looked at to count a space */
+    MAX_COUNT_WORK = 1 << 26, /* steps of rules taken to count a space */
+    MAX_LIST_WORK = 1 << 25   /* names compared to read its list of designs */
 };
 
 /* ---- the list of designs --------------------------------------------------------------- */
 
 /* Marks the options of `a|b|c` or `*`. */
-static tl_err mark_options(const tl_slot *slot, char *text, unsigned char *is_in)
+static tl_err mark_options(const tl_slot *slot, char *text, unsigned char *is_in, long *work)
 {
     char *rest = NULL;
     for (char *name = strtok_r(text, "|", &rest); name != NULL;
          name = strtok_r(NULL, "|", &rest)) {
         bool is_known = false;
+        *work += slot->n_options;
+        if (*work > MAX_LIST_WORK) {
+            return tl_fail(TL_EINVAL, "the list of designs takes too long to read");
+        }
         for (int i = 0; i < slot->n_options; i++) {
             if (strcmp(name, "*") == 0 || strcmp(name, slot->options[i]) == 0) {
                 is_in[i] = is_known = true;
@@ -41,6 +46,7 @@ static tl_err mark_options(const tl_slot *slot, char *text, unsigned char *is_in
 typedef struct design_list {
     tl_choice *choices; /* [n, n_slots], arena memory when final */
     int n, capacity;
+    long work;
 } design_list;
 
 static tl_err list_add(const tl_space *space, design_list *list, const tl_choice *design)
@@ -104,7 +110,8 @@ static tl_err add_line(
             err = tl_fail(TL_EINVAL, "got more than %d words", space->n_slots);
             goto done;
         }
-        err = mark_options(&space->slots[slot].pub, word, is_in + slot * TL_SPACE_MAX_OPTIONS);
+        err = mark_options(
+            &space->slots[slot].pub, word, is_in + slot * TL_SPACE_MAX_OPTIONS, &list->work);
         if (err != TL_OK) {
             goto done;
         }
@@ -225,8 +232,12 @@ static tl_err build_rules(tl_builder *builder)
     space->n_rules = (int)raw->rules_count;
     TL_TRY(tl_build_new(
         builder, raw->rules_count, sizeof *space->rule_last_slot, &space->rule_last_slot));
+    for (int i = 0; i < space->n_slots; i++) {
+        space->slot_cost[i] = 1;
+    }
     for (int i = 0; i < space->n_rules; i++) {
         space->rule_last_slot[i] = tl_expr_last_slot(&space->rules[i]);
+        space->slot_cost[space->rule_last_slot[i]] += space->rules[i].n_steps;
     }
     return TL_OK;
 }
@@ -338,7 +349,7 @@ typedef struct counter {
     const int *group;
     int root;
     tl_env env;
-    long n_looked_at;
+    long work;
 } counter;
 
 /* Combinations of the slots of one group, from this slot on; NaN when there are too many. */
@@ -353,7 +364,8 @@ static double count_group(counter *c, int slot)
     const tl_slot_impl *s = &c->space->slots[slot];
     double sum = 0;
     for (int i = 0; i < s->pub.n_options; i++) {
-        if (++c->n_looked_at > MAX_COUNTED) {
+        c->work += c->space->slot_cost[slot];
+        if (c->work > MAX_COUNT_WORK) {
             return (double)NAN;
         }
         c->env.vars[TL_FIRST_SLOT_VAR + slot] = s->options[i].value;

@@ -260,7 +260,8 @@ static tl_err run(tl_lowering *lowering)
     return TL_OK;
 }
 
-tl_err tl_space_lower(const tl_space *space, const tl_choice *design, tl_network *network)
+tl_err tl_lower_counted(
+    const tl_space *space, const tl_choice *design, tl_network *network, int *out_n_lines)
 {
     tl_lowering lowering = {
         .space = space,
@@ -275,6 +276,14 @@ tl_err tl_space_lower(const tl_space *space, const tl_choice *design, tl_network
     tl_err err = run(&lowering);
     if (err != TL_OK) {
         tl_network_clear(network);
+        return err;
     }
-    return err;
+    *out_n_lines = lowering.n_lines_run;
+    return TL_OK;
+}
+
+tl_err tl_space_lower(const tl_space *space, const tl_choice *design, tl_network *network)
+{
+    int n_lines = 0;
+    return tl_lower_counted(space, design, network, &n_lines);
 }

@@ -10,7 +10,7 @@
 enum {
     MAX_RESTARTS = 1000,
     MAX_MUTATION_TRIES = 1000,
-    MAX_STEPS_TO_FIRST = 1 << 22
+    MAX_WORK_TO_FIRST = 1 << 24
 };
 
 /* The slot takes no choice here: it is optional or does not apply. */
@@ -30,14 +30,14 @@ static bool allows(const tl_space *space, tl_choice *design, int slot, tl_choice
  * from `from` on; "-" is the only one of a slot that takes no choice.
  */
 static bool next_choice(
-    const tl_space *space, tl_choice *design, int slot, int from, long *n_steps)
+    const tl_space *space, tl_choice *design, int slot, int from, long *work)
 {
     if (is_skipped(space, design, slot)) {
         design[slot] = TL_CHOICE_ABSENT;
         return from == 0;
     }
     for (int i = from; i < space->slots[slot].pub.n_options; i++) {
-        ++*n_steps;
+        *work += space->slot_cost[slot];
         if (allows(space, design, slot, (tl_choice)i)) {
             return true;
         }
@@ -50,14 +50,14 @@ static bool next_choice(
  * depth-first walk that goes back one slot where no option remains.
  */
 static bool next_design(
-    const tl_space *space, tl_choice *design, bool from_start, long max_steps)
+    const tl_space *space, tl_choice *design, bool from_start, long max_work)
 {
-    long n_steps = 0;
+    long work = 0;
     int slot = from_start ? 0 : space->n_slots - 1;
     bool is_new = from_start;
-    while (slot >= 0 && slot < space->n_slots && n_steps <= max_steps) {
+    while (slot >= 0 && slot < space->n_slots && work <= max_work) {
         int from = is_new ? 0 : design[slot] + 1; /* past "-" there is nothing */
-        if (next_choice(space, design, slot, from, &n_steps)) {
+        if (next_choice(space, design, slot, from, &work)) {
             slot++;
             is_new = true;
         } else {
@@ -70,7 +70,7 @@ static bool next_design(
 
 bool tl_space_first(const tl_space *space, tl_choice *out_design)
 {
-    return next_design(space, out_design, true, MAX_STEPS_TO_FIRST);
+    return next_design(space, out_design, true, MAX_WORK_TO_FIRST);
 }
 
 tl_choice tl_slot_deepest(const tl_space *space, int slot)

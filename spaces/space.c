@@ -12,7 +12,7 @@
 
 enum {
     MAX_FILE_BYTES = 1 << 20,
-    MAX_TRIAL_OPS = 1 << 20
+    MAX_TRIAL_LINES = 1 << 20
 };
 
 static const struct {
@@ -160,13 +160,13 @@ static tl_err try_options(const tl_space *space)
     tl_choice design[TL_SPACE_MAX_SLOTS];
     tl_network network = {0};
     tl_err err = TL_OK;
-    long n_ops = 0;
+    long n_lines = 0;
     if (!tl_space_first(space, first)) {
         return tl_fail(TL_EINVAL, "rules: no valid design was found");
     }
     for (int i = 0; i < space->n_slots; i++) {
         const tl_slot_impl *slot = &space->slots[i];
-        for (int j = 0; j < slot->pub.n_options && n_ops < MAX_TRIAL_OPS; j++) {
+        for (int j = 0; j < slot->pub.n_options && n_lines < MAX_TRIAL_LINES; j++) {
             memcpy(design, first, sizeof design);
             if (slot->depth_slot >= 0) {
                 design[slot->depth_slot] = tl_slot_deepest(space, slot->depth_slot);
@@ -178,13 +178,14 @@ static tl_err try_options(const tl_space *space)
             if (tl_space_check(space, design) != TL_OK) {
                 continue;
             }
-            err = tl_space_lower(space, design, &network);
+            int n_run = 0;
+            err = tl_lower_counted(space, design, &network, &n_run);
             if (err != TL_OK) {
                 err = tl_fail_in(
                     err, "design with %s=%s: ", slot->pub.name, slot->pub.options[j]);
                 goto done;
             }
-            n_ops += network.n_ops + 1;
+            n_lines += n_run + 1;
         }
     }
 done:
