@@ -264,6 +264,7 @@ static tl_err remove_space(tl_engine *engine, const char *name, bool with_measur
     }
     TL_TRY(store_space(engine, name, NULL));
     tl_space_table_remove(engine->spaces, name);
+    tl_predictors_forget(engine->predictors, name);
     return TL_OK;
 }
 

@@ -13,6 +13,7 @@
 #include "proto/wire.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +46,7 @@ typedef struct task {
     const tl_method *method;
     uint64_t request_id;
     int64_t received_ns, deadline_ns;
+    uint64_t served_ns;
     size_t identity_len;
     uint8_t identity[IDENTITY_BYTES];
     atomic_bool is_cancelled;
@@ -132,6 +134,7 @@ static tl_err deliver_body(task *t, int kind, const tl_bytes *body, const tl_cal
 {
     Tailor__V1__Reply reply;
     tl_envelope_reply(t->request_id, kind, body, call, &reply);
+    reply.served_ns = t->served_ns;
     size_t len = tailor__v1__reply__get_packed_size(&reply);
     if (len > TL_WIRE_MAX_BYTES) {
         return tl_fail(
@@ -189,8 +192,10 @@ static void serve(task *t)
         .sink = t,
     };
     tl_err_clear();
+    int64_t begin_ns = tl_clock_ns();
     tl_err err =
         tl_method_call(t->method, &call, t->request->body.data, t->request->body.len, &body);
+    t->served_ns = (uint64_t)(tl_clock_ns() - begin_ns);
     log_served(t, err);
     if (err == TL_OK) {
         err = deliver_body(t, TAILOR__V1__REPLY__KIND__FINAL, &body, &call);
@@ -395,32 +400,53 @@ static void on_stop(tl_server *server)
     }
 }
 
+/* Up to DRAIN messages; true when there may be more. */
+static bool drain(tl_server *server, bool (*take_one)(tl_server *server))
+{
+    for (int i = 0; i < DRAIN; i++) {
+        if (!take_one(server)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static tl_err get_fd(void *socket, int *out_fd)
+{
+    size_t size = sizeof *out_fd;
+    return zmq_getsockopt(socket, ZMQ_FD, out_fd, &size) == 0
+               ? TL_OK
+               : zmq_failed("a socket's descriptor");
+}
+
+/*
+ * A socket's descriptor becomes readable when something has changed and says so only once,
+ * and sending may swallow that. So the public socket is read until it is empty before every
+ * wait. This costs a third of the system calls of zmq_poll().
+ */
 tl_err tl_server_run(tl_server *server)
 {
-    zmq_pollitem_t items[] = {
-        {.socket = server->router,       .events = ZMQ_POLLIN},
-        {              .socket = server->results,          .events = ZMQ_POLLIN                    },
-        { .socket = NULL, .events = ZMQ_POLLIN,                     .fd = server->options.stop_fd},
+    struct pollfd fds[] = {
+        {.events = POLLIN},
+        {                .events = POLLIN               },
+        { .events = POLLIN,                .fd = server->options.stop_fd},
     };
+    bool has_results = false;
+    TL_TRY(get_fd(server->router, &fds[0].fd));
+    TL_TRY(get_fd(server->results, &fds[1].fd));
     tl_blas_single_thread();
     while (!server->is_stopping || server->at_workers != NULL) {
-        if (zmq_poll(items, TL_COUNT(items), -1) < 0) {
-            if (zmq_errno() == EINTR) {
+        bool has_requests = drain(server, receive);
+        if (poll(fds, TL_COUNT(fds), has_requests || has_results ? 0 : -1) < 0) {
+            if (errno == EINTR) {
                 continue;
             }
-            return zmq_failed("waiting for requests");
+            return tl_fail(TL_EIO, "waiting for requests: %s", strerror(errno));
         }
-        for (int i = 0; (items[0].revents & ZMQ_POLLIN) != 0 && i < DRAIN; i++) {
-            if (!receive(server)) {
-                break;
-            }
+        if (has_results || fds[1].revents != 0) {
+            has_results = drain(server, pass_on);
         }
-        for (int i = 0; (items[1].revents & ZMQ_POLLIN) != 0 && i < DRAIN; i++) {
-            if (!pass_on(server)) {
-                break;
-            }
-        }
-        if ((items[2].revents & ZMQ_POLLIN) != 0) {
+        if (fds[2].revents != 0) {
             on_stop(server);
         }
     }
@@ -547,6 +573,7 @@ tl_err tl_server_open(const tl_server_options *options, tl_server **out_server)
         (err = open_sockets(server)) != TL_OK || (err = start_workers(server)) != TL_OK) {
         goto done;
     }
+    server->options.endpoints = NULL; /* the caller's, bound by now */
     *out_server = server;
     server = NULL;
 done:

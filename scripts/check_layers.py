@@ -39,6 +39,8 @@ ALLOWED = {
     "clients/agent": ["base", "proto", "clients/c", "numerics", "device-profiles"],
     "bench": _DAEMON + ["daemon", "clients/c", "clients/agent"],
     "tests/support": ["base"],
+    "tests/daemon": _DAEMON + ["daemon", "tests/support"],
+    "tests/clients": _DAEMON + ["daemon", "clients/c", "tests/support", "tests/daemon"],
     "tests/e2e": ["base", "proto", "clients/c", "tests/support"],
 }
 
@@ -51,10 +53,11 @@ OWNERS = [
     (r"csv\.h", [r"base/csv\.c"]),
     (r"cyaml/cyaml\.h|yaml\.h", [r"spaces/\w*yaml\w*\.c", r"device-profiles/\w*yaml\w*\.c",
                                  r"daemon/settings_file\.c"]),
-    (r"zmq\.h", [r"daemon/server\.c", r"clients/c/\w+\.c", r"bench/\w+\.c"]),
+    (r"zmq\.h", [r"daemon/server\.c", r"clients/c/\w+\.c", r"bench/\w+\.c",
+                 r"tests/daemon/\w+\.c"]),
     (r"(oneapi/)?dnnl/?.*\.h", [r"clients/agent/dnn\.c"]),
     (r"jansson\.h", [r"clients/cli/render\.c"]),
-    (r"argp\.h", [r"clients/(cli|agent)/.*", r"daemon/.*"]),
+    (r"argp\.h", [r"clients/(cli|agent)/.*", r"daemon/.*", r"bench/.*"]),
     (r"uthash\.h|utlist\.h|utarray\.h", [r".*\.c"]),
     (r"protobuf-c/protobuf-c\.h", [r".*"]),
     (r"cmocka\.h", [r"tests/support/test\.h"]),

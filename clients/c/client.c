@@ -25,13 +25,12 @@ enum {
     EARLIER_FRACTION = 20
 };
 
-#define MONITOR_ENDPOINT "inproc://monitor"
-
 struct tailor_client {
     char endpoint[ENDPOINT_BYTES];
     char name[NAME_BYTES];
     int timeout_ms;
     uint64_t last_id;
+    unsigned n_sockets; /* opened so far: a closed one keeps its monitor's name for a while */
     void *context, *socket, *monitor;
     bool is_connected; /* as the monitor last said */
     tailor_progress_fn *progress;
@@ -88,15 +87,17 @@ static tl_err open_socket(tailor_client *client)
 {
     int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
     int no_linger = 0;
+    char monitor[32];
     if (client->socket != NULL) {
         return TL_OK;
     }
+    (void)snprintf(monitor, sizeof monitor, "inproc://monitor-%u", client->n_sockets++);
     if ((client->socket = zmq_socket(client->context, ZMQ_DEALER)) == NULL ||
         !set_options(client->socket, client->endpoint) ||
-        zmq_socket_monitor(client->socket, MONITOR_ENDPOINT, events) != 0 ||
+        zmq_socket_monitor(client->socket, monitor, events) != 0 ||
         (client->monitor = zmq_socket(client->context, ZMQ_PAIR)) == NULL ||
         zmq_setsockopt(client->monitor, ZMQ_LINGER, &no_linger, sizeof no_linger) != 0 ||
-        zmq_connect(client->monitor, MONITOR_ENDPOINT) != 0) {
+        zmq_connect(client->monitor, monitor) != 0) {
         tl_err err = tl_fail(TL_EIO, "a socket: %s", zmq_strerror(zmq_errno()));
         close_socket(client);
         return err;

@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/daemon/serving.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "daemon/endpoint.h"
+#include "numerics/rng.h"
+#include "proto/tailor.pb-c.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <zmq.h>
+
+enum {
+    PATIENCE_MS = 5000,
+    SHORT_MS = 50
+};
+
+/* A client without manners: a DEALER that sends what it is told. */
+typedef struct raw_client {
+    void *context, *socket;
+} raw_client;
+
+static raw_client connect_raw(const char *endpoint)
+{
+    raw_client c = {.context = zmq_ctx_new()};
+    int patience_ms = PATIENCE_MS;
+    int no_linger = 0;
+    c.socket = zmq_socket(c.context, ZMQ_DEALER);
+    assert_non_null(c.socket);
+    assert_int_equal(
+        zmq_setsockopt(c.socket, ZMQ_RCVTIMEO, &patience_ms, sizeof patience_ms), 0);
+    assert_int_equal(zmq_setsockopt(c.socket, ZMQ_LINGER, &no_linger, sizeof no_linger), 0);
+    assert_int_equal(zmq_connect(c.socket, endpoint), 0);
+    return c;
+}
+
+static void disconnect(raw_client *c)
+{
+    (void)zmq_close(c->socket);
+    (void)zmq_ctx_term(c->context);
+}
+
+static void send_bytes(const raw_client *c, const void *bytes, size_t len)
+{
+    assert_true(zmq_send(c->socket, "", 0, ZMQ_SNDMORE) >= 0);
+    assert_true(zmq_send(c->socket, bytes, len, 0) >= 0);
+}
+
+static Tailor__V1__Request request_for(uint64_t id, const char *method)
+{
+    Tailor__V1__Request request;
+    tailor__v1__request__init(&request);
+    request.protocol = TL_WIRE_PROTOCOL;
+    request.request_id = id;
+    request.method = (char *)(uintptr_t)method;
+    return request;
+}
+
+static void send_request(const raw_client *c, const Tailor__V1__Request *request)
+{
+    tl_bytes bytes = {0};
+    assert_ok(tl_wire_pack((const ProtobufCMessage *)request, &bytes));
+    send_bytes(c, bytes.data, bytes.len);
+    tl_mem_free(bytes.data);
+}
+
+/* Calls method with a Text as its body. */
+static void send_text(const raw_client *c, uint64_t id, const char *method, const char *text)
+{
+    Tailor__V1__Request request = request_for(id, method);
+    Tailor__V1__Text body;
+    tl_bytes bytes = {0};
+    tailor__v1__text__init(&body);
+    body.text = (char *)(uintptr_t)text;
+    assert_ok(tl_wire_pack((ProtobufCMessage *)&body, &bytes));
+    request.body = (ProtobufCBinaryData){.len = bytes.len, .data = bytes.data};
+    send_request(c, &request);
+    tl_mem_free(bytes.data);
+}
+
+/* The next reply, to be freed with tl_wire_free(). */
+static Tailor__V1__Reply *next_reply(const raw_client *c)
+{
+    zmq_msg_t frame;
+    int n_frames = 0;
+    (void)zmq_msg_init(&frame);
+    do {
+        assert_true(zmq_msg_recv(&frame, c->socket, 0) >= 0);
+        n_frames++;
+    } while (zmq_msg_more(&frame));
+    assert_int_equal(n_frames, 2);
+    ProtobufCMessage *message = NULL;
+    assert_ok(tl_wire_unpack(
+        &tailor__v1__reply__descriptor, zmq_msg_data(&frame), zmq_msg_size(&frame),
+        TL_WIRE_MAX_MEMORY_BYTES, &message));
+    (void)zmq_msg_close(&frame);
+    Tailor__V1__Reply *reply = (Tailor__V1__Reply *)(void *)message;
+    assert_int_equal(reply->protocol, TL_WIRE_PROTOCOL);
+    return reply;
+}
+
+/* The next reply is final, of this request, and says err with this in its detail. */
+static void expect(const raw_client *c, uint64_t id, tl_err err, const char *detail)
+{
+    Tailor__V1__Reply *reply = next_reply(c);
+    if (reply->error != (uint32_t)err) {
+        fail_msg(
+            "got %s (%s), want %s", reply->error_name, reply->error_detail, tl_err_name(err));
+    }
+    assert_int_equal(reply->request_id, id);
+    assert_int_equal(reply->kind, TAILOR__V1__REPLY__KIND__FINAL);
+    assert_non_null(strstr(reply->error_detail, detail));
+    if (err != TL_OK) {
+        assert_string_equal(reply->error_name, tl_err_name(err));
+    }
+    tl_wire_free((ProtobufCMessage *)reply);
+}
+
+typedef struct fixture {
+    tl_serving serving;
+    raw_client client;
+} fixture;
+
+/* The serving thread keeps a pointer to f: it must stay where it is. */
+static void start(fixture *f, int n_workers, size_t max_queued, tl_engine *engine)
+{
+    tl_server_options options = {
+        .engine = engine,
+        .n_workers = n_workers,
+        .max_queued = max_queued,
+        .methods = tl_test_methods,
+        .n_methods = tl_test_methods_len};
+    memset(f, 0, sizeof *f);
+    tl_serving_start(&f->serving, options);
+    f->client = connect_raw(f->serving.endpoint);
+}
+
+static void stop(fixture *f)
+{
+    disconnect(&f->client);
+    tl_serving_stop(&f->serving);
+}
+
+static void wait_sleeping(int n)
+{
+    struct timespec step = {.tv_nsec = TL_NS_PER_MS};
+    for (int i = 0; i < PATIENCE_MS && tl_test_n_sleeping() != n; i++) {
+        (void)nanosleep(&step, NULL);
+    }
+    assert_int_equal(tl_test_n_sleeping(), n);
+}
+
+/* ---- answers ------------------------------------------------------------------------ */
+
+static void both_lanes_answer_under_the_request_id(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    send_text(&f.client, 7, "test.echo", "hello");
+    Tailor__V1__Reply *reply = next_reply(&f.client);
+    assert_int_equal(reply->request_id, 7);
+    assert_int_equal(reply->error, 0);
+    assert_int_equal(reply->body.len, 7); /* tag, length, hello */
+    tl_wire_free((ProtobufCMessage *)reply);
+    send_text(&f.client, 8, "test.sleep", "1");
+    expect(&f.client, 8, TL_OK, "");
+    stop(&f);
+}
+
+static void warnings_travel_with_the_answer(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    send_text(&f.client, 1, "test.echo", "warn");
+    Tailor__V1__Reply *reply = next_reply(&f.client);
+    assert_int_equal(reply->n_warnings, 1);
+    assert_string_equal(reply->warnings[0], "you said warn");
+    tl_wire_free((ProtobufCMessage *)reply);
+    stop(&f);
+}
+
+static void long_requests_of_the_fast_lane_go_to_a_worker(void **state)
+{
+    (void)state;
+    enum {
+        LEN = 200 * 1000
+    };
+    fixture f;
+    start(&f, 1, 0, NULL);
+    char *text = tl_mem_new(LEN + 1, 1);
+    assert_non_null(text);
+    memset(text, 'x', LEN);
+    send_text(&f.client, 1, "test.sleep", "100"); /* the only worker */
+    send_text(&f.client, 2, "test.echo", text);
+    send_text(&f.client, 3, "test.echo", "short");
+    expect(&f.client, 3, TL_OK, "");
+    expect(&f.client, 1, TL_OK, "");
+    expect(&f.client, 2, TL_OK, "");
+    tl_mem_free(text);
+    stop(&f);
+}
+
+static void progress_and_parts_come_before_the_final_reply(void **state)
+{
+    (void)state;
+    tl_engine *engine = tl_test_engine_open(tl_test_new_dir());
+    fixture f;
+    start(&f, 2, 0, engine);
+    int n_of[3] = {0};
+    send_text(&f.client, 5, "test.parts", "");
+    for (bool is_final = false; !is_final;) {
+        Tailor__V1__Reply *reply = next_reply(&f.client);
+        assert_int_equal(reply->request_id, 5);
+        assert_int_equal(reply->error, 0);
+        n_of[reply->kind]++;
+        is_final = reply->kind == TAILOR__V1__REPLY__KIND__FINAL;
+        tl_wire_free((ProtobufCMessage *)reply);
+    }
+    assert_true(n_of[TAILOR__V1__REPLY__KIND__PROGRESS] >= 1);
+    assert_int_equal(n_of[TAILOR__V1__REPLY__KIND__PART], 2);
+    stop(&f);
+    tl_engine_close(engine);
+}
+
+/* ---- refusals -------------------------------------------------------------------------- */
+
+static void unknown_methods_are_named_with_the_nearest(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    send_text(&f.client, 3, "test.ecko", "x");
+    expect(&f.client, 3, TL_ENOTFOUND, "the nearest is test.echo");
+    send_text(&f.client, 4, "", "x");
+    expect(&f.client, 4, TL_ENOTFOUND, "no such method");
+    stop(&f);
+}
+
+static void another_protocol_version_is_refused(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    Tailor__V1__Request request = request_for(9, "test.echo");
+    request.protocol = 2;
+    send_request(&f.client, &request);
+    expect(&f.client, 9, TL_EVERSION, "version 2");
+    request.protocol = 0;
+    send_request(&f.client, &request);
+    expect(&f.client, 9, TL_EVERSION, "version 0");
+    stop(&f);
+}
+
+static void errors_are_typed_and_their_texts_are_clean(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    send_text(&f.client, 1, "test.fail", "a\nb");
+    expect(&f.client, 1, TL_ESHAPE, "got ? and a?b");
+    stop(&f);
+}
+
+static void malformed_frames_are_answered(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    void *socket = f.client.socket;
+    assert_true(zmq_send(socket, "one frame", 9, 0) >= 0);
+    expect(&f.client, 0, TL_EINVAL, "one empty frame");
+    assert_true(zmq_send(socket, "", 0, 0) >= 0);
+    expect(&f.client, 0, TL_EINVAL, "one empty frame");
+    assert_true(zmq_send(socket, "x", 1, ZMQ_SNDMORE) >= 0);
+    assert_true(zmq_send(socket, "y", 1, 0) >= 0);
+    expect(&f.client, 0, TL_EINVAL, "one empty frame");
+    assert_true(zmq_send(socket, "", 0, ZMQ_SNDMORE) >= 0);
+    assert_true(zmq_send(socket, "y", 1, ZMQ_SNDMORE) >= 0);
+    assert_true(zmq_send(socket, "z", 1, 0) >= 0);
+    expect(&f.client, 0, TL_EINVAL, "one empty frame");
+    send_bytes(&f.client, "\xff\xff\xff", 3);
+    expect(&f.client, 0, TL_EINVAL, "");
+    send_text(&f.client, 2, "test.echo", "still there");
+    expect(&f.client, 2, TL_OK, "");
+    stop(&f);
+}
+
+static void a_request_cut_anywhere_is_answered(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    Tailor__V1__Request request = request_for(1, "test.echo");
+    uint8_t bytes[64];
+    request.client = (char *)(uintptr_t) "test";
+    size_t whole = tailor__v1__request__pack(&request, bytes);
+    for (size_t len = 0; len < whole; len++) {
+        send_bytes(&f.client, bytes, len);
+        Tailor__V1__Reply *reply = next_reply(&f.client);
+        assert_int_equal(reply->kind, TAILOR__V1__REPLY__KIND__FINAL);
+        tl_wire_free((ProtobufCMessage *)reply);
+    }
+    stop(&f);
+}
+
+static void random_messages_are_answered(void **state)
+{
+    (void)state;
+    enum {
+        N = 500
+    };
+    fixture f;
+    start(&f, 1, 0, NULL);
+    tl_rng rng;
+    tl_rng_init(&rng, tl_test_seed());
+    for (int i = 0; i < N; i++) {
+        uint8_t bytes[128];
+        size_t len = (size_t)tl_rng_below(&rng, sizeof bytes);
+        for (size_t b = 0; b < len; b++) {
+            bytes[b] = (uint8_t)tl_rng_below(&rng, 256);
+        }
+        send_bytes(&f.client, bytes, len);
+        Tailor__V1__Reply *reply = next_reply(&f.client);
+        assert_true(reply->error != 0);
+        tl_wire_free((ProtobufCMessage *)reply);
+    }
+    stop(&f);
+}
+
+static void a_message_that_is_too_large_is_refused(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    size_t len = (size_t)TL_WIRE_MAX_BYTES + 1;
+    uint8_t *bytes = tl_mem_new(len, 1);
+    assert_non_null(bytes);
+    send_bytes(&f.client, bytes, len);
+    expect(&f.client, 0, TL_ELIMIT, "at most");
+    tl_mem_free(bytes);
+
+    /* Beyond the hard limit the connection is closed; others do not notice. */
+    raw_client rude = connect_raw(f.serving.endpoint);
+    int patience_ms = SHORT_MS;
+    char nothing[1];
+    bytes = tl_mem_new((size_t)TL_WIRE_HARD_MAX_BYTES + 1, 1);
+    assert_non_null(bytes);
+    assert_int_equal(
+        zmq_setsockopt(rude.socket, ZMQ_RCVTIMEO, &patience_ms, sizeof patience_ms), 0);
+    send_bytes(&rude, bytes, (size_t)TL_WIRE_HARD_MAX_BYTES + 1);
+    assert_int_equal(zmq_recv(rude.socket, nothing, sizeof nothing, 0), -1);
+    disconnect(&rude);
+    tl_mem_free(bytes);
+    send_text(&f.client, 2, "test.echo", "still there");
+    expect(&f.client, 2, TL_OK, "");
+    stop(&f);
+}
+
+/* ---- deadlines, load, stopping ---------------------------------------------------------- */
+
+static void a_deadline_ends_running_and_waiting_work(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    Tailor__V1__Request request = request_for(1, "test.sleep");
+    uint8_t body[] = {0x0a, 5, '3', '0', '0', '0', '0'};
+    request.body = (ProtobufCBinaryData){.len = sizeof body, .data = body};
+    request.deadline_ms = SHORT_MS;
+    int64_t started_ns = tl_clock_ns();
+    send_request(&f.client, &request);
+    request.request_id = 2;
+    request.deadline_ms = 1; /* over before the worker is free */
+    send_request(&f.client, &request);
+    expect(&f.client, 1, TL_EDEADLINE, "");
+    expect(&f.client, 2, TL_EDEADLINE, "");
+    assert_true(tl_clock_ns() - started_ns < PATIENCE_MS * TL_NS_PER_MS);
+    stop(&f);
+}
+
+static void too_much_work_is_refused_while_short_work_goes_on(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 2, NULL);
+    send_text(&f.client, 1, "test.sleep", "300");
+    wait_sleeping(1);
+    send_text(&f.client, 2, "test.sleep", "1");
+    send_text(&f.client, 3, "test.sleep", "1");
+    send_text(&f.client, 4, "test.sleep", "1");
+    expect(&f.client, 4, TL_EBUSY, "2 requests are waiting");
+    send_text(&f.client, 5, "test.echo", "x");
+    expect(&f.client, 5, TL_OK, "");
+    expect(&f.client, 1, TL_OK, "");
+    expect(&f.client, 2, TL_OK, "");
+    expect(&f.client, 3, TL_OK, "");
+    stop(&f);
+}
+
+static void stopping_finishes_what_was_accepted(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    send_text(&f.client, 1, "test.sleep", "200");
+    send_text(&f.client, 2, "test.sleep", "1");
+    wait_sleeping(1);
+    tl_serving_ask_to_stop(&f.serving);
+    struct timespec moment = {.tv_nsec = SHORT_MS * TL_NS_PER_MS};
+    (void)nanosleep(&moment, NULL);
+    send_text(&f.client, 3, "test.echo", "late");
+    expect(&f.client, 3, TL_ESTATE, "stopping");
+    expect(&f.client, 1, TL_OK, "");
+    expect(&f.client, 2, TL_OK, "");
+    assert_int_equal(pthread_join(f.serving.thread, NULL), 0);
+    tl_server_close(f.serving.server);
+    assert_err(TL_OK, f.serving.result);
+    (void)close(f.serving.stop_fd);
+    disconnect(&f.client);
+}
+
+static void a_second_signal_cancels(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    struct timespec moment = {.tv_nsec = SHORT_MS * TL_NS_PER_MS};
+    int64_t started_ns = tl_clock_ns();
+    send_text(&f.client, 1, "test.sleep", "30000");
+    wait_sleeping(1);
+    tl_serving_ask_to_stop(&f.serving);
+    (void)nanosleep(&moment, NULL);
+    tl_serving_stop(&f.serving);
+    expect(&f.client, 1, TL_ECANCELLED, "");
+    assert_true(tl_clock_ns() - started_ns < PATIENCE_MS * TL_NS_PER_MS);
+    disconnect(&f.client);
+}
+
+static void a_client_that_left_disturbs_nobody(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    raw_client gone = connect_raw(f.serving.endpoint);
+    send_text(&gone, 1, "test.sleep", "100");
+    wait_sleeping(1);
+    disconnect(&gone);
+    send_text(&f.client, 2, "test.sleep", "1");
+    expect(&f.client, 2, TL_OK, "");
+    stop(&f);
+}
+
+static void several_clients_share_the_workers(void **state)
+{
+    (void)state;
+    enum {
+        N_CLIENTS = 8,
+        N_REQUESTS = 40
+    };
+    fixture f;
+    start(&f, 2, 1000, NULL);
+    raw_client clients[N_CLIENTS];
+    for (int c = 0; c < N_CLIENTS; c++) {
+        clients[c] = connect_raw(f.serving.endpoint);
+    }
+    for (uint64_t i = 1; i <= N_REQUESTS; i++) {
+        for (int c = 0; c < N_CLIENTS; c++) {
+            send_text(&clients[c], i, "test.echo", "x");
+        }
+    }
+    for (int c = 0; c < N_CLIENTS; c++) {
+        for (uint64_t i = 1; i <= N_REQUESTS; i++) {
+            expect(&clients[c], i, TL_OK, "");
+        }
+        disconnect(&clients[c]);
+    }
+    stop(&f);
+}
+
+/* ---- endpoints ---------------------------------------------------------------------------- */
+
+static void only_this_machine_can_be_listened_to(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *endpoint;
+        tl_err err;
+    } cases[] = {
+        {"tcp://127.0.0.1:7411",         TL_OK     },
+        {"tcp://127.1.2.3:*",            TL_OK     },
+        {"tcp://localhost:7411",         TL_OK     },
+        {"tcp://[::1]:7411",             TL_OK     },
+        {"ipc:///run/tailor/socket",     TL_OK     },
+        {"tcp://*:7411",                 TL_EDENIED},
+        {"tcp://0.0.0.0:7411",           TL_EDENIED},
+        {"tcp://[::]:7411",              TL_EDENIED},
+        {"tcp://eth0:7411",              TL_EDENIED},
+        {"tcp://192.168.1.4:7411",       TL_EDENIED},
+        {"tcp://127.0.0.1.example:7411", TL_EDENIED},
+        {"tcp://1270.0.0.1:7411",        TL_EDENIED},
+        {"udp://127.0.0.1:7411",         TL_EINVAL },
+        {"7411",                         TL_EINVAL },
+        {"",                             TL_EINVAL },
+    };
+    for (size_t i = 0; i < TL_COUNT(cases); i++) {
+        tl_err err = tl_endpoint_check(cases[i].endpoint);
+        if (err != cases[i].err) {
+            fail_msg(
+                "%s: got %s, want %s", cases[i].endpoint, tl_err_name(err),
+                tl_err_name(cases[i].err));
+        }
+    }
+}
+
+static void an_endpoint_in_use_is_said(void **state)
+{
+    (void)state;
+    const char *endpoint = "tcp://127.0.0.1:*";
+    tl_server *first = NULL;
+    tl_server *second = NULL;
+    tl_server_options options = {
+        .endpoints = &endpoint,
+        .n_endpoints = 1,
+        .methods = tl_test_methods,
+        .n_methods = tl_test_methods_len,
+        .stop_fd = -1};
+    assert_ok(tl_server_open(&options, &first));
+    endpoint = tl_server_endpoint(first, 0);
+    assert_null(strchr(endpoint, '*'));
+    assert_err(TL_EIO, tl_server_open(&options, &second));
+    assert_detail("in use");
+    endpoint = "tcp://0.0.0.0:*";
+    assert_err(TL_EDENIED, tl_server_open(&options, &second));
+    tl_server_close(first);
+}
+
+int main(void)
+{
+    tl_log_set_level(TL_LOG_ERROR);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tl_test_count_blocks, tl_test_no_leaks)
+    const struct CMUnitTest tests[] = {
+        TEST(both_lanes_answer_under_the_request_id),
+        TEST(warnings_travel_with_the_answer),
+        TEST(long_requests_of_the_fast_lane_go_to_a_worker),
+        TEST(progress_and_parts_come_before_the_final_reply),
+        TEST(unknown_methods_are_named_with_the_nearest),
+        TEST(another_protocol_version_is_refused),
+        TEST(errors_are_typed_and_their_texts_are_clean),
+        TEST(malformed_frames_are_answered),
+        TEST(a_request_cut_anywhere_is_answered),
+        TEST(random_messages_are_answered),
+        TEST(a_message_that_is_too_large_is_refused),
+        TEST(a_deadline_ends_running_and_waiting_work),
+        TEST(too_much_work_is_refused_while_short_work_goes_on),
+        TEST(stopping_finishes_what_was_accepted),
+        TEST(a_second_signal_cancels),
+        TEST(a_client_that_left_disturbs_nobody),
+        TEST(several_clients_share_the_workers),
+        TEST(only_this_machine_can_be_listened_to),
+        TEST(an_endpoint_in_use_is_said),
+    };
+#undef TEST
+    return cmocka_run_group_tests_name("daemon/server", tests, NULL, NULL);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/test.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "daemon/settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char path[512];
+
+/* No variable of the caller's may decide a test. */
+static int clean(void **state)
+{
+    static const char *const variables[] = {
+        "TAILOR_CONFIG", "TAILOR_DATA",      "TAILOR_KEYS",
+        "TAILOR_LISTEN", "TAILOR_LOG_LEVEL", "TAILOR_METRICS",
+        "TAILOR_MODELS", "TAILOR_WORKERS",   "TAILOR_SHARE"};
+    for (size_t i = 0; i < TL_COUNT(variables); i++) {
+        (void)unsetenv(variables[i]);
+    }
+    return tl_test_count_blocks(state);
+}
+
+static const char *write_config(const char *yaml)
+{
+    (void)snprintf(path, sizeof path, "%s/tailord.yaml", tl_test_new_dir());
+    assert_ok(tl_file_write(path, yaml, strlen(yaml)));
+    return path;
+}
+
+static void defaults_are_those_of_the_manual(void **state)
+{
+    (void)state;
+    tl_settings s = {0};
+    (void)setenv("XDG_DATA_HOME", "/somewhere", 1);
+    assert_ok(tl_settings_complete(&s));
+    assert_string_equal(s.data, "/somewhere/tailor");
+    assert_int_equal(s.n_endpoints, 1);
+    assert_string_equal(s.endpoints[0], "tcp://127.0.0.1:7411");
+    assert_int_equal(s.level, TL_LOG_INFO);
+    assert_true(tl_file_exists(s.spaces));
+    assert_true(tl_file_exists(s.catalogue));
+    tl_settings_done(&s);
+    (void)unsetenv("XDG_DATA_HOME");
+    (void)setenv("HOME", "/home/someone", 1);
+    assert_ok(tl_settings_complete(&s));
+    assert_string_equal(s.data, "/home/someone/.local/share/tailor");
+    tl_settings_done(&s);
+}
+
+static void the_stronger_source_wins(void **state)
+{
+    (void)state;
+    tl_settings s = {0};
+    const char *config = write_config("data: /file\nmodels: /file\nworkers: 3\n"
+                                      "listen: [ipc:///file/a, ipc:///file/b]\n"
+                                      "log-level: debug\n");
+    (void)setenv("TAILOR_CONFIG", config, 1);
+    (void)setenv("TAILOR_DATA", "/environment", 1);
+    (void)setenv("TAILOR_MODELS", "/environment", 1);
+    assert_ok(tl_settings_set(&s, "data", "/command-line"));
+    assert_ok(tl_settings_complete(&s));
+    assert_string_equal(s.data, "/command-line");
+    assert_string_equal(s.models, "/environment");
+    assert_int_equal(s.n_workers, 3);
+    assert_int_equal(s.n_endpoints, 2);
+    assert_string_equal(s.endpoints[1], "ipc:///file/b");
+    assert_int_equal(s.level, TL_LOG_DEBUG);
+    tl_settings_done(&s);
+
+    (void)setenv("TAILOR_LISTEN", "ipc:///environment", 1);
+    assert_ok(tl_settings_complete(&s));
+    assert_int_equal(s.n_endpoints, 1);
+    tl_settings_done(&s);
+    assert_ok(tl_settings_set(&s, "listen", "ipc:///one"));
+    assert_ok(tl_settings_set(&s, "listen", "ipc:///two, ipc:///three"));
+    assert_ok(tl_settings_complete(&s));
+    assert_int_equal(s.n_endpoints, 3);
+    assert_string_equal(s.endpoints[2], "ipc:///three");
+    tl_settings_done(&s);
+}
+
+static void refuse(const char *name, const char *value, tl_err err, const char *detail)
+{
+    tl_settings s = {0};
+    tl_err got = tl_settings_set(&s, name, value);
+    if (got == TL_OK) {
+        got = tl_settings_complete(&s);
+    }
+    assert_err(err, got);
+    assert_detail(detail);
+    tl_settings_done(&s);
+}
+
+static void bad_values_are_named(void **state)
+{
+    (void)state;
+    refuse("workers", "0", TL_EINVAL, "workers: got \"0\"");
+    refuse("workers", "many", TL_EINVAL, "workers: got \"many\"");
+    refuse("log-level", "loud", TL_EINVAL, "log level: got \"loud\"");
+    refuse("listen", "tcp://0.0.0.0:7411", TL_EDENIED, "0.0.0.0");
+    refuse("listen", "nonsense", TL_EINVAL, "nonsense");
+    refuse("keys", "/keys", TL_EINVAL, "not in this version");
+    refuse("config", "/does/not/exist.yaml", TL_ENOTFOUND, "/does/not/exist.yaml");
+    refuse("config", write_config("dota: /x\n"), TL_EINVAL, "dota");
+    refuse("config", write_config("workers: [1, 2]\n"), TL_EINVAL, "tailord.yaml");
+    refuse("config", write_config("workers: 1000\n"), TL_EINVAL, "workers: got \"1000\"");
+    refuse("config", write_config("keys: /keys\n"), TL_EINVAL, "not in this version");
+    refuse("config", write_config("{{{\n"), TL_EINVAL, "tailord.yaml");
+}
+
+static void survives_every_allocation_failure(void **state)
+{
+    (void)state;
+    const char *config = write_config("data: /file\nlisten: [ipc:///file/a]\n");
+    tl_err err = TL_ENOMEM;
+    int n_failures = 0;
+    for (long k = 1; err != TL_OK; k++) {
+        tl_settings s = {0};
+        long live_before = tl_mem_live();
+        tl_mem_fail_at(k);
+        err = tl_settings_set(&s, "config", config);
+        if (err == TL_OK) {
+            err = tl_settings_complete(&s);
+        }
+        tl_mem_fail_at(0);
+        tl_settings_done(&s);
+        assert_int_equal(tl_mem_live(), live_before);
+        n_failures += err != TL_OK;
+        assert_true(err == TL_OK || err == TL_ENOMEM);
+    }
+    assert_true(n_failures >= 5);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, clean, tl_test_no_leaks)
+    const struct CMUnitTest tests[] = {
+        TEST(defaults_are_those_of_the_manual),
+        TEST(the_stronger_source_wins),
+        TEST(bad_values_are_named),
+        TEST(survives_every_allocation_failure),
+    };
+#undef TEST
+    return cmocka_run_group_tests_name("daemon/settings", tests, NULL, NULL);
+}
