@@ -124,6 +124,7 @@ static tl_err make_problem(
         .limits = read_limits(request->limits),
         .predict = predict,
         .interrupt = interrupt};
+    problem->listing = tl_predictor_listing(subject->predictor, &problem->n_listing);
     TL_TRY(check_asked(request->limits));
     TL_TRY(read_objective(request, &problem->objective));
     TL_TRY(tl_problem_check(problem));

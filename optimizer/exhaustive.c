@@ -4,6 +4,10 @@
 
 #include <stdlib.h>
 
+enum {
+    SORT_SHARE = 64
+};
+
 typedef struct entry {
     const tl_scored *score;
     int idx;
@@ -17,10 +21,14 @@ static int compare_entries(const void *a, const void *b)
     return order != 0 ? order : (x->idx > y->idx) - (x->idx < y->idx);
 }
 
-/* Sorting once beats inserting one by one when many designs are wanted. */
+/* Sorting once beats inserting one by one when many designs are wanted, and only then. */
 static tl_err keep_best(
     const tl_choice *designs, const tl_scored *scores, int n, tl_shortlist *list)
 {
+    if (list->capacity < n / SORT_SHARE) {
+        tl_shortlist_offer(list, designs, scores, n);
+        return TL_OK;
+    }
     entry *order = tl_mem_new((size_t)n, sizeof *order);
     if (order == NULL) {
         return tl_fail(TL_ENOMEM, "an order of %d designs", n);
@@ -37,26 +45,32 @@ static tl_err keep_best(
     return TL_OK;
 }
 
+static tl_err score_all(
+    tl_problem *problem, const tl_choice *designs, int n, tl_shortlist *list)
+{
+    tl_scored *scores = tl_mem_new((size_t)n, sizeof *scores);
+    if (scores == NULL) {
+        return tl_fail(TL_ENOMEM, "scores of %d designs", n);
+    }
+    tl_err err = tl_problem_score(problem, designs, n, scores);
+    if (err == TL_OK) {
+        err = keep_best(designs, scores, n, list);
+    }
+    tl_mem_free(scores);
+    return err;
+}
+
 static tl_err run(tl_problem *problem, const tl_search_options *options, tl_shortlist *list)
 {
     (void)options;
-    tl_err err = TL_OK;
+    if (problem->listing != NULL) {
+        return score_all(problem, problem->listing, problem->n_listing, list);
+    }
     tl_choice *designs = NULL;
-    tl_scored *scores = NULL;
     int n = 0;
     TL_TRY(tl_space_enumerate(problem->space, TL_SEARCH_LISTABLE, &designs, &n));
-    scores = tl_mem_new((size_t)n, sizeof *scores);
-    if (scores == NULL) {
-        err = tl_fail(TL_ENOMEM, "scores of %d designs", n);
-        goto done;
-    }
-    if ((err = tl_problem_score(problem, designs, n, scores)) != TL_OK) {
-        goto done;
-    }
-    err = keep_best(designs, scores, n, list);
-done:
+    tl_err err = score_all(problem, designs, n, list);
     tl_mem_free(designs);
-    tl_mem_free(scores);
     return err;
 }
 

@@ -154,6 +154,12 @@ const tl_model *tl_predictor_model(const tl_predictor *predictor)
     return predictor->model;
 }
 
+const tl_choice *tl_predictor_listing(const tl_predictor *predictor, int *out_n)
+{
+    *out_n = predictor->n_listing;
+    return predictor->listing;
+}
+
 /* ---- rows of designs ----------------------------------------------------------------- */
 
 int tl_predictor_place(const tl_predictor *predictor, const tl_choice *design)
@@ -418,8 +424,10 @@ tl_err tl_predictor_accuracy(
     const tl_prediction *listed = NULL;
     TL_TRY(list_accuracies(predictor, task, &listed));
     size_t n_slots = (size_t)tl_space_n_slots(predictor->space);
+    bool is_listing = designs == predictor->listing && n == predictor->n_listing;
     for (int i = 0; i < n; i++) {
-        int place = tl_predictor_place(predictor, designs + (size_t)i * n_slots);
+        int place =
+            is_listing ? i : tl_predictor_place(predictor, designs + (size_t)i * n_slots);
         if (place < 0) {
             return predict_task(predictor, task, designs, n, predictions);
         }

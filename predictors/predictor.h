@@ -59,6 +59,12 @@ TL_MUST_USE tl_err tl_predictor_rows(const tl_predictor *predictor,
     tl_dmat *out_x,
     double **out_z);
 
+/*
+ * Every design of a space small enough to list: [*out_n, n_slots], sorted, borrowed; NULL
+ * for a larger one. Predicting exactly these is the cheapest way to predict many.
+ */
+const tl_choice *tl_predictor_listing(const tl_predictor *predictor, int *out_n);
+
 /* ---- accuracy -------------------------------------------------------------------- */
 
 int tl_predictor_n_tasks(const tl_predictor *predictor);

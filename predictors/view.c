@@ -426,8 +426,14 @@ static bool look_up(
     double *sd)
 {
     size_t n_slots = (size_t)tl_space_n_slots(view->predictor->space);
+    const tl_predictor *predictor = view->predictor;
+    if (designs == predictor->listing && n == predictor->n_listing) {
+        memcpy(mean, view->costs[cost].listed_mean, (size_t)n * sizeof *mean);
+        memcpy(sd, view->costs[cost].listed_sd, (size_t)n * sizeof *sd);
+        return true;
+    }
     for (int i = 0; i < n; i++) {
-        int place = tl_predictor_place(view->predictor, designs + (size_t)i * n_slots);
+        int place = tl_predictor_place(predictor, designs + (size_t)i * n_slots);
         if (place < 0) {
             return false;
         }
