@@ -33,17 +33,18 @@ def program(name):
 class Daemon:
     """tailord on an ipc endpoint in a new folder; `with` stops it and removes the folder."""
 
-    def __init__(self, models=None, workers=2, endpoint=None):
+    def __init__(self, models=None, workers=2, also_listen=None):
         self.dir = tempfile.mkdtemp(prefix="tailor-bench-")
         self.models = models
         if models is None:
             self.models = os.path.join(self.dir, "no-models")
             os.mkdir(self.models)
-        self.endpoint = endpoint or f"ipc://{self.dir}/socket"
+        self.endpoint = f"ipc://{self.dir}/socket"
+        more = ["--listen", also_listen] if also_listen else []
         self.log = open(os.path.join(self.dir, "log"), "w", encoding="utf-8")
         self.process = subprocess.Popen(
             [program("tailord"), "--data", os.path.join(self.dir, "data"), "--models", self.models,
-             "--listen", self.endpoint, "--workers", str(workers)], stderr=self.log)
+             "--listen", self.endpoint, *more, "--workers", str(workers)], stderr=self.log)
         self.wait()
 
     def wait(self):

@@ -1,0 +1,130 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes docs/accuracy.md from the result files in bench/results/. A figure in the document is one of
+a result file, which names its command, date, commit and machine.
+
+    bench/accuracy_doc.py
+"""
+import os
+
+from harness import RESULTS_DIR, SOURCE_DIR
+
+# Spearman with 20 samples as published, by pool: HELP, MultiPredict, NASFLAT.
+PUBLISHED = {"ND": (.948, .930, .959), "FD": (.910, .960, .961), "F1": (.793, .756, .809),
+             "F2": (.543, .567, .871), "F3": (.413, .434, .814), "F4": (.799, .763, .734),
+             "FA": (.370, .450, .577)}
+
+
+def read(name):
+    notes, rows = {}, []
+    with open(os.path.join(RESULTS_DIR, name + ".tsv"), encoding="utf-8") as file:
+        lines = [line.rstrip("\n") for line in file]
+    for line in lines:
+        if line.startswith("# "):
+            key, _, value = line[2:].partition("\t")
+            notes.setdefault(key, []).append(value)
+        elif not rows:
+            header = line.split("\t")
+            rows.append(header)
+        else:
+            rows.append(dict(zip(header, line.split("\t"))))
+    return notes, rows[1:]
+
+
+def table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def source(notes):
+    return (f"`{notes['command'][0].strip()}`: {'; '.join(notes.get('protocol', []))}. "
+            f"{notes['date'][0]}, commit {notes['commit'][0]}, {notes['machine'][0]}.")
+
+
+def number(text, digits=3):
+    value = f"{float(text):.{digits}f}"
+    return value[1:] if value.startswith("0.") and digits >= 2 else value
+
+
+def pools():
+    notes, rows = read("latency_pools")
+    by = {(r["pool"], r["device"], r["samples"]): r for r in rows}
+    out = []
+    for pool, (help_, multi, nasflat) in PUBLISHED.items():
+        random, chosen = by[pool, "mean", "random"], by[pool, "mean", "chosen"]
+        out.append([pool, number(str(help_)), number(str(multi)), number(str(nasflat))] + [
+            f"{number(r['spearman'])} ± {number(r['sd'])}" for r in (random, chosen)] + [
+            f"{100 * float(chosen['mape']):.1f}%", f"{number(random['coverage_90'], 2)} / "
+            f"{number(chosen['coverage_90'], 2)}"])
+    devices = [[r["pool"], r["device"],
+                number(r["spearman"]), number(by[r["pool"], r["device"], "chosen"]["spearman"]),
+                f"{100 * float(by[r['pool'], r['device'], 'chosen']['mape']):.1f}%"]
+               for r in rows if r["samples"] == "random" and r["device"] != "mean"]
+    return "\n\n".join([
+        "## Latency of a new device from 20 measurements",
+        "Spearman's rank correlation over all other designs of the table; mean over the pool's test devices, ± standard deviation over seeds. "
+        "The published figures are those of the authors' own repositories, for 20 samples of the new device.",
+        table(["pool", "HELP", "MultiPredict", "NASFLAT", "tailor, 20 random", "tailor, 20 suggested",
+               "error, suggested", "90% interval covers (random / suggested)"], out), source(notes),
+        "By device:",
+        table(["pool", "device", "20 random", "20 suggested", "error, suggested"], devices)])
+
+
+def accuracies():
+    notes, rows = read("accuracy_figures")
+    out = [[r["space"], r["task"], r["designs"], f"{number(r['spearman'])} ± {number(r['sd'])}",
+            number(r["coverage_90"], 2), number(r["regret_top5_points"], 2), number(r["train_s"], 1)]
+           for r in rows]
+    return "\n\n".join([
+        "## Accuracy of designs never trained",
+        "Spearman on held-out designs; the share that the 90% interval covers; how far the best of the five designs predicted best is below the best there is.",
+        table(["space", "task", "designs trained on", "Spearman", "90% interval covers",
+               "best of top 5 below the best, points", "train, s"], out), source(notes)])
+
+
+def limits():
+    notes, rows = read("limits_missed")
+    out = [[r["samples"], r["confidence"][:4].rstrip("0"), r["task"],
+            f"{number(r['missed'])} ± {number(r['se'])}", number(r["regret_points"], 2)]
+           for r in rows if r["device"] == "all" and r["confidence"] not in ("0.8000",)]
+    devices = [[r["device"], r["samples"], number(r["missed"], 2), number(r["regret_points"], 2)]
+               for r in rows if r["device"] != "all" and r["confidence"].startswith("0.9000")]
+    return "\n\n".join([
+        "## Designs under a hard limit",
+        "The share of chosen designs that miss their latency limit (± standard error over cases) and, among those that hold it, how far the accuracy is below the best "
+        "measured one within the limit. At a confidence c at most 1 - c should miss.",
+        table(["20 samples", "confidence", "task", "missed", "regret, points"], out), source(notes),
+        "By device at a confidence of 0.9, three tasks together (the promise holds on average over devices, not on each):",
+        table(["device", "20 samples", "missed", "regret, points"], devices)])
+
+
+def speed():
+    trips_notes, trips = read("round_trips")
+    commands_notes, commands = read("commands")
+    return "\n\n".join([
+        "## Speed",
+        "A request's round trip beside a bare ZeroMQ echo of the same sizes in the same run. *Itself* is what the method takes without the transport.",
+        table(["transport", "request", "echo p50, us", "p50, us", "p99, us", "itself, us",
+               "p50 / (echo + itself)"],
+              [[r["transport"], r["what"], number(r["echo_p50_us"], 0), number(r["p50_us"], 0),
+                number(r["p99_us"], 0), number(r["itself_p50_us"], 0), number(r["over_ideal"], 2)]
+               for r in trips]), source(trips_notes),
+        "Whole commands, the client process included. The first prediction of a device fits its head to everything measured of it (here 15,625 designs); with 20 measurements it takes 0.1 s.",
+        table(["command", "fastest, s", "median, s", "slowest, s"],
+              [[r["what"], number(r["min_s"]), number(r["median_s"]), number(r["max_s"])]
+               for r in commands]), source(commands_notes)])
+
+
+def main():
+    text = "\n\n".join([
+        "# What tailor reaches, measured",
+        "Written by `bench/accuracy_doc.py` from `bench/results/`; each table names the command that made it. All go through the public commands on a daemon that "
+        "starts without models, on the public tables described in `bench/README.md`.",
+        pools(), accuracies(), limits(), speed()])
+    with open(os.path.join(SOURCE_DIR, "docs", "accuracy.md"), "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""How long things take: round trips beside a bare ZeroMQ echo in the same run, and whole commands.
+
+    bench/speed.py [--runs 5]
+"""
+import argparse
+import os
+import subprocess
+import time
+
+import harness
+from latency_pools import POOLS
+
+MODELS = os.path.join(harness.SOURCE_DIR, "models")
+
+
+def rpc(daemon, endpoint, *options):
+    """One line of bench_rpc as a dictionary."""
+    done = subprocess.run(
+        [os.path.join(harness.BUILD_DIR, "bench", "bench_rpc"), "--connect", endpoint, *options],
+        capture_output=True, text=True, check=True)
+    header, line = done.stdout.strip().split("\n")[-2:]
+    return dict(zip(header.split("\t"), line.split("\t")))
+
+
+def round_trips(daemon, tcp, table):
+    one = daemon.write("one.csv", table.slots, table.designs[:1])
+    asked = ["--space", "nasbench201", "--device", "pixel3"]
+    cases = [("predict, one design", ["--method", "predict.run", *asked, "--designs", one]),
+             ("design of 15,625", ["--method", "design.run", *asked, "--max-latency-ms", "5"]),
+             ("status", ["--method", "status.get"])]
+    rows = []
+    for transport, endpoint in (("ipc", daemon.endpoint), ("tcp", tcp)):
+        for name, options in cases:
+            r = rpc(daemon, endpoint, *options)
+            rows.append([transport, name] + [float(r[k]) for k in (
+                "echo_p50_us", "echo_p99_us", "method_p50_us", "method_p99_us", "itself_p50_us",
+                "over_ideal")])
+            print(f"{transport} {name}: p50 {rows[-1][4]:.0f} us, p99 {rows[-1][5]:.0f} us, echo "
+                  f"{rows[-1][2]:.0f} us, p50 / (echo + itself) {rows[-1][7]:.2f}", flush=True)
+    return rows
+
+
+def timed(run, runs):
+    seconds = []
+    for _ in range(runs):
+        start = time.monotonic()
+        run()
+        seconds.append(time.monotonic() - start)
+    return sorted(seconds)
+
+
+def whole_commands(runs, table):
+    path = os.path.join(harness.DATA_DIR, "nasbench201.csv")
+    rows = []
+
+    def keep(what, seconds):
+        rows.append([what, seconds[0], seconds[len(seconds) // 2], seconds[-1]])
+        print(f"{what}: median {rows[-1][2]:.3f} s", flush=True)
+
+    with harness.Daemon() as daemon:
+        keep("import nasbench201.csv, 525,108 values",
+             timed(lambda: daemon.run("measure", "import", "--space", "nasbench201", path), runs))
+        keep("train on pool ND's 9 sources, all rows, 3 tasks", timed(lambda: daemon.run(
+            "train", "--space", "nasbench201", "--devices", POOLS["ND"][1], "--tasks",
+            "cifar10,cifar100,imagenet16-120"), 1))
+        every = daemon.write("all.csv", table.slots, table.designs)
+        ask = ["predict", "--space", "nasbench201", "--device", "eyeriss", "--designs", every]
+        first = timed(lambda: daemon.run(*ask), 1)
+        keep("predict 15,625 designs, the first time", first)
+        keep("predict 15,625 designs, again", timed(lambda: daemon.run(*ask), runs))
+        keep("export, 525,108 values", timed(
+            lambda: daemon.run("measure", "export", "--space", "nasbench201"), runs))
+        daemon.run("device", "add", "--name", "new")
+        keep("suggest 20 of 3,000 designs", timed(lambda: daemon.run(
+            "measure", "suggest", "--space", "nasbench201", "--device", "new", "--count", "20"), runs))
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    table = harness.Table("nasbench201.csv")
+    port = 7400 + os.getpid() % 500
+    with harness.Daemon(models=MODELS, also_listen=f"tcp://127.0.0.1:{port}") as daemon:
+        rows = round_trips(daemon, f"tcp://127.0.0.1:{port}", table)
+    harness.keep_result("round_trips", ["alternating blocks of 100 round trips, echo and method"],
+                        ["transport", "what", "echo_p50_us", "echo_p99_us", "p50_us", "p99_us",
+                         "itself_p50_us", "over_ideal"], rows)
+    harness.keep_result("commands", [f"{options.runs} runs of whole client processes (train: 1)"],
+                        ["what", "min_s", "median_s", "max_s"],
+                        whole_commands(options.runs, table))
+
+
+if __name__ == "__main__":
+    main()
