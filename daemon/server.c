@@ -50,7 +50,9 @@ typedef struct task {
     size_t identity_len;
     uint8_t identity[IDENTITY_BYTES];
     atomic_bool is_cancelled;
-    void *results;            /* the worker's socket; NULL on the router thread */
+    atomic_bool
+        is_given_back; /* set by the worker before its last message: what orders memory */
+    void *results;     /* the worker's socket; NULL on the router thread */
     struct task *prev, *next; /* of those at the workers; the router's */
 } task;
 
@@ -112,9 +114,13 @@ static void deliver(task *t, int kind, zmq_msg_t *payload)
         return;
     }
     note n = {.task = t, .kind = kind};
+    void *results = t->results;
+    if (kind == TAILOR__V1__REPLY__KIND__FINAL) {
+        atomic_store_explicit(&t->is_given_back, true, memory_order_release);
+    }
     /* Only a closed context makes these fail, and the router outlives the workers. */
-    TL_ASSERT(zmq_send(t->results, &n, sizeof n, ZMQ_SNDMORE) >= 0);
-    TL_ASSERT(zmq_msg_send(payload, t->results, 0) >= 0);
+    TL_ASSERT(zmq_send(results, &n, sizeof n, ZMQ_SNDMORE) >= 0);
+    TL_ASSERT(zmq_msg_send(payload, results, 0) >= 0);
 }
 
 static void deliver_error(task *t, tl_err err)
@@ -376,6 +382,7 @@ static bool pass_on(tl_server *server)
         atomic_store_explicit(&n.task->is_cancelled, true, memory_order_relaxed);
     }
     if (n.kind == TAILOR__V1__REPLY__KIND__FINAL) {
+        TL_ASSERT(atomic_load_explicit(&n.task->is_given_back, memory_order_acquire));
         list_remove(server, n.task);
         tl_wire_free((ProtobufCMessage *)n.task->request);
         tl_mem_free(n.task);
