@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_PREDICTORS_ACCURACY_H
+#define TL_PREDICTORS_ACCURACY_H
+
+/*
+ * Accuracy predictor: designs in, accuracy in percent and its standard
+ * deviation out, for several tasks at once.
+ *
+ * Labels become normal scores (transform.h); a regression (score_model.h)
+ * predicts them; its spread is turned into a variance by two numbers a task,
+ *
+ *     variance = spread_gain * spread + noise
+ *
+ * fitted by likelihood on designs held out by canonical form; and scores are
+ * mapped back to percent. A cell without a path from input to output is not
+ * the regression's business: it scores what such cells scored in training.
+ *
+ * A model is immutable once fitted, so any number of threads may predict with
+ * one. It holds weights, never designs or labels.
+ *
+ *     tl_accuracy_model *model = NULL;
+ *     TL_TRY(tl_accuracy_fit(&data, &options, &model, report));
+ *     err = tl_accuracy_predict(model, designs, n, accuracy, accuracy_std);
+ *     ...
+ *     tl_accuracy_model_free(model);
+ */
+
+#include "base/err.h"
+#include "spaces/space.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct tl_accuracy_model tl_accuracy_model;
+
+typedef struct tl_accuracy_data {
+    const tl_space *space;
+    const tl_choice *designs; /* [n, n_slots], valid */
+    int n;
+    const double *labels; /* [n, n_tasks] in percent, NaN where not measured */
+    const char *const *tasks;
+    int n_tasks;
+} tl_accuracy_data;
+
+typedef struct tl_accuracy_options {
+    uint64_t seed;
+    int n_threads; /* 0 and 1: the calling thread alone; results do not depend on it */
+    /* Called now and then with steps done and in all; false cancels. May be NULL. */
+    bool (*progress)(void *context, int64_t done, int64_t total);
+    void *context;
+} tl_accuracy_options;
+
+/* What fitting found out about a task, from designs that it held out itself. */
+typedef struct tl_accuracy_report {
+    int n_labels;
+    int n_dead;     /* of them, cells without a path */
+    int n_held_out; /* 0: too few designs to hold any out; the figures are then NaN */
+    double spearman;
+    double rmse;       /* points */
+    double coverage90; /* share within the central 90% interval */
+    bool reads_form;   /* the form of the cell (cell_code.h) explained what CellNet left over */
+} tl_accuracy_report;
+
+/*
+ * Tasks that were measured on nearly the same designs share a model well;
+ * others do not. Writes each task's group, numbered from 0 in order of
+ * appearance, and returns how many there are; -1 marks a task without labels.
+ */
+int tl_accuracy_group_tasks(int n, int n_tasks, const double *labels, int *out_group);
+
+/*
+ * Fits a model of all tasks. out_report [n_tasks] may be NULL. The caller owns
+ * *out_model. Fails with TL_EINVAL when a task has no label, TL_ENUMERIC when one is
+ * infinite, TL_ECANCELLED when progress said so.
+ */
+TL_MUST_USE tl_err tl_accuracy_fit(
+    const tl_accuracy_data *data,
+    const tl_accuracy_options *options,
+    tl_accuracy_model **out_model,
+    tl_accuracy_report *out_report);
+
+void tl_accuracy_model_free(tl_accuracy_model *model); /* NULL is fine */
+
+int tl_accuracy_model_n_tasks(const tl_accuracy_model *model);
+const char *tl_accuracy_model_task(const tl_accuracy_model *model, int task);
+int tl_accuracy_model_n_labels(const tl_accuracy_model *model, int task);
+
+/* "cellnet", "ridge + mlp" or "ridge": for reports. */
+const char *tl_accuracy_model_method(const tl_accuracy_model *model);
+
+/*
+ * Predicts valid designs [n, n_slots]: out_accuracy and out_std [n, n_tasks], in percent
+ * and points. Fails with TL_ENUMERIC when an answer is not finite; both are then undefined.
+ */
+TL_MUST_USE tl_err tl_accuracy_predict(
+    const tl_accuracy_model *model,
+    const tl_choice *designs,
+    int n,
+    double *out_accuracy,
+    double *out_std);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "predictors/cell_code.h"
+
+enum {
+    N_WIDTHS = 4 /* float, up to 2, 4, 8 bits */
+};
+
+static int width_of_bits(int bits)
+{
+    if (bits <= 0 || bits > 8) {
+        return 0;
+    }
+    return bits <= 2 ? 1 : bits <= 4 ? 2 : 3;
+}
+
+static bool has_bits_slots(const tl_cell *cell)
+{
+    for (int e = 0; e < cell->n_edges; e++) {
+        if (cell->bits_slot[e] >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool tl_cell_code_init(const tl_space *space, tl_cell_code *out_code)
+{
+    const tl_cell *cell = tl_space_cell(space);
+    if (cell == NULL || cell->n_options > TL_CELL_CODE_MAX_OPTIONS ||
+        cell->n_nodes > TL_NET_MAX_NODES || cell->n_edges > TL_NET_MAX_EDGES) {
+        return false;
+    }
+    tl_cell_code code = {.cell = cell};
+    tl_cellnet_shape *s = &code.shape;
+    s->n_nodes = cell->n_nodes;
+    s->n_edges = cell->n_edges;
+    for (int e = 0; e < cell->n_edges; e++) {
+        s->from[e] = cell->from[e];
+        s->to[e] = cell->to[e];
+    }
+    s->block[0] = -1;
+    s->n_codes = 1;
+    bool is_mixed = has_bits_slots(cell);
+    for (int o = 0; o < cell->n_options; o++) {
+        tl_edge_op op = cell->options[o].op;
+        if (op == TL_EDGE_NONE || op == TL_EDGE_SKIP) {
+            code.first_code[o] = op == TL_EDGE_NONE ? -1 : 0;
+            continue;
+        }
+        code.first_code[o] = (int8_t)s->n_codes;
+        code.has_bits[o] = op == TL_EDGE_CONV && is_mixed;
+        int n_widths = code.has_bits[o] ? N_WIDTHS : 1;
+        if (s->n_codes + n_widths > TL_NET_MAX_CODES) {
+            return false;
+        }
+        for (int k = 0; k < n_widths; k++) {
+            s->block[s->n_codes++] = s->n_blocks;
+        }
+        s->n_blocks++;
+    }
+    *out_code = code;
+    return true;
+}
+
+int tl_cell_code_n_numbers(const tl_cell_code *code)
+{
+    return code->shape.n_edges + TL_CELL_PATH_COUNTS;
+}
+
+/* paths[v][j]: convolution-free live paths from node 0 to v with j pools. */
+static void count_paths(
+    const tl_cell *cell, const tl_choice *design, uint32_t live, float *out_counts)
+{
+    float paths[TL_CELL_MAX_NODES][TL_CELL_PATH_COUNTS] = {{0}};
+    paths[0][0] = 1.0F;
+    /* Edges into a node are added once all into its sources are. */
+    for (int v = 1; v < cell->n_nodes; v++) {
+        for (int e = 0; e < cell->n_edges; e++) {
+            tl_edge_op op = cell->options[design[cell->edge_slot[e]]].op;
+            if (cell->to[e] != v || (live >> e & 1U) == 0 || op == TL_EDGE_CONV) {
+                continue;
+            }
+            int n_pools = op == TL_EDGE_POOL;
+            for (int j = n_pools; j < TL_CELL_PATH_COUNTS; j++) {
+                paths[v][j] += paths[cell->from[e]][j - n_pools];
+            }
+        }
+    }
+    for (int j = 0; j < TL_CELL_PATH_COUNTS; j++) {
+        out_counts[j] = paths[cell->n_nodes - 1][j];
+    }
+}
+
+bool tl_cell_code_encode(
+    const tl_cell_code *code,
+    const tl_space *space,
+    const tl_choice *design,
+    int8_t *out_codes,
+    float *out_numbers)
+{
+    const tl_cell *cell = code->cell;
+    uint32_t reached = 0;
+    uint32_t needed = 0;
+    tl_cell_masks(cell, design, &reached, &needed);
+    uint32_t live = reached & needed;
+    for (int e = 0; e < cell->n_edges; e++) {
+        int option = design[cell->edge_slot[e]];
+        bool is_live = (live >> e & 1U) != 0;
+        int width =
+            code->has_bits[option] ? width_of_bits(tl_cell_edge_bits(space, design, e)) : 0;
+        out_codes[e] = is_live ? (int8_t)(code->first_code[option] + width) : (int8_t)-1;
+        bool reads_zeros =
+            cell->options[option].op == TL_EDGE_CONV && ((needed & ~reached) >> e & 1U) != 0;
+        out_numbers[e] = reads_zeros ? 1.0F : 0.0F;
+    }
+    count_paths(cell, design, live, out_numbers + cell->n_edges);
+    return live != 0;
+}
