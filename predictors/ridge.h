@@ -45,4 +45,27 @@ TL_MUST_USE tl_err tl_ridge(
     tl_dmat out_inverse,
     tl_ridge_fit *out_fit);
 
+/*
+ * The same with noise in proportion to the prediction and of Student's t, by
+ * reweighting: neither wild measurements nor the largest values rule the fit.
+ * For values that span orders of magnitude. out_weights [d + 1], the constant
+ * last; out_residuals [n] are leave-one-out residuals over the prediction,
+ * unless NULL; out_inverse, unless empty, is [d + 1, d + 1] with the constant's
+ * column TL_RIDGE_CONSTANT, and belongs to a noise of 1 at a prediction of 1.
+ * fit->mean is the constant's contribution.
+ */
+TL_MUST_USE tl_err tl_ridge_proportional(
+    tl_dcmat a,
+    const double *y,
+    double *out_weights,
+    double *out_residuals,
+    tl_dmat out_inverse,
+    tl_ridge_fit *out_fit);
+
+/* Root of the constant's prior variance. */
+#define TL_RIDGE_CONSTANT 10.0
+
+/* Noise and wild values are judged at relative values of .1 to 10 only. */
+double tl_ridge_clip(double relative);
+
 #endif

@@ -38,15 +38,14 @@ tl_err tl_source_fit(tl_source *source, tl_dcmat x, const double *y)
     tl_source fitted = {.n_weights = x.cols, .n_samples = x.rows};
     tl_ridge_fit ridge;
     double *relative = tl_mem_new((size_t)x.rows, sizeof *relative);
-    fitted.weights = tl_mem_new((size_t)x.cols, sizeof *fitted.weights);
+    fitted.weights = tl_mem_new((size_t)x.cols + 1, sizeof *fitted.weights);
     if (relative == NULL || fitted.weights == NULL) {
         err = tl_fail(TL_ENOMEM, "source model");
         goto done;
     }
     if ((err = relative_values(x.rows, y, relative, &fitted.median)) != TL_OK ||
-        (err = tl_ridge(
-             TL_RIDGE_ROBUST, x, relative, fitted.weights, NULL, (tl_dmat){0}, &ridge)) !=
-            TL_OK) {
+        (err = tl_ridge_proportional(
+             x, relative, fitted.weights, NULL, (tl_dmat){0}, &ridge)) != TL_OK) {
         goto done;
     }
     fitted.mean = ridge.mean;

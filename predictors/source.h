@@ -8,6 +8,9 @@
  *
  *     y = median * (mean + x w)
  *
+ * by tl_ridge_proportional(): relative errors count alike over the whole range
+ * of values, and a wild one for little.
+ *
  * What each source says of a design is a feature for the head of a new device
  * (head.h): its prediction, standardized over the reference designs.
  *

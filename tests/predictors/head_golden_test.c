@@ -152,7 +152,7 @@ static void check_sources(const golden_set *golden)
     tl_dmat_done(&rows);
 }
 
-static void models_of_known_devices_equal_the_reference(void **state)
+static void robust_ridges_equal_the_reference(void **state)
 {
     (void)state;
     check_sources(&cells);
@@ -279,7 +279,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kernels_of_all_groups_equal_the_reference),
-        cmocka_unit_test(models_of_known_devices_equal_the_reference),
+        cmocka_unit_test(robust_ridges_equal_the_reference),
         cmocka_unit_test(the_first_grid_points_equal_the_reference),
         cmocka_unit_test(suggested_designs_equal_the_reference),
         cmocka_unit_test(predictions_and_deviations_equal_the_reference),
