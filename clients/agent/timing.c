@@ -13,14 +13,15 @@ enum {
     DEFAULT_CAP_MS = 1500,
     MIN_RUNS = 5,
     N_ROUNDS = 5,
-    N_WARM = 2 /* runs before those that count, each round */
+    N_WARM = 2,   /* runs before those that count, each round */
+    LONG_MS = 100 /* a run that is long warms up by itself */
 };
 
 /* One network being timed. */
 typedef struct subject {
     tl_execution *execution;
     double *durations_ms;
-    int n_runs, n_wanted;
+    int n_runs, n_wanted, n_warm;
 } subject;
 
 static int compare(const void *a, const void *b)
@@ -92,7 +93,9 @@ static tl_err subject_init(
     TL_TRY(write_image(s, network, rng));
     TL_TRY(run_once(s, &first_ms));
     TL_TRY(run_once(s, &second_ms));
-    s->n_wanted = runs_wanted(options, first_ms < second_ms ? first_ms : second_ms);
+    double run_ms = first_ms < second_ms ? first_ms : second_ms;
+    s->n_wanted = runs_wanted(options, run_ms);
+    s->n_warm = run_ms < LONG_MS ? N_WARM : 0;
     s->durations_ms = tl_mem_new((size_t)s->n_wanted, sizeof *s->durations_ms);
     return s->durations_ms != NULL ? TL_OK : tl_fail(TL_ENOMEM, "%d runs", s->n_wanted);
 }
@@ -114,7 +117,7 @@ static tl_err run_round(subject *s, int round)
 {
     int n = (s->n_wanted - s->n_runs) / (N_ROUNDS - round);
     double unused_ms = 0.0;
-    for (int i = 0; i < N_WARM && n > 0; i++) {
+    for (int i = 0; i < s->n_warm && n > 0; i++) {
         TL_TRY(run_once(s, &unused_ms));
     }
     for (int i = 0; i < n; i++) {

@@ -2,6 +2,7 @@
 #include "clients/cli/output.h"
 
 #include "base/file.h"
+#include "base/mem.h"
 #include "clients/cli/render.h"
 
 #include <errno.h>
@@ -36,8 +37,16 @@ int tl_cli_failed(const tl_cli *cli, tl_err err)
 tl_err tl_cli_read_file(const char *path, char **out_data, size_t *out_len)
 {
     bool is_input = strcmp(path, "-") == 0;
-    return tl_file_read(
-        is_input ? "/dev/stdin" : path, TAILOR_MAX_MESSAGE_BYTES, out_data, out_len);
+    char *data = NULL;
+    size_t len = 0;
+    TL_TRY(tl_file_read(is_input ? "/dev/stdin" : path, TAILOR_MAX_MESSAGE_BYTES, &data, &len));
+    if (len == 0) {
+        tl_mem_free(data);
+        return tl_fail(TL_EINVAL, "%s: the file is empty", path);
+    }
+    *out_data = data;
+    *out_len = len;
+    return TL_OK;
 }
 
 static int write_text(const tl_cli *cli, FILE *file, const char *path, const tl_text *text)

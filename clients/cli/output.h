@@ -22,7 +22,10 @@ int tl_cli_refused(const tl_cli *cli, tailor_err err);
 /* Says why the last call of ours failed. */
 int tl_cli_failed(const tl_cli *cli, tl_err err);
 
-/* The whole file, for tl_mem_free(); "-" is standard input. As tl_file_read() fails. */
+/*
+ * The whole file, for tl_mem_free(); "-" is standard input. Fails as
+ * tl_file_read() does, and with TL_EINVAL on an empty file.
+ */
 TL_MUST_USE tl_err tl_cli_read_file(const char *path, char **out_data, size_t *out_len);
 
 /* Shows the warnings of the last call, then writes text to --out or standard output. */
