@@ -13,6 +13,8 @@ enum {
     N_KINDS = 7,    /* of operators, see kind_of() */
     N_PER_KIND = 3, /* MACs, traffic, launches */
     N_RIDGES = 4,
+    N_WIDE_RIDGES = 10,   /* of the roofs of narrow numbers */
+    N_PARTS = 4,          /* narrow MACs, weights, what is read, what is written */
     MAX_HOT_OPTIONS = 64, /* a slot with more options has no one-hot columns */
     MAX_HOT = 320,        /* nor has one beyond this total */
     MAX_KIND_STAGES = 24, /* beyond this many stages kinds are not split by stage */
@@ -20,6 +22,7 @@ enum {
 
 /* MACs that the machine does while it moves one element: roofs of several machines. */
 static const double ridges[N_RIDGES] = {2, 8, 32, 128};
+static const double first_wide_ridge = .25; /* each is twice the one before */
 static const double float_bits = 32;
 
 /* ---- operators ---------------------------------------------------------------------- */
@@ -55,6 +58,16 @@ static double traffic_of(const tl_op *op)
 static double bit_macs_of(const tl_op *op)
 {
     return (double)tl_op_macs(op) * (op->w_bits / float_bits) * (op->a_bits / float_bits);
+}
+
+/* Hardware multiplies words of 2, 4, 8, ... bits: others are computed as the next of these. */
+static int word_bits(int bits)
+{
+    int word = 2;
+    while (word < bits) {
+        word *= 2;
+    }
+    return word;
 }
 
 static int stage_of(const tl_raw_layout *layout, const tl_op *op)
@@ -221,6 +234,9 @@ static void add_groups(tl_raw_layout *layout, int n_hot, int n_number_slots)
     tl_raw_add_group(layout, "hot", n_hot, false, true);
     tl_raw_add_group(layout, "num", 2 * n_number_slots, true, true);
     tl_raw_add_group(layout, "roof", N_RIDGES, true, false);
+    if (layout->n_totals > N_TOTALS) {
+        tl_raw_add_group(layout, "widths", N_KINDS * (N_PARTS + N_WIDE_RIDGES), true, false);
+    }
     if (has_stages) {
         tl_raw_add_group(layout, "kind", n_kinds, true, false);
     }
@@ -265,7 +281,7 @@ tl_err tl_raw_blocks_layout(
 
 /* Where the groups of a row stand; NULL where the layout has none. */
 typedef struct block_row {
-    double *tot, *stage, *kind, *cnt, *hot, *num, *roof, *kindstage, *cntstage;
+    double *tot, *stage, *kind, *cnt, *hot, *num, *roof, *widths, *kindstage, *cntstage;
 } block_row;
 
 static double *find_part(const tl_raw_layout *layout, const char *name, double *raw)
@@ -286,6 +302,7 @@ static void find_parts(const tl_raw_layout *layout, double *raw, block_row *out)
     out->hot = find_part(layout, "hot", raw);
     out->num = find_part(layout, "num", raw);
     out->roof = find_part(layout, "roof", raw);
+    out->widths = find_part(layout, "widths", raw);
     out->kindstage = find_part(layout, "kindstage", raw);
     out->cntstage = find_part(layout, "cntstage", raw);
 }
@@ -302,6 +319,28 @@ static double *offset(double *part, int n)
     return part == NULL ? NULL : part + n;
 }
 
+/* What an operator of narrow numbers may cost: its parts, and roofs between them. */
+static void add_widths(const tl_op *op, double *widths)
+{
+    if (widths == NULL) {
+        return;
+    }
+    double share = word_bits(op->w_bits) / float_bits * (word_bits(op->a_bits) / float_bits);
+    double macs = (double)tl_op_macs(op) * share;
+    double parts[N_PARTS] = {
+        macs,
+        (double)tl_op_weights(op) * op->w_bits / float_bits,
+        (double)tl_op_elements_in(op) * op->a_bits / float_bits,
+        (double)tl_op_elements_out(op) * op->a_bits / float_bits,
+    };
+    add_to(N_PARTS, parts, widths);
+    double ridge = first_wide_ridge;
+    for (int r = 0; r < N_WIDE_RIDGES; r++) {
+        widths[N_PARTS + r] += fmax(macs / ridge, traffic_of(op));
+        ridge *= 2;
+    }
+}
+
 static void add_op(const tl_raw_layout *layout, const tl_op *op, block_row *row)
 {
     double macs = (double)tl_op_macs(op);
@@ -315,6 +354,7 @@ static void add_op(const tl_raw_layout *layout, const tl_op *op, block_row *row)
     add_to(layout->n_totals, totals, offset(row->stage, stage * layout->n_totals));
     add_to(N_PER_KIND, per_kind, offset(row->kind, kind * N_PER_KIND));
     add_to(N_PER_KIND, per_kind, offset(row->kindstage, (stage * N_KINDS + kind) * N_PER_KIND));
+    add_widths(op, offset(row->widths, kind * (N_PARTS + N_WIDE_RIDGES)));
     for (int r = 0; r < N_RIDGES; r++) {
         double compute = macs / ridges[r];
         row->roof[r] += compute > traffic ? compute : traffic;
