@@ -8,9 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Where no device of known profile was ever measured: three times the roofline, give or take. */
-static const tl_model_prior default_prior = {.log_factor = 1.1, .log_sd = .9};
-
 enum {
     NAME_BYTES = 192,
     DEFAULT_NOISE_DOF = 2 /* a head with n samples has n + 1 degrees of freedom */
@@ -36,9 +33,7 @@ tl_err tl_model_new(const tl_space *space, tl_model **out_model)
     model->space = tl_mem_strdup(tl_space_name(space));
     model->space_digest = tl_mem_strdup(tl_space_digest(space));
     model->command = tl_mem_strdup("");
-    for (int c = 0; c < TL_N_COSTS; c++) {
-        model->priors[c] = default_prior;
-    }
+    model->prior = tl_prior_default;
     if (model->name == NULL || model->space == NULL || model->space_digest == NULL ||
         model->command == NULL) {
         tl_model_free(model);
@@ -186,11 +181,6 @@ const tl_accuracy_model *tl_model_task_find(
         }
     }
     return NULL;
-}
-
-tl_model_prior tl_model_prior_of(const tl_model *model, tl_cost cost)
-{
-    return model != NULL ? model->priors[cost] : default_prior;
 }
 
 /* The row with the most samples that is not above n; NULL below the first row. */

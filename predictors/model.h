@@ -15,6 +15,7 @@
 
 #include "predictors/accuracy.h"
 #include "predictors/confidence.h"
+#include "predictors/prior.h"
 #include "predictors/source.h"
 #include "proto/wire.h"
 #include "spaces/space.h"
@@ -50,12 +51,6 @@ typedef struct tl_model_calibration {
     double z[TL_CALIBRATION_LEVELS]; /* NaN: not reached */
 } tl_model_calibration;
 
-/* Measured over roofline, in logarithms, over devices of known profile. */
-typedef struct tl_model_prior {
-    double log_factor, log_sd;
-    int n_devices; /* 0: none was known; the other two are then the defaults */
-} tl_model_prior;
-
 typedef struct tl_model_table_sum {
     char *column;
     uint64_t n_values;
@@ -78,7 +73,7 @@ typedef struct tl_model {
     int n_accuracies;
     tl_model_calibration calibrations[TL_MODEL_MAX_CALIBRATIONS];
     int n_calibrations;
-    tl_model_prior priors[TL_N_COSTS];
+    tl_prior prior;
     int64_t created_unix_s;
     char *command;
     uint64_t seed;
@@ -114,9 +109,6 @@ const tl_model_source *tl_model_source_find(
 /* The accuracy model of the task and the task's place in it; NULL when there is none. */
 const tl_accuracy_model *tl_model_task_find(
     const tl_model *model, const char *task, int *out_output);
-
-/* Of the model, or the default where model is NULL. */
-tl_model_prior tl_model_prior_of(const tl_model *model, tl_cost cost);
 
 /* The margin curve for a device with n measurements of the cost. */
 void tl_model_confidence(

@@ -125,18 +125,18 @@ static tl_err put_calibrations(const tl_model *model, model_message *message)
     return TL_OK;
 }
 
-static tl_err put_priors(const tl_model *model, model_message *message)
+static tl_err put_prior(const tl_model *model, model_message *message)
 {
-    TL_TRY(new_messages(
-        TL_N_COSTS, &tailor__model__v1__prior__descriptor, &message->n_priors,
-        (ProtobufCMessage ***)&message->priors));
-    for (int c = 0; c < TL_N_COSTS; c++) {
-        prior_message *to = message->priors[c];
-        TL_TRY(set_text(&to->metric, tl_cost_name((tl_cost)c)));
-        to->log_factor = model->priors[c].log_factor;
-        to->log_sd = model->priors[c].log_sd;
-        to->n_devices = (uint32_t)model->priors[c].n_devices;
+    ProtobufCMessage *made = tl_wire_new(&tailor__model__v1__prior__descriptor);
+    if (made == NULL) {
+        return tl_fail(TL_ENOMEM, "the prior of a model file");
     }
+    prior_message *to = message->prior = (prior_message *)made;
+    to->log_factor = model->prior.log_factor;
+    to->log_factor_sd = model->prior.log_factor_sd;
+    to->log_launch_us = model->prior.log_launch_us;
+    to->log_launch_sd = model->prior.log_launch_sd;
+    to->n_devices = (uint32_t)model->prior.n_devices;
     return TL_OK;
 }
 
@@ -188,7 +188,7 @@ static tl_err put_model(const tl_model *model, model_message *message)
     TL_TRY(put_sources(model, message));
     TL_TRY(put_accuracies(model, message));
     TL_TRY(put_calibrations(model, message));
-    TL_TRY(put_priors(model, message));
+    TL_TRY(put_prior(model, message));
     TL_TRY(put_provenance(model, message));
     return put_figures(model, message);
 }
@@ -324,15 +324,20 @@ static tl_err get_calibration(const calibration_message *from, tl_model *model)
 
 static tl_err get_prior(const prior_message *from, tl_model *model)
 {
-    tl_cost cost = TL_COST_LATENCY;
-    TL_TRY(get_cost(from->metric, &cost));
-    if (!isfinite(from->log_factor) || !isfinite(from->log_sd) || from->log_sd <= 0 ||
-        from->n_devices > INT32_MAX) {
-        return tl_fail(TL_EDAMAGED, "prior of %s: a number is out of range", from->metric);
+    if (from == NULL) {
+        return TL_OK;
     }
-    model->priors[cost] = (tl_model_prior){
+    if (!isfinite(from->log_factor) || !isfinite(from->log_launch_us) ||
+        !(from->log_factor_sd > 0) || !isfinite(from->log_factor_sd) ||
+        !(from->log_launch_sd > 0) || !isfinite(from->log_launch_sd) ||
+        from->n_devices > INT32_MAX) {
+        return tl_fail(TL_EDAMAGED, "prior: a number is out of range");
+    }
+    model->prior = (tl_prior){
         .log_factor = from->log_factor,
-        .log_sd = from->log_sd,
+        .log_factor_sd = from->log_factor_sd,
+        .log_launch_us = from->log_launch_us,
+        .log_launch_sd = from->log_launch_sd,
         .n_devices = (int)from->n_devices};
     return TL_OK;
 }
@@ -369,9 +374,7 @@ static tl_err get_parts(
     for (size_t i = 0; i < from->n_calibrations; i++) {
         TL_TRY(get_calibration(from->calibrations[i], model));
     }
-    for (size_t i = 0; i < from->n_priors; i++) {
-        TL_TRY(get_prior(from->priors[i], model));
-    }
+    TL_TRY(get_prior(from->prior, model));
     TL_TRY(get_provenance(from->provenance, model));
     for (size_t i = 0; i < from->n_figures; i++) {
         const figure_message *f = from->figures[i];

@@ -7,6 +7,16 @@
 
 static const double bits_per_byte = 8;
 
+const tl_prior tl_prior_default = {
+    .log_factor = 1.1,     /* three times the bound, */
+    .log_factor_sd = .7,   /* within a factor of two */
+    .log_launch_us = 2,    /* some 7 us, */
+    .log_launch_sd = 1.5}; /* within a factor of five */
+
+/* A profile's own launch overhead is that of the smallest operator: others take more. */
+static const double launch_of_probe = 2;
+static const double log_launch_sd_of_probe = .5;
+
 static const int precision_bits[TL_N_PRECISIONS] = {
     [TL_FP32] = 32, [TL_FP16] = 16, [TL_BF16] = 16, [TL_INT8] = 8, [TL_INT4] = 4};
 
@@ -65,7 +75,7 @@ static double op_ms(const tl_profile *profile, const tl_op *op, double batch)
     double bandwidth = bandwidth_of(profile);
     double compute_ms = peak > 0 ? tl_ms_of_flop(flop, peak) : 0;
     double memory_ms = bandwidth > 0 ? tl_ms_of_bytes(bytes, bandwidth) : 0;
-    return fmax(compute_ms, memory_ms) + profile->launch_us / TL_US_PER_MS;
+    return fmax(compute_ms, memory_ms);
 }
 
 bool tl_prior_is_known(const tl_profile *profile)
@@ -74,25 +84,68 @@ bool tl_prior_is_known(const tl_profile *profile)
 }
 
 tl_err tl_prior_roofline(
-    const tl_profile *profile,
-    const tl_network *network,
-    double *out_latency_ms,
-    double *out_energy_mj)
+    const tl_profile *profile, const tl_network *network, tl_roofline *out_roofline)
 {
     if (!tl_prior_is_known(profile)) {
         return tl_fail(
             TL_ENOTFOUND, "profile of %s: no peak and no bandwidth is known", profile->name);
     }
     double batch = profile->batch > 0 ? profile->batch : 1;
-    double latency_ms = 0;
+    tl_roofline sum = {0};
     for (int i = 0; i < network->n_ops; i++) {
-        if (network->ops[i].is_needed) {
-            latency_ms += op_ms(profile, &network->ops[i], batch);
+        const tl_op *op = &network->ops[i];
+        if (op->is_needed) {
+            sum.bound_ms += op_ms(profile, op, batch);
+            sum.n_launches += 1;
         }
     }
-    *out_latency_ms = latency_ms;
-    if (out_energy_mj != NULL) {
-        *out_energy_mj = profile->busy_w > 0 ? profile->busy_w * latency_ms : (double)NAN;
-    }
+    *out_roofline = sum;
     return TL_OK;
+}
+
+void tl_prior_latency(
+    const tl_prior *prior,
+    const tl_profile *profile,
+    const tl_roofline *roofline,
+    double *out_ms,
+    double *out_std_ms)
+{
+    bool is_probed = profile->launch_us > 0;
+    double launch_us =
+        is_probed ? launch_of_probe * profile->launch_us : exp(prior->log_launch_us);
+    double launch_sd = is_probed ? log_launch_sd_of_probe : prior->log_launch_sd;
+    double work_ms = exp(prior->log_factor) * roofline->bound_ms;
+    double start_ms = launch_us / TL_US_PER_MS * roofline->n_launches;
+    *out_ms = work_ms + start_ms;
+    *out_std_ms = hypot(work_ms * prior->log_factor_sd, start_ms * launch_sd);
+}
+
+void tl_prior_explain(
+    int n,
+    const tl_roofline *rooflines,
+    const double *latency_ms,
+    double *out_factor,
+    double *out_launch_us)
+{
+    double aa = 0, ab = 0, bb = 0, ay = 0, by = 0;
+    for (int i = 0; i < n; i++) {
+        double a = rooflines[i].bound_ms / latency_ms[i];
+        double b = rooflines[i].n_launches / TL_US_PER_MS / latency_ms[i];
+        aa += a * a;
+        ab += a * b;
+        bb += b * b;
+        ay += a;
+        by += b;
+    }
+    double determinant = aa * bb - ab * ab;
+    double factor = determinant > 0 ? (ay * bb - by * ab) / determinant : -1;
+    double launch_us = determinant > 0 ? (by * aa - ay * ab) / determinant : -1;
+    if (factor < 0 || launch_us < 0) {
+        /* on the edge of what is allowed: the better of the two alone */
+        bool is_work = aa > 0 && (bb <= 0 || ay * ay / aa >= by * by / bb);
+        factor = is_work ? ay / aa : 0;
+        launch_us = is_work || bb <= 0 ? 0 : by / bb;
+    }
+    *out_factor = factor;
+    *out_launch_us = launch_us;
 }

@@ -4,18 +4,21 @@
 
 /*
  * What a network costs on a device of which only the profile is known: the
- * roofline.
+ * roofline, and what starting its operators takes.
  *
- *     t(op) = max(batch MACs / peak, (batch activations + weights) / bandwidth) + launch
+ *     bound  = sum over operators of max(batch MACs / peak,
+ *                                        (batch activations + weights) / bandwidth)
+ *     t      = factor bound + launch n_launches
  *
- * summed over the operators that the answer needs. Peaks are those of the
- * operator's precision; where it is not in the profile, of the next wider one
- * that is (narrow numbers run as wide ones), else of a narrower one, slower in
- * proportion to the bits. Bandwidth is the memory's, or else that of the largest cache known. A part
- * that the profile does not tell (peak, bandwidth or launch) costs nothing, so
- * the figure is a lower bound rather than an estimate: real devices take a few
- * times as long, and how many times is what TL_PRIOR_LOG_SD and the
- * calibration on known devices are for.
+ * over the operators that the answer needs. Peaks are those of the operator's
+ * precision; where it is not in the profile, of the next wider one that is
+ * (narrow numbers run as wide ones), else of a narrower one, slower in
+ * proportion to the bits. Bandwidth is the memory's, or else that of the largest
+ * cache known. A part that the profile does not tell costs nothing, so the bound
+ * is one: real runtimes take a few times as long, and start an operator within
+ * anything between a tenth of a microsecond and milliseconds. How much both are
+ * on devices of known profile is what a tl_prior holds; a profile that tells its
+ * launch overhead (the probe measures it) replaces the second.
  *
  * Energy is the busy power times that latency.
  */
@@ -23,21 +26,48 @@
 #include "device-profiles/profile.h"
 #include "spaces/network.h"
 
-/* Deviation of log latency around a calibrated roofline, where nothing better is known. */
-#define TL_PRIOR_LOG_SD 0.7
+/* Factor over the bound, and cost of a launch, over devices: log-normal. */
+typedef struct tl_prior {
+    double log_factor, log_factor_sd;
+    double log_launch_us, log_launch_sd;
+    int n_devices; /* that it was fitted to; 0: the default */
+} tl_prior;
+
+/* What is assumed where no device of known profile was ever measured. */
+extern const tl_prior tl_prior_default;
+
+typedef struct tl_roofline {
+    double bound_ms;
+    double n_launches;
+} tl_roofline;
 
 /* The profile tells a peak or a bandwidth: tl_prior_roofline() has an answer. */
 bool tl_prior_is_known(const tl_profile *profile);
 
 /*
- * One inference of profile->batch inputs (1 where unknown). *out_energy_mj is
- * NaN where the busy power is unknown; may be NULL. Fails with TL_ENOTFOUND
- * when the profile tells neither peak nor bandwidth.
+ * One inference of profile->batch inputs (1 where unknown). Fails with
+ * TL_ENOTFOUND when the profile tells neither peak nor bandwidth.
  */
 TL_MUST_USE tl_err tl_prior_roofline(
+    const tl_profile *profile, const tl_network *network, tl_roofline *out_roofline);
+
+/* Latency and its standard deviation. */
+void tl_prior_latency(
+    const tl_prior *prior,
     const tl_profile *profile,
-    const tl_network *network,
-    double *out_latency_ms,
-    double *out_energy_mj);
+    const tl_roofline *roofline,
+    double *out_ms,
+    double *out_std_ms);
+
+/*
+ * The factor and the launch cost that explain n measured latencies best, by
+ * non-negative least squares of relative errors; either may come out as 0.
+ */
+void tl_prior_explain(
+    int n,
+    const tl_roofline *rooflines,
+    const double *latency_ms,
+    double *out_factor,
+    double *out_launch_us);
 
 #endif

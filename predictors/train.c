@@ -97,11 +97,11 @@ static void keep_calibrations(tl_training *training, const tl_model *base)
 {
     tl_model *model = training->model;
     bool is_new[TL_N_COSTS];
+    if (model->prior.n_devices == 0) {
+        model->prior = base->prior;
+    }
     for (int c = 0; c < TL_N_COSTS; c++) {
         is_new[c] = has_new_calibration(model, (tl_cost)c);
-        if (model->priors[c].n_devices == 0) {
-            model->priors[c] = base->priors[c];
-        }
     }
     for (int i = 0; i < base->n_calibrations; i++) {
         if (!is_new[base->calibrations[i].cost] &&

@@ -135,61 +135,87 @@ static tl_err fit_device(tl_training *training, const tl_train_column *column, r
 
 /* ---- what profiles cost over their roofline -------------------------------------------------- */
 
-/* The median of log(measured / roofline) over designs of the device; NaN where unknown. */
-static tl_err log_factor_of(
-    tl_training *training, const tl_train_column *column, double *out_log_factor)
+/* The device's factor over its roofline and cost of a launch; 0 where it has none. */
+static tl_err explain_device(
+    tl_training *training,
+    const tl_train_column *column,
+    double *out_factor,
+    double *out_launch_us)
 {
     const tl_space *space = training->options->space;
     size_t n_slots = (size_t)tl_space_n_slots(space);
-    double logs[PRIOR_DESIGNS];
+    tl_roofline rooflines[PRIOR_DESIGNS];
+    double latency_ms[PRIOR_DESIGNS];
     int n = 0;
     tl_network network = {0};
     tl_err err = TL_OK;
     int stride = column->n > PRIOR_DESIGNS ? column->n / PRIOR_DESIGNS : 1;
     for (int i = 0; i < column->n && n < PRIOR_DESIGNS && err == TL_OK; i += stride) {
-        double latency_ms = 0;
-        double energy_mj = NAN;
         err = tl_space_lower(space, column->designs + (size_t)i * n_slots, &network);
         if (err == TL_OK) {
-            err = tl_prior_roofline(column->profile, &network, &latency_ms, &energy_mj);
-        }
-        double roofline = column->metric == TL_METRIC_LATENCY_MS ? latency_ms : energy_mj;
-        if (err == TL_OK && roofline > 0) {
-            logs[n++] = log(column->values[i] / roofline);
+            err = tl_prior_roofline(column->profile, &network, &rooflines[n]);
+            latency_ms[n++] = column->values[i];
         }
     }
     tl_network_done(&network);
-    if (err == TL_OK || err == TL_ENOTFOUND) {
-        *out_log_factor = n > 0 ? tl_median_inplace(n, logs) : (double)NAN;
-        err = TL_OK;
+    if (err == TL_OK) {
+        tl_prior_explain(n, rooflines, latency_ms, out_factor, out_launch_us);
     }
     return err;
 }
 
-static tl_err fit_prior(tl_training *training, tl_metric metric)
+/* Centre and spread of logarithms over devices, robust to the odd one. */
+static void centre_and_spread(int n, double *logs, double *out_centre, double *out_sd)
 {
+    static const double mad_to_sd = 1.4826;
+    static const double least_sd = .5;
+    double centre = tl_median_inplace(n, logs);
+    for (int i = 0; i < n; i++) {
+        logs[i] = fabs(logs[i] - centre);
+    }
+    *out_centre = centre;
+    *out_sd = fmax(mad_to_sd * tl_median_inplace(n, logs), least_sd);
+}
+
+static bool tells_a_prior(const tl_train_column *column)
+{
+    return column->metric == TL_METRIC_LATENCY_MS && column->profile != NULL && column->n > 0 &&
+           tl_prior_is_known(column->profile);
+}
+
+static tl_err fit_prior(tl_training *training)
+{
+    enum {
+        ENOUGH = 3
+    };
     const tl_train_options *options = training->options;
-    double *factors = tl_mem_new((size_t)options->n_columns, sizeof *factors);
-    int n = 0;
-    tl_err err = TL_OK;
+    tl_prior *prior = &training->model->prior;
+    size_t n = (size_t)options->n_columns;
+    double *factors = tl_mem_new(2 * n, sizeof *factors);
     if (factors == NULL) {
-        return tl_fail(TL_ENOMEM, "%d factors", options->n_columns);
+        return tl_fail(TL_ENOMEM, "%zu factors", n);
     }
+    double *launches = factors + n;
+    int n_factors = 0;
+    int n_launches = 0;
+    tl_err err = TL_OK;
     for (int i = 0; i < options->n_columns && err == TL_OK; i++) {
-        const tl_train_column *column = &options->columns[i];
-        double factor = NAN;
-        if (column->metric == metric && column->profile != NULL && column->n > 0) {
-            err = log_factor_of(training, column, &factor);
+        double factor = 0;
+        double launch_us = 0;
+        if (tells_a_prior(&options->columns[i])) {
+            err = explain_device(training, &options->columns[i], &factor, &launch_us);
         }
-        if (!isnan(factor)) {
-            factors[n++] = factor;
+        if (factor > 0) {
+            factors[n_factors++] = log(factor);
+        }
+        if (launch_us > 0) {
+            launches[n_launches++] = log(launch_us);
         }
     }
-    if (err == TL_OK && n >= 2) {
-        training->model->priors[metric] = (tl_model_prior){
-            .log_factor = tl_mean(n, factors),
-            .log_sd = fmax(tl_sd(n, factors) * sqrt((double)n / (n - 1)), .3),
-            .n_devices = n};
+    if (err == TL_OK && n_factors >= ENOUGH && n_launches >= ENOUGH) {
+        centre_and_spread(n_factors, factors, &prior->log_factor, &prior->log_factor_sd);
+        centre_and_spread(n_launches, launches, &prior->log_launch_us, &prior->log_launch_sd);
+        prior->n_devices = n_factors > n_launches ? n_factors : n_launches;
     }
     tl_mem_free(factors);
     return err;
@@ -218,8 +244,8 @@ tl_err tl_train_devices(tl_training *training)
         }
     }
     tl_dmat_done(&cache.rows);
-    for (int c = 0; c < TL_N_COSTS && err == TL_OK; c++) {
-        err = fit_prior(training, (tl_metric)c);
+    if (err == TL_OK) {
+        err = fit_prior(training);
     }
     return err;
 }

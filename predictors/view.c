@@ -22,7 +22,7 @@ typedef struct cost_view {
     int n_samples;
     tl_head head;            /* measured, and profile with known devices */
     const tl_source *source; /* known */
-    double level; /* known: unit of the source; profile without: factor on the roofline */
+    double level;            /* known: unit of the source */
     double relative_sd;
     double *listed_mean, *listed_sd; /* [n_listing], once asked for */
 } cost_view;
@@ -157,36 +157,43 @@ static tl_err scale_known(
 
 /* ---- from the profile ------------------------------------------------------------------------ */
 
-/* TL_ENOTFOUND where the profile tells nothing usable of this cost. */
+/* Energy is power times time: without the busy power it is not known. */
 static tl_err roofline_of(
     const tl_predictor *predictor,
     const tl_profile *profile,
     tl_cost cost,
     const tl_choice *designs,
     int n,
-    double *out)
+    double *mean,
+    double *sd)
 {
     size_t n_slots = (size_t)tl_space_n_slots(predictor->space);
+    const tl_prior *prior =
+        predictor->model != NULL ? &predictor->model->prior : &tl_prior_default;
+    double unit = cost == TL_COST_LATENCY ? 1 : profile->busy_w;
     tl_network network = {0};
     tl_err err = TL_OK;
     for (int i = 0; i < n && err == TL_OK; i++) {
-        double latency_ms = 0;
-        double energy_mj = NAN;
+        tl_roofline roofline = {0};
         err = tl_space_lower(predictor->space, designs + (size_t)i * n_slots, &network);
         if (err == TL_OK) {
-            err = tl_prior_roofline(profile, &network, &latency_ms, &energy_mj);
+            err = tl_prior_roofline(profile, &network, &roofline);
         }
-        out[i] = cost == TL_COST_LATENCY ? latency_ms : energy_mj;
-        if (err == TL_OK && isnan(out[i])) {
-            err = TL_ENOTFOUND;
-        }
+        tl_prior_latency(prior, profile, &roofline, &mean[i], &sd[i]);
+        mean[i] *= unit;
+        sd[i] *= unit;
     }
     tl_network_done(&network);
     return err;
 }
 
+/* The middle design of the space by its roofline, and that one's relative deviation. */
 static tl_err median_roofline(
-    const tl_predictor *predictor, const tl_profile *profile, tl_cost cost, double *out_median)
+    const tl_predictor *predictor,
+    const tl_profile *profile,
+    tl_cost cost,
+    double *out_median,
+    double *out_relative_sd)
 {
     enum {
         ENOUGH = 200
@@ -194,40 +201,42 @@ static tl_err median_roofline(
     int n = 0;
     const tl_choice *designs = tl_features_reference(predictor->features, &n);
     size_t n_slots = (size_t)tl_space_n_slots(predictor->space);
-    double values[ENOUGH];
+    double mean[ENOUGH];
+    double relative_sd[ENOUGH];
     int stride = n > ENOUGH ? n / ENOUGH : 1;
     int taken = 0;
-    for (int i = 0; i < n && taken < ENOUGH; i += stride) {
+    for (int i = 0; i < n && taken < ENOUGH; i += stride, taken++) {
         TL_TRY(roofline_of(
-            predictor, profile, cost, designs + (size_t)i * n_slots, 1, &values[taken++]));
+            predictor, profile, cost, designs + (size_t)i * n_slots, 1, &mean[taken],
+            &relative_sd[taken]));
+        relative_sd[taken] /= mean[taken];
     }
-    *out_median = tl_median_inplace(taken, values);
+    *out_median = tl_median_inplace(taken, mean);
+    *out_relative_sd = tl_median_inplace(taken, relative_sd);
     return TL_OK;
 }
 
-/* A profile that says nothing usable leaves the cost unknown. */
+/*
+ * A profile that says nothing usable leaves the cost unknown. One that was
+ * probed tells its launch overhead: its own roofline has the right shape. One
+ * that was published does not, and known devices tell the shape better.
+ */
 static tl_err fit_profile(
     const tl_predictor *predictor, const tl_profile *profile, tl_cost cost, cost_view *view)
 {
-    double median = 0;
-    tl_err err = median_roofline(predictor, profile, cost, &median);
-    if (err == TL_ENOTFOUND) {
-        return TL_OK;
-    }
-    if (err != TL_OK) {
-        return err;
-    }
-    tl_model_prior prior = tl_model_prior_of(predictor->model, cost);
-    view->level = exp(prior.log_factor);
-    view->relative_sd = prior.log_sd;
-    view->basis = TL_BASIS_PROFILE;
     const tl_cost_sources *known = &predictor->costs[cost];
-    if (known->n == 0) {
+    double median = 0;
+    double relative_sd = 0;
+    if (!tl_prior_is_known(profile) || (cost == TL_COST_ENERGY && profile->busy_w <= 0)) {
         return TL_OK;
     }
+    view->basis = TL_BASIS_PROFILE;
+    if (known->n == 0 || profile->launch_us > 0) {
+        return TL_OK;
+    }
+    TL_TRY(median_roofline(predictor, profile, cost, &median, &relative_sd));
     return tl_head_init_prior(
-        predictor->features, known->n, known->spread, median * view->level, view->relative_sd,
-        &view->head);
+        predictor->features, known->n, known->spread, median, relative_sd, &view->head);
 }
 
 /* ---- life --------------------------------------------------------------------------------------- */
@@ -356,18 +365,6 @@ static tl_err predict_known(
     return TL_OK;
 }
 
-static tl_err predict_roofline(
-    tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
-{
-    const cost_view *v = &view->costs[cost];
-    TL_TRY(roofline_of(view->predictor, &view->profile, cost, designs, n, mean));
-    for (int i = 0; i < n; i++) {
-        mean[i] *= v->level;
-        sd[i] = mean[i] * v->relative_sd;
-    }
-    return TL_OK;
-}
-
 static tl_err predict_cost(
     tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
 {
@@ -376,7 +373,7 @@ static tl_err predict_cost(
         return predict_known(view, cost, designs, n, mean, sd);
     }
     if (v->head.n_columns == 0) {
-        return predict_roofline(view, cost, designs, n, mean, sd);
+        return roofline_of(view->predictor, &view->profile, cost, designs, n, mean, sd);
     }
     TL_TRY(predict_head(view, cost, designs, n, mean, sd));
     for (int i = 0; i < n; i++) {

@@ -45,8 +45,12 @@ static tl_model *make(const tl_space *space)
     model->calibrations[model->n_calibrations++] = (tl_model_calibration){
         .cost = TL_COST_ENERGY, .n_samples = 20, .z = {-.7, 0, .6, 1.5, NAN}
     };
-    model->priors[TL_COST_LATENCY] =
-        (tl_model_prior){.log_factor = 1.5, .log_sd = .4, .n_devices = 9};
+    model->prior = (tl_prior){
+        .log_factor = 1.5,
+        .log_factor_sd = .4,
+        .log_launch_us = 3,
+        .log_launch_sd = 1,
+        .n_devices = 9};
     return model;
 }
 
@@ -75,7 +79,7 @@ static void what_is_packed_is_unpacked(void **state)
     assert_int_equal(model->n_calibrations, 1);
     assert_close(model->calibrations[0].z[3], 1.5, 0);
     assert_true(isnan(model->calibrations[0].z[4]));
-    assert_int_equal(model->priors[TL_COST_LATENCY].n_devices, 9);
+    assert_int_equal(model->prior.n_devices, 9);
     assert_close(model->figures[0].value, .97, 0);
     assert_string_equal(model->table_sums[0].sha256, "abc");
     tl_model_free(model);

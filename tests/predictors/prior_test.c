@@ -50,7 +50,7 @@ typedef struct roofline_case {
 static const roofline_case cases[] = {
     {"compute bound",                        .001, 0,    1,   0, 0, 1, 32, 32, MS_AT(.001)                      },
     {"memory bound",                         1e6,  0,    1,   0, 0, 1, 32, 32, MS_OF(4.0 * (ELEMENTS + WEIGHTS))},
-    {"launch",                               1e6,  0,    1e6, 0, 7, 1, 32, 32, .007 + MS_AT(1e6)                },
+    {"a launch overhead is no work",         1e6,  0,    1e6, 0, 7, 1, 32, 32, MS_AT(1e6)                       },
     {"a batch reads weights once",           0,    0,    1,   0, 0, 8, 32, 32,
      MS_OF(4.0 * (8 * ELEMENTS + WEIGHTS))                                                                      },
     {"narrow numbers at the narrow peak",    .001, .004, 0,   0, 0, 1, 8,  8,  MS_AT(.004)                      },
@@ -68,33 +68,67 @@ static void latency_is_the_roofline_of_what_is_needed(void **state)
     for (size_t i = 0; i < TL_COUNT(cases); i++) {
         const roofline_case *c = &cases[i];
         tl_profile profile = {.name = "x", .batch = c->batch, .launch_us = c->launch_us};
-        double latency_ms = 0;
-        double energy_mj = 0;
+        tl_roofline roofline = {0};
         profile.peak_gflops[TL_FP32] = c->fp32;
         profile.peak_gflops[TL_INT8] = c->int8;
         profile.bandwidth_gb_per_s[TL_DRAM] = c->dram;
         profile.bandwidth_gb_per_s[TL_L2] = c->l2;
         build(&network, c->w_bits, c->a_bits);
-        assert_ok(tl_prior_roofline(&profile, &network, &latency_ms, &energy_mj));
-        assert_close(latency_ms / c->wanted_ms, 1, 1e-9);
-        assert_true(isnan(energy_mj));
+        assert_ok(tl_prior_roofline(&profile, &network, &roofline));
+        assert_close(roofline.bound_ms / c->wanted_ms, 1, 1e-9);
+        assert_close(roofline.n_launches, 1, 0);
     }
     tl_network_done(&network);
 }
 
-static void energy_is_busy_power_times_latency(void **state)
+static void a_probed_launch_overhead_replaces_the_prior_one(void **state)
 {
     (void)state;
-    tl_network network = {0};
-    tl_profile profile = {.name = "x", .busy_w = 5};
-    double latency_ms;
-    double energy_mj;
-    profile.peak_gflops[TL_FP32] = 1;
-    build(&network, 32, 32);
-    assert_ok(tl_prior_roofline(&profile, &network, &latency_ms, &energy_mj));
-    assert_close(energy_mj, 5 * latency_ms, 1e-12);
-    assert_ok(tl_prior_roofline(&profile, &network, &latency_ms, NULL));
-    tl_network_done(&network);
+    tl_prior prior = {
+        .log_factor = log(3),
+        .log_factor_sd = .5,
+        .log_launch_us = log(100),
+        .log_launch_sd = 1};
+    tl_roofline roofline = {.bound_ms = 2, .n_launches = 10};
+    tl_profile profile = {.name = "x"};
+    double mean = 0;
+    double sd = 0;
+    tl_prior_latency(&prior, &profile, &roofline, &mean, &sd);
+    assert_close(mean, 6 + 1, 1e-9);
+    assert_close(sd, hypot(6 * .5, 1), 1e-9);
+    profile.launch_us = 1;
+    tl_prior_latency(&prior, &profile, &roofline, &mean, &sd);
+    assert_true(mean > 6 && mean < 6.1);
+}
+
+static void factor_and_launch_are_found_again(void **state)
+{
+    (void)state;
+    enum {
+        N = 20
+    };
+    static const struct {
+        double factor, launch_us;
+    } wanted[] = {
+        {2.5, 40},
+        {3,   0 },
+        {0,   70},
+    };
+    for (size_t c = 0; c < TL_COUNT(wanted); c++) {
+        tl_roofline rooflines[N];
+        double latency_ms[N];
+        double factor = -1;
+        double launch_us = -1;
+        for (int i = 0; i < N; i++) {
+            rooflines[i] =
+                (tl_roofline){.bound_ms = 1 + .3 * i, .n_launches = 20 + (i * 7) % 11};
+            latency_ms[i] = wanted[c].factor * rooflines[i].bound_ms +
+                            wanted[c].launch_us * 1e-3 * rooflines[i].n_launches;
+        }
+        tl_prior_explain(N, rooflines, latency_ms, &factor, &launch_us);
+        assert_close(factor, wanted[c].factor, 1e-6);
+        assert_close(launch_us, wanted[c].launch_us, 1e-4);
+    }
 }
 
 static void hardware_that_knows_wider_words_only_computes_with_those(void **state)
@@ -104,14 +138,14 @@ static void hardware_that_knows_wider_words_only_computes_with_those(void **stat
     tl_profile profile = {
         .name = "x", .weight_bits = {.bits = {8, 16}, .n = 2}
     };
-    double four_ms;
-    double eight_ms;
+    tl_roofline four;
+    tl_roofline eight;
     profile.bandwidth_gb_per_s[TL_DRAM] = 1;
     build(&network, 4, 8);
-    assert_ok(tl_prior_roofline(&profile, &network, &four_ms, NULL));
+    assert_ok(tl_prior_roofline(&profile, &network, &four));
     build(&network, 8, 8);
-    assert_ok(tl_prior_roofline(&profile, &network, &eight_ms, NULL));
-    assert_close(four_ms, eight_ms, 1e-15);
+    assert_ok(tl_prior_roofline(&profile, &network, &eight));
+    assert_close(four.bound_ms, eight.bound_ms, 1e-15);
     tl_network_done(&network);
 }
 
@@ -120,12 +154,12 @@ static void a_profile_that_tells_nothing_has_no_roofline(void **state)
     (void)state;
     tl_network network = {0};
     tl_profile profile = {.name = "mystery", .launch_us = 5};
-    double latency_ms = -1;
+    tl_roofline roofline = {.bound_ms = -1};
     build(&network, 32, 32);
     assert_false(tl_prior_is_known(&profile));
-    assert_err(TL_ENOTFOUND, tl_prior_roofline(&profile, &network, &latency_ms, NULL));
+    assert_err(TL_ENOTFOUND, tl_prior_roofline(&profile, &network, &roofline));
     assert_detail("mystery");
-    assert_close(latency_ms, -1, 0);
+    assert_close(roofline.bound_ms, -1, 0);
     tl_network_done(&network);
 }
 
@@ -135,7 +169,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(latency_is_the_roofline_of_what_is_needed),
-        TEST(energy_is_busy_power_times_latency),
+        TEST(a_probed_launch_overhead_replaces_the_prior_one),
+        TEST(factor_and_launch_are_found_again),
         TEST(hardware_that_knows_wider_words_only_computes_with_those),
         TEST(a_profile_that_tells_nothing_has_no_roofline),
     };
