@@ -77,7 +77,6 @@ static tl_err add_store_facts(tl_engine *engine, facts *f)
     add_fact(f, "devices_shipped", "%zu", counts.n_shipped);
     add_fact(f, "devices_registered", "%zu", counts.n_registered);
     add_fact(f, "measurement_records", "%zu", stat.n_entries[TL_DB_MEASUREMENTS]);
-    add_fact(f, "models_trained", "%zu", stat.n_entries[TL_DB_MODELS]);
     add_fact(f, "store_bytes", "%zu", stat.file_bytes);
     add_fact(f, "store_max_bytes", "%zu", stat.max_bytes);
     return TL_OK;
@@ -97,16 +96,23 @@ static tl_err add_job_facts(tl_engine *engine, facts *f)
     return TL_OK;
 }
 
-/* Files that look like shipped models; none where the folder cannot be read. */
-static size_t count_shipped_models(const char *dir)
+/* Files that look like models; none where the folder cannot be read. */
+static tl_err add_model_count(facts *f, const char *name, const char *dir, const char *below)
 {
     tl_file_list files = {0};
-    size_t n = 0;
-    if (dir[0] != '\0' && tl_file_list_init(&files, dir, ".tlm") == TL_OK) {
-        n = files.n_names;
-        tl_file_list_done(&files);
+    tl_text path = {0};
+    tl_text_addf(&path, "%s%s", dir, below);
+    tl_err err = tl_text_err(&path);
+    if (err == TL_OK) {
+        err = tl_file_list_init(&files, path.data, ".tlm");
     }
-    return n;
+    tl_text_done(&path);
+    if (err == TL_ENOMEM) {
+        return err;
+    }
+    add_fact(f, name, "%zu", files.n_names);
+    tl_file_list_done(&files);
+    return TL_OK;
 }
 
 static tl_err fill_status(tl_engine *engine, facts *f)
@@ -118,7 +124,8 @@ static tl_err fill_status(tl_engine *engine, facts *f)
     add_fact(f, "uptime_s", "%.1f", uptime_s);
     add_fact(f, "data", "%s", tl_engine_data_dir(engine));
     add_fact(f, "models", "%s", tl_engine_models_dir(engine));
-    add_fact(f, "models_shipped", "%zu", count_shipped_models(tl_engine_models_dir(engine)));
+    TL_TRY(add_model_count(f, "models_shipped", tl_engine_models_dir(engine), ""));
+    TL_TRY(add_model_count(f, "models_trained", tl_engine_data_dir(engine), "/models"));
     TL_TRY(add_space_facts(engine, f));
     TL_TRY(add_store_facts(engine, f));
     return add_job_facts(engine, f);

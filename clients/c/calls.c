@@ -123,6 +123,16 @@ tailor_err tailor_space_remove(tailor_client *client, const char *name)
     return ask_remove(client, "space.remove", name);
 }
 
+tailor_err tailor_space_remove_with_measurements(tailor_client *client, const char *name)
+{
+    Tailor__V1__SpaceRemoveRequest request;
+    tailor__v1__space_remove_request__init(&request);
+    request.name = tl_client_string(name);
+    request.with_measurements = true;
+    tl_exchange exchange = {.method = "space.remove", .request = (ProtobufCMessage *)&request};
+    return tl_client_err(tl_client_exchange(client, &exchange, NULL));
+}
+
 /* ---- devices ------------------------------------------------------------------------- */
 
 tailor_err tailor_device_list(tailor_client *client, tailor_table **out_table)

@@ -167,7 +167,11 @@ tailor_err tailor_space_show(tailor_client *client, const char *name, char **out
 tailor_err tailor_space_add(
     tailor_client *client, const char *origin, const char *yaml, size_t len, char **out_name);
 
+/* Refused with TAILOR_ESTATE where the space is built in, or has measurements. */
 tailor_err tailor_space_remove(tailor_client *client, const char *name);
+
+/* Removes its measurements too. */
+tailor_err tailor_space_remove_with_measurements(tailor_client *client, const char *name);
 
 /* One primitive operator; the fields are those of docs/protocol.md, message Op. */
 typedef struct tailor_op {
