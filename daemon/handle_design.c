@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "base/units.h"
 #include "daemon/answer.h"
 #include "daemon/methods.h"
 #include "daemon/table_reply.h"
@@ -67,12 +68,12 @@ static tl_err read_objective(const design_request *request, tl_objective *out_ob
 static tl_limits read_limits(const Tailor__V1__Limits *limits)
 {
     if (limits == NULL) {
-        return (tl_limits){NAN, NAN, NAN, default_confidence};
+        return (tl_limits){TL_UNKNOWN, TL_UNKNOWN, TL_UNKNOWN, default_confidence};
     }
     return (tl_limits){
-        .max_latency_ms = limits->has_max_latency_ms ? limits->max_latency_ms : (double)NAN,
-        .max_energy_mj = limits->has_max_energy_mj ? limits->max_energy_mj : (double)NAN,
-        .min_accuracy = limits->has_min_accuracy ? limits->min_accuracy : (double)NAN,
+        .max_latency_ms = limits->has_max_latency_ms ? limits->max_latency_ms : TL_UNKNOWN,
+        .max_energy_mj = limits->has_max_energy_mj ? limits->max_energy_mj : TL_UNKNOWN,
+        .min_accuracy = limits->has_min_accuracy ? limits->min_accuracy : TL_UNKNOWN,
         .confidence = limits->has_confidence ? limits->confidence : default_confidence,
     };
 }

@@ -2,6 +2,7 @@
 #include "optimizer/problem.h"
 
 #include "base/mem.h"
+#include "base/units.h"
 
 #include <math.h>
 
@@ -58,7 +59,7 @@ static void apply_limit(limit_part part, double asked, tl_scored *scored)
 
 static double value_of(tl_objective objective, const tl_prediction *prediction)
 {
-    double value = NAN;
+    double value = TL_UNKNOWN;
     switch (objective) {
     case TL_MAXIMIZE_ACCURACY: value = prediction->accuracy; break;
     case TL_MINIMIZE_LATENCY: value = -prediction->latency_ms; break;

@@ -2,6 +2,7 @@
 #include "predictors/calibrate.h"
 
 #include "base/mem.h"
+#include "base/units.h"
 #include "numerics/rng.h"
 #include "numerics/stats.h"
 #include "predictors/head.h"
@@ -355,7 +356,7 @@ static double cautious_share(const device_shares *shares, int n_devices, int siz
 static double least_margin(
     const device_shares *shares, int n_devices, int size, double confidence)
 {
-    double least = NAN;
+    double least = TL_UNKNOWN;
     for (int k = N_Z - 1; k >= 0; k--) {
         if (cautious_share(shares, n_devices, size, k) > 1 - confidence) {
             break;
@@ -382,7 +383,7 @@ static void add_rows(
 static void average_figures(tl_calibration_figures *figures)
 {
     if (figures->n == 0) {
-        figures->spearman = figures->median_error = NAN;
+        figures->spearman = figures->median_error = TL_UNKNOWN;
         return;
     }
     figures->spearman /= (double)figures->n;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "predictors/confidence.h"
 
+#include "base/units.h"
 #include "numerics/stats.h"
 
 #include <math.h>
@@ -96,7 +97,7 @@ static double interpolate(int n, const double *xs, const double *ys, double x)
 double tl_confidence_of_margin(const tl_confidence *confidence, double margin)
 {
     if (isnan(margin)) {
-        return NAN;
+        return TL_UNKNOWN;
     }
     return interpolate(confidence->n, confidence->z, confidence->p, margin);
 }

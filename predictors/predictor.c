@@ -2,6 +2,7 @@
 #include "predictors/predictor.h"
 
 #include "base/mem.h"
+#include "base/units.h"
 #include "measurements/designs.h"
 #include "predictors/accuracy.h"
 #include "predictors/predictor_impl.h"
@@ -351,7 +352,7 @@ tl_err tl_predictor_resolve_task(
 static void no_accuracy(int n, tl_prediction *predictions)
 {
     for (int i = 0; i < n; i++) {
-        predictions[i].accuracy = predictions[i].accuracy_std = NAN;
+        predictions[i].accuracy = predictions[i].accuracy_std = TL_UNKNOWN;
     }
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "base/units.h"
 #include "measurements/designs.h"
 #include "predictors/train_impl.h"
 
@@ -98,7 +99,7 @@ static void merge_rows(
                 table->designs + (ptrdiff_t)table->n * n_slots, design,
                 (size_t)n_slots * sizeof *design);
             for (int t = 0; t < table->n_tasks; t++) {
-                table->labels[(ptrdiff_t)table->n * table->n_tasks + t] = NAN;
+                table->labels[(ptrdiff_t)table->n * table->n_tasks + t] = TL_UNKNOWN;
             }
             table->n++;
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "base/units.h"
 #include "numerics/rng.h"
 #include "numerics/stats.h"
 #include "predictors/head.h"
@@ -446,7 +447,7 @@ static tl_err answer_cost(
     tl_err err = TL_OK;
     if (view->costs[cost].basis == TL_BASIS_NOTHING) {
         for (int i = 0; i < n; i++) {
-            mean[i] = sd[i] = NAN;
+            mean[i] = sd[i] = TL_UNKNOWN;
         }
         return TL_OK;
     }

@@ -2,6 +2,7 @@
 #include "tests/support/test.h"
 
 #include "base/mem.h"
+#include "base/units.h"
 #include "clients/c/impl.h"
 #include "clients/cli/render.h"
 
@@ -10,7 +11,7 @@
 
 /* Names with all that CSV and JSON must escape, and numbers with and without digits. */
 static const char *const names[] = {"plain", "a,b", "say \"c\"", "line\nbreak", "grün"};
-static const double numbers[] = {1.5, 0.1, NAN, 123456.789, -2.0};
+static const double numbers[] = {1.5, 0.1, TL_UNKNOWN, 123456.789, -2.0};
 
 enum {
     N_ROWS = 5

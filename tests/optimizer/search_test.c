@@ -2,6 +2,7 @@
 #include "tests/support/test.h"
 
 #include "base/mem.h"
+#include "base/units.h"
 #include "numerics/rng.h"
 #include "optimizer/search.h"
 
@@ -35,8 +36,13 @@ static tl_err predict(void *context, const tl_choice *designs, int n, tl_predict
                 accuracy += weight(k, c, 2) + .5 * weight(k, c, 1);
             }
         }
-        out[i] = (tl_prediction){.latency_ms = latency, .latency_std_ms = .05, .energy_mj = NAN,
-            .energy_std_mj = NAN, .accuracy = accuracy, .accuracy_std = .2};
+        out[i] = (tl_prediction){
+            .latency_ms = latency,
+            .latency_std_ms = .05,
+            .energy_mj = TL_UNKNOWN,
+            .energy_std_mj = TL_UNKNOWN,
+            .accuracy = accuracy,
+            .accuracy_std = .2};
     }
     return TL_OK;
 }
@@ -49,9 +55,15 @@ static world make(const char *space_name)
     (void)snprintf(path, sizeof path, "%s/spaces/%s.yaml", tl_test_source_dir(), space_name);
     assert_ok(tl_space_load(path, &space));
     w.n_slots = tl_space_n_slots(space);
-    w.problem = (tl_problem){.space = space, .predict = predict,
-        .limits = {.max_latency_ms = NAN, .max_energy_mj = NAN, .min_accuracy = NAN,
-            .confidence = .9}};
+    w.problem = (tl_problem){
+        .space = space,
+        .predict = predict,
+        .limits = {
+                   .max_latency_ms = TL_UNKNOWN,
+                   .max_energy_mj = TL_UNKNOWN,
+                   .min_accuracy = TL_UNKNOWN,
+                   .confidence = .9}
+    };
     tl_confidence_nominal(21, &w.problem.latency_confidence);
     tl_confidence_nominal(21, &w.problem.energy_confidence);
     tl_confidence_nominal(1e6, &w.problem.accuracy_confidence);
@@ -134,8 +146,8 @@ static void evolution_works_where_the_space_cannot_be_listed(void **state)
     assert_true(tl_scored_is_feasible(&evolved.scores[0]));
     assert_true(tl_scored_compare(&evolved.scores[0], &drawn.scores[0]) < 0);
     for (int i = 0; i < evolved.n; i++) {
-        assert_ok(tl_space_check(
-            w.problem.space, evolved.designs + (size_t)i * (size_t)w.n_slots));
+        assert_ok(
+            tl_space_check(w.problem.space, evolved.designs + (size_t)i * (size_t)w.n_slots));
     }
     tl_shortlist_done(&evolved);
     tl_shortlist_done(&drawn);
@@ -149,7 +161,7 @@ static void an_impossible_limit_gives_the_nearest_design(void **state)
     w.problem.limits.max_latency_ms = .5;
     tl_shortlist list = solve(&w, &tl_search_exhaustive, 2, 0);
     assert_false(tl_scored_is_feasible(&list.scores[0]));
-    w.problem.limits.max_latency_ms = NAN;
+    w.problem.limits.max_latency_ms = TL_UNKNOWN;
     w.problem.objective = TL_MINIMIZE_LATENCY;
     tl_shortlist fastest = solve(&w, &tl_search_exhaustive, 1, 0);
     assert_memory_equal(
@@ -199,17 +211,16 @@ static void nonsense_limits_are_refused_by_name(void **state)
         double latency, energy, accuracy, confidence;
         const char *wanted;
     } cases[] = {
-        {-1,  NAN,      NAN, .9,  "max_latency_ms"},
-        {NAN, HUGE_VAL, NAN, .9,  "max_energy_mj" },
-        {NAN, NAN,      101, .9,  "min_accuracy"  },
-        {NAN, NAN,      NAN, 1,   "confidence"    },
-        {NAN, NAN,      NAN, NAN, "confidence"    },
+        {-1,         TL_UNKNOWN, TL_UNKNOWN, .9,         "max_latency_ms"},
+        {TL_UNKNOWN, HUGE_VAL,   TL_UNKNOWN, .9,         "max_energy_mj" },
+        {TL_UNKNOWN, TL_UNKNOWN, 101,        .9,         "min_accuracy"  },
+        {TL_UNKNOWN, TL_UNKNOWN, TL_UNKNOWN, 1,          "confidence"    },
+        {TL_UNKNOWN, TL_UNKNOWN, TL_UNKNOWN, TL_UNKNOWN, "confidence"    },
     };
     for (size_t i = 0; i < TL_COUNT(cases); i++) {
-        w.problem.limits = (tl_limits){cases[i].latency, cases[i].energy, cases[i].accuracy,
-            cases[i].confidence};
-        assert_err(
-            TL_EINVAL, tl_search_run(&tl_search_random, &w.problem, &options, &list));
+        w.problem.limits = (tl_limits){
+            cases[i].latency, cases[i].energy, cases[i].accuracy, cases[i].confidence};
+        assert_err(TL_EINVAL, tl_search_run(&tl_search_random, &w.problem, &options, &list));
         assert_detail(cases[i].wanted);
     }
     w.problem.limits = good;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/test.h"
 
+#include "base/units.h"
 #include "numerics/stats.h"
 #include "predictors/confidence.h"
 
@@ -18,13 +19,13 @@ static void the_nominal_curve_is_students_t(void **state)
         assert_close(tl_confidence_of_margin(&nominal, z), p[i], 1e-9);
     }
     assert_close(tl_confidence_of_margin(&nominal, tl_student_quantile(.73, 21)), .73, 2e-3);
-    assert_true(isnan(tl_confidence_of_margin(&nominal, NAN)));
+    assert_true(isnan(tl_confidence_of_margin(&nominal, TL_UNKNOWN)));
 }
 
 static void the_calibrated_curve_passes_through_its_table(void **state)
 {
     (void)state;
-    static const double z[TL_CALIBRATION_LEVELS] = {-.7, -.05, .6, 1.55, NAN};
+    static const double z[TL_CALIBRATION_LEVELS] = {-.7, -.05, .6, 1.55, TL_UNKNOWN};
     tl_confidence curve;
     tl_confidence_calibrated(21, z, &curve);
     for (int k = 0; k < 4; k++) {
@@ -54,7 +55,8 @@ static void beyond_the_table_the_curve_is_not_bolder_than_nominal(void **state)
 static void an_empty_table_is_the_nominal_curve(void **state)
 {
     (void)state;
-    static const double z[TL_CALIBRATION_LEVELS] = {NAN, NAN, NAN, NAN, NAN};
+    static const double z[TL_CALIBRATION_LEVELS] = {
+        TL_UNKNOWN, TL_UNKNOWN, TL_UNKNOWN, TL_UNKNOWN, TL_UNKNOWN};
     tl_confidence curve;
     tl_confidence_calibrated(11, z, &curve);
     assert_close(tl_confidence_margin(&curve, .9), tl_student_quantile(.9, 11), 1e-9);

@@ -2,6 +2,7 @@
 #include "tests/support/test.h"
 
 #include "base/mem.h"
+#include "base/units.h"
 #include "numerics/rng.h"
 #include "predictors/features.h"
 #include "predictors/model.h"
@@ -43,7 +44,7 @@ static tl_model *make(const tl_space *space)
     assert_ok(tl_model_add_figure(model, "held-out designs", "board", "energy_mj", .97, 100));
     assert_ok(tl_model_add_table_sum(model, "energy_mj@board", 800, "abc"));
     model->calibrations[model->n_calibrations++] = (tl_model_calibration){
-        .cost = TL_COST_ENERGY, .n_samples = 20, .z = {-.7, 0, .6, 1.5, NAN}
+        .cost = TL_COST_ENERGY, .n_samples = 20, .z = {-.7, 0, .6, 1.5, TL_UNKNOWN}
     };
     model->prior = (tl_prior){
         .log_factor = 1.5,
