@@ -8,6 +8,7 @@
 #include "predictors/accuracy.h"
 #include "predictors/accuracy_codec.h"
 #include "predictors/folds.h"
+#include "proto/accuracy.pb-c.h"
 
 #include <math.h>
 #include <string.h>
@@ -431,6 +432,101 @@ static void damaged_bytes_never_crash(void **state)
     }
 }
 
+typedef Tailor__Model__V1__AccuracyModel message;
+
+static void shorten_params(message *m)
+{
+    m->n_params--;
+}
+
+static void name_more_members(message *m)
+{
+    m->members++;
+}
+
+static void name_no_network(message *m)
+{
+    m->h = 0;
+}
+
+static void read_as_no_code(message *m)
+{
+    m->read_as.data[0] = 200;
+}
+
+static void poison_a_parameter(message *m)
+{
+    m->params[3] = NAN;
+}
+
+static void let_knots_descend(message *m)
+{
+    m->tasks[0]->knot_score[1] = m->tasks[0]->knot_score[0];
+}
+
+static void drop_a_knot(message *m)
+{
+    m->tasks[0]->n_knot_score--;
+}
+
+static void make_noise_negative(message *m)
+{
+    m->tasks[1]->noise = -1.0;
+}
+
+static void add_a_ridge(message *m)
+{
+    m->ridges = 1;
+}
+
+static void come_from_the_future(message *m)
+{
+    m->version = 2;
+}
+
+static const struct {
+    const char *what; /* the detail says */
+    void (*damage)(message *m);
+    tl_err wanted;
+} wrong_fields[] = {
+    {"parameters",    shorten_params,       TL_EDAMAGED},
+    {"parameters",    name_more_members,    TL_EDAMAGED},
+    {"sizes",         name_no_network,      TL_EDAMAGED},
+    {"code 0",        read_as_no_code,      TL_EDAMAGED},
+    {"not finite",    poison_a_parameter,   TL_EDAMAGED},
+    {"not ascend",    let_knots_descend,    TL_EDAMAGED},
+    {"knots",         drop_a_knot,          TL_EDAMAGED},
+    {"out of range",  make_noise_negative,  TL_EDAMAGED},
+    {"1 ridges",      add_a_ridge,          TL_EDAMAGED},
+    {"got version 2", come_from_the_future, TL_EVERSION},
+};
+
+static void every_wrong_field_is_named(void **state)
+{
+    (void)state;
+    fixture *f = NULL;
+    tl_bytes packed = pack_small("nasbench201", 60, &f);
+    for (size_t i = 0; i < TL_COUNT(wrong_fields); i++) {
+        ProtobufCMessage *base = NULL;
+        tl_bytes damaged = {0};
+        tl_accuracy_model *model = NULL;
+        assert_ok(tl_wire_unpack(
+            &tailor__model__v1__accuracy_model__descriptor, packed.data, packed.len, 1 << 24,
+            &base));
+        wrong_fields[i].damage((message *)base);
+        assert_ok(tl_wire_pack(base, &damaged));
+        assert_err(
+            wrong_fields[i].wanted,
+            tl_accuracy_unpack(f->space, damaged.data, damaged.len, &model));
+        assert_detail(wrong_fields[i].what);
+        assert_null(model);
+        tl_mem_free(damaged.data);
+        tl_wire_free(base);
+    }
+    tl_mem_free(packed.data);
+    unmake(f);
+}
+
 static void a_model_of_another_space_is_refused(void **state)
 {
     (void)state;
@@ -510,6 +606,7 @@ int main(void)
         TIDY(a_fit_repeats_for_a_seed_and_any_number_of_threads),
         TIDY(a_stored_model_predicts_the_same),
         TIDY(damaged_bytes_never_crash),
+        TIDY(every_wrong_field_is_named),
         TIDY(a_model_of_another_space_is_refused),
         TIDY(packing_survives_every_allocation_failure),
         TIDY(fitting_survives_every_allocation_failure),
