@@ -13,7 +13,13 @@ const tl_prior tl_prior_default = {
     .log_launch_us = 2,    /* some 7 us, */
     .log_launch_sd = 1.5}; /* within a factor of five */
 
-/* A profile's own launch overhead is that of the smallest operator: others take more. */
+/*
+ * A probed profile tells rates that one core was seen to reach and the launch
+ * of the smallest operator. Published peaks are those of all cores, and were
+ * not seen: what runtimes take over them says nothing of a probed machine.
+ */
+static const double log_factor_of_probe = .7;
+static const double log_factor_sd_of_probe = .5;
 static const double launch_of_probe = 2;
 static const double log_launch_sd_of_probe = .5;
 
@@ -114,10 +120,12 @@ void tl_prior_latency(
     double launch_us =
         is_probed ? launch_of_probe * profile->launch_us : exp(prior->log_launch_us);
     double launch_sd = is_probed ? log_launch_sd_of_probe : prior->log_launch_sd;
-    double work_ms = exp(prior->log_factor) * roofline->bound_ms;
+    double log_factor = is_probed ? log_factor_of_probe : prior->log_factor;
+    double factor_sd = is_probed ? log_factor_sd_of_probe : prior->log_factor_sd;
+    double work_ms = exp(log_factor) * roofline->bound_ms;
     double start_ms = launch_us / TL_US_PER_MS * roofline->n_launches;
     *out_ms = work_ms + start_ms;
-    *out_std_ms = hypot(work_ms * prior->log_factor_sd, start_ms * launch_sd);
+    *out_std_ms = hypot(work_ms * factor_sd, start_ms * launch_sd);
 }
 
 void tl_prior_explain(

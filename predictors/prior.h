@@ -17,8 +17,8 @@
  * cache known. A part that the profile does not tell costs nothing, so the bound
  * is one: real runtimes take a few times as long, and start an operator within
  * anything between a tenth of a microsecond and milliseconds. How much both are
- * on devices of known profile is what a tl_prior holds; a profile that tells its
- * launch overhead (the probe measures it) replaces the second.
+ * on devices of published profile is what a tl_prior holds. A profile that tells
+ * its launch overhead was probed: its rates were reached, and both are replaced.
  *
  * Energy is the busy power times that latency.
  */
