@@ -11,8 +11,8 @@
  */
 
 #define TL_PRINTF(format_idx, args_idx) __attribute__((format(printf, format_idx, args_idx)))
-#define TL_MUST_USE __attribute__((warn_unused_result))
-#define TL_NORETURN __attribute__((noreturn))
+#define TL_MUST_USE                     __attribute__((warn_unused_result))
+#define TL_NORETURN                     __attribute__((noreturn))
 
 #define TL_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -27,23 +27,23 @@
 
 #include <stdarg.h>
 
-#define TL_ERR_LIST(X)                                                       \
-    X(OK, 0, "success")                                                      \
-    X(ENOMEM, 1, "out of memory")                                            \
-    X(EINVAL, 2, "the request is not well formed")                           \
-    X(ENOTFOUND, 3, "no such space, device, task, model or method")          \
-    X(ESHAPE, 4, "array sizes do not agree")                                 \
-    X(ENUMERIC, 5, "the computation produced a non-finite value")            \
-    X(EDEADLINE, 6, "the deadline passed before the work ended")             \
-    X(EDENIED, 7, "this client may not call this method")                    \
-    X(EIO, 8, "the system refused a read or a write")                        \
-    X(EEXISTS, 9, "there is one of that name already")                       \
-    X(EDAMAGED, 10, "the file is damaged")                                   \
-    X(EVERSION, 11, "the file or message is of another version")             \
-    X(EBUSY, 12, "too much work is waiting")                                 \
-    X(ECANCELLED, 13, "the work was cancelled")                              \
-    X(EUNREACHABLE, 14, "no daemon answers")                                 \
-    X(ELIMIT, 15, "larger than this installation accepts")                   \
+#define TL_ERR_LIST(X)                                              \
+    X(OK, 0, "success")                                             \
+    X(ENOMEM, 1, "out of memory")                                   \
+    X(EINVAL, 2, "the request is not well formed")                  \
+    X(ENOTFOUND, 3, "no such space, device, task, model or method") \
+    X(ESHAPE, 4, "array sizes do not agree")                        \
+    X(ENUMERIC, 5, "the computation produced a non-finite value")   \
+    X(EDEADLINE, 6, "the deadline passed before the work ended")    \
+    X(EDENIED, 7, "this client may not call this method")           \
+    X(EIO, 8, "the system refused a read or a write")               \
+    X(EEXISTS, 9, "there is one of that name already")              \
+    X(EDAMAGED, 10, "the file is damaged")                          \
+    X(EVERSION, 11, "the file or message is of another version")    \
+    X(EBUSY, 12, "too much work is waiting")                        \
+    X(ECANCELLED, 13, "the work was cancelled")                     \
+    X(EUNREACHABLE, 14, "no daemon answers")                        \
+    X(ELIMIT, 15, "larger than this installation accepts")          \
     X(ESTATE, 16, "not possible in the present state")
 
 typedef enum tl_err {

@@ -46,7 +46,8 @@ void *tl_mem_new(size_t n, size_t size)
 void *tl_mem_new_aligned(size_t n, size_t size)
 {
     size_t bytes = 0;
-    if (must_fail() || __builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX - ALIGN_BYTES) {
+    if (must_fail() || __builtin_mul_overflow(n, size, &bytes) ||
+        bytes > SIZE_MAX - ALIGN_BYTES) {
         return NULL;
     }
     bytes = (bytes + ALIGN_BYTES) / ALIGN_BYTES * ALIGN_BYTES;

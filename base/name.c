@@ -18,20 +18,24 @@ tl_err tl_name_check(const char *what, const char *name)
 {
     size_t len = strlen(name);
     if (len == 0) {
-        return tl_fail(TL_EINVAL, "%s name: got nothing, want 1 to %d characters", what,
+        return tl_fail(
+            TL_EINVAL, "%s name: got nothing, want 1 to %d characters", what,
             (int)TL_NAME_MAX_BYTES);
     }
     if (len > TL_NAME_MAX_BYTES) {
-        return tl_fail(TL_EINVAL, "%s name: got %zu characters, want at most %d", what, len,
+        return tl_fail(
+            TL_EINVAL, "%s name: got %zu characters, want at most %d", what, len,
             (int)TL_NAME_MAX_BYTES);
     }
     if (!is_letter_or_digit(name[0])) {
-        return tl_fail(TL_EINVAL, "%s name \"%.*s\": want a letter or a digit first", what,
+        return tl_fail(
+            TL_EINVAL, "%s name \"%.*s\": want a letter or a digit first", what,
             (int)TL_NAME_MAX_BYTES, name);
     }
     for (size_t i = 0; i < len; i++) {
         if (!is_allowed(name[i])) {
-            return tl_fail(TL_EINVAL,
+            return tl_fail(
+                TL_EINVAL,
                 "%s name: got character 0x%02x at position %zu, want letters, digits and . _ + -",
                 what, (unsigned)(unsigned char)name[i], i + 1);
         }

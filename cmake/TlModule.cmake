@@ -28,6 +28,12 @@ function(tl_module name)
   target_link_libraries(tl_${name} PUBLIC tl_flags ${arg_DEPENDS} PRIVATE ${arg_LINKS})
 endfunction()
 
+# A sanitizer slows a test several times over.
+set(timeout_s 120)
+if(TL_SANITIZE)
+  set(timeout_s 900)
+endif()
+
 # tl_test(MODULE NAME [DEFINES ...]): tests/MODULE/NAME_test.c, linked to its own
 # folder's library and tests/support only. A dash in the folder is _ in the target.
 function(tl_test module name)
@@ -38,7 +44,7 @@ function(tl_test module name)
   target_link_libraries(${target} PRIVATE tl_${library} tl_test_support)
   target_compile_definitions(${target} PRIVATE ${arg_DEFINES})
   add_test(NAME ${module}.${name} COMMAND ${target})
-  set_tests_properties(${module}.${name} PROPERTIES TIMEOUT 120 LABELS ${module}
+  set_tests_properties(${module}.${name} PROPERTIES TIMEOUT ${timeout_s} LABELS ${module}
                        SKIP_REGULAR_EXPRESSION "^SKIPPED FILE")
 endfunction()
 

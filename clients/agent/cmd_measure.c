@@ -29,20 +29,23 @@ enum {
     GROUP_ROWS = 16 /* networks that are in memory, and timed in turn */
 };
 
+static const char runs_doc[] = "runs of each design (default: 60, fewer where they take long)";
+static const char connect_doc[] =
+    "daemon to ask (default: $TAILOR_ENDPOINT, else " TAILOR_DEFAULT_ENDPOINT ")";
+
+/* clang-format off */
 static const struct argp_option options[] = {
-    {"space",                        OPTION_SPACE, "SPACE", 0, "search space of the designs", 0},
-    {"designs",                       OPTION_DESIGNS, "FILE", 0, "designs, one a row (CSV)", 0},
+    {"space", OPTION_SPACE, "SPACE", 0, "search space of the designs", 0},
+    {"designs", OPTION_DESIGNS, "FILE", 0, "designs, one a row (CSV)", 0},
     {"device", OPTION_DEVICE, "DEVICE", 0, "name of this machine (default: the host's)", 0},
-    {"runs",                              OPTION_RUNS, "N", 0,
-     "runs of each design (default: 60, fewer where they take long)", 0},
-    {"cpus",OPTION_CPUS, "LIST", 0, "processors to use, like 2 or 0,2-3 (default: one)", 0},
-    {"out",                             OPTION_OUT, "FILE", 0, "write the table to FILE", 0},
-    {"connect",                             OPTION_CONNECT, "ENDPOINT", 0,
-     "daemon to ask (default: $TAILOR_ENDPOINT, else " TAILOR_DEFAULT_ENDPOINT ")", 0},
-    {"timeout-ms",                       OPTION_TIMEOUT, "MS", 0,
-     "longest wait for an answer of the daemon (default 10000)", 0},
-    {0                     },
+    {"runs", OPTION_RUNS, "N", 0, runs_doc, 0},
+    {"cpus", OPTION_CPUS, "LIST", 0, "processors, like 2 or 0,2-3 (default: one)", 0},
+    {"out", OPTION_OUT, "FILE", 0, "write the table to FILE", 0},
+    {"connect", OPTION_CONNECT, "ENDPOINT", 0, connect_doc, 0},
+    {"timeout-ms", OPTION_TIMEOUT, "MS", 0, "longest wait (default 10000)", 0},
+    {0},
 };
+/* clang-format on */
 
 typedef struct given {
     const char *space, *device, *designs, *cpus, *out, *endpoint;
@@ -220,7 +223,8 @@ static int run(const tl_agent *agent, int argc, char **argv)
         parse_option,
         NULL,
         "Asks the daemon for the networks of the designs, times each here in f32, and writes a "
-        "measurement table: the median latency, and its spread in a column that import ignores.",
+        "measurement table: the median latency, and its spread in a column that import "
+        "ignores.",
         NULL,
         NULL,
         NULL};

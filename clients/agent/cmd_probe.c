@@ -16,13 +16,15 @@ enum {
         512 /* operands of 0.25 to 1 MB: fit a second-level cache, long enough to time */
 };
 
+/* clang-format off */
 static const struct argp_option options[] = {
-    {"name",                                            OPTION_NAME, "NAME", 0, "name of the profile (default: the host's name)", 0},
-    {"out",                                           OPTION_OUT, "FILE", 0, "write the profile to FILE", 0},
-    {"strict", OPTION_STRICT, NULL, 0, "refuse to answer on a machine too busy to measure", 0},
-    {"cpus",                                                 OPTION_CPUS, "LIST", 0, "processors to use, like 2 or 0,2-3 (default: one)", 0},
+    {"name", OPTION_NAME, "NAME", 0, "name of the profile (default: the host's)", 0},
+    {"out", OPTION_OUT, "FILE", 0, "write the profile to FILE", 0},
+    {"strict", OPTION_STRICT, NULL, 0, "refuse on a busy machine", 0},
+    {"cpus", OPTION_CPUS, "LIST", 0, "processors, like 2 or 0,2-3 (default: one)", 0},
     {0},
 };
+/* clang-format on */
 
 typedef struct given {
     const char *name, *out, *cpus;

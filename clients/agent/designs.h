@@ -24,7 +24,8 @@ typedef tl_err tl_design_group_fn(void *context, const tl_design_group *group);
 
 /*
  * Hands the rows of csv to on_group, at most group_rows at a time. Anything but
- * TL_OK from it ends the walk and becomes the result. Fails with TL_EINVAL on what is no CSV or has no row.
+ * TL_OK from it ends the walk and becomes the result. Fails with TL_EINVAL on
+ * what is no CSV or has no row.
  */
 TL_MUST_USE tl_err tl_designs_walk(
     const char *csv, size_t len, int group_rows, tl_design_group_fn *on_group, void *context);

@@ -46,21 +46,23 @@ typedef struct eltwise {
     float alpha, beta;
 } eltwise;
 
-/* hsigmoid: clip(x / 6 + 1 / 2, 0, 1) */
+/* hsigmoid is clip(x / 6 + 1 / 2, 0, 1). */
+/* clang-format off */
 static const struct activation {
     const char *name;
     int n;
     eltwise parts[MAX_ELTWISE];
 } activations[] = {
-    {"none",     0, {{0}}                                                                      },
-    {"relu",     1, {{dnnl_eltwise_relu, 0.0F, 0.0F}}                                          },
-    {"relu6",    1, {{dnnl_eltwise_clip, 0.0F, 6.0F}}                                          },
-    {"hswish",   1, {{dnnl_eltwise_hardswish, 0.0F, 0.0F}}                                     },
-    {"hsigmoid",
-     2,             {{dnnl_eltwise_linear, 1.0F / 6.0F, 0.5F}, {dnnl_eltwise_clip, 0.0F, 1.0F}}},
-    {"silu",     1, {{dnnl_eltwise_swish, 1.0F, 0.0F}}                                         },
-    {"sigmoid",  1, {{dnnl_eltwise_logistic, 0.0F, 0.0F}}                                      },
+    {"none",     0, {{0}}},
+    {"relu",     1, {{dnnl_eltwise_relu, 0.0F, 0.0F}}},
+    {"relu6",    1, {{dnnl_eltwise_clip, 0.0F, 6.0F}}},
+    {"hswish",   1, {{dnnl_eltwise_hardswish, 0.0F, 0.0F}}},
+    {"hsigmoid", 2, {{dnnl_eltwise_linear, 1.0F / 6.0F, 0.5F},
+                     {dnnl_eltwise_clip, 0.0F, 1.0F}}},
+    {"silu",     1, {{dnnl_eltwise_swish, 1.0F, 0.0F}}},
+    {"sigmoid",  1, {{dnnl_eltwise_logistic, 0.0F, 0.0F}}},
 };
+/* clang-format on */
 
 static tl_err check(dnnl_status_t status, const char *what)
 {
@@ -715,7 +717,7 @@ tl_err tl_dnn_gemm(tl_dnn *plan, tl_dnn_type type, int m, int n, int k)
     return err;
 }
 
-/* ---- running ------------------------------------------------------------------------------ */
+/* ---- running --------------------------------------------------------------------- */
 
 tl_err tl_dnn_run(tl_dnn *plan)
 {

@@ -14,9 +14,9 @@
 
 /*
  * cpus: "2", "0,2-3", or NULL for the last processor that the program may run on
- * (the first serves most interrupts). argv: as main() got it, ended by NULL. Fails with TL_EINVAL on
- * a list that is none or names a processor the program may not use, with TL_EIO
- * where the system refuses.
+ * (the first serves most interrupts). argv: as main() got it, ended by NULL.
+ * Fails with TL_EINVAL on a list that is none or names a processor that the
+ * program may not use, with TL_EIO where the system refuses.
  */
 TL_MUST_USE tl_err tl_pin(const char *cpus, char **argv);
 

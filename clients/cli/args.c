@@ -21,46 +21,55 @@ typedef enum field_kind {
 
 /* Where the value of an option goes. */
 static const struct field {
+    const char *name;
     int key;
     field_kind kind;
     size_t offset;
-    const char *name;
 } fields[] = {
-    {TL_KEY_CONNECT,         FIELD_TEXT,   offsetof(tl_args, endpoint),        "connect"        },
-    {TL_KEY_TIMEOUT,         FIELD_COUNT,  offsetof(tl_args, timeout_ms),      "timeout-ms"     },
-    {TL_KEY_JSON,            FIELD_FLAG,   offsetof(tl_args, is_json),         "json"           },
-    {TL_KEY_TABLE,           FIELD_FLAG,   offsetof(tl_args, is_table),        "table"          },
-    {TL_KEY_OUT,             FIELD_TEXT,   offsetof(tl_args, out),             "out"            },
-    {TL_KEY_SPACE,           FIELD_TEXT,   offsetof(tl_args, space),           "space"          },
-    {TL_KEY_DEVICE,          FIELD_TEXT,   offsetof(tl_args, device),          "device"         },
-    {TL_KEY_TASK,            FIELD_TEXT,   offsetof(tl_args, task),            "task"           },
-    {TL_KEY_DESIGNS,         FIELD_TEXT,   offsetof(tl_args, designs),         "designs"        },
-    {TL_KEY_NAME,            FIELD_TEXT,   offsetof(tl_args, name),            "name"           },
-    {TL_KEY_DEVICES,         FIELD_TEXT,   offsetof(tl_args, devices),         "devices"        },
-    {TL_KEY_TASKS,           FIELD_TEXT,   offsetof(tl_args, tasks),           "tasks"          },
-    {TL_KEY_COUNT,           FIELD_COUNT,  offsetof(tl_args, count),           "count"          },
-    {TL_KEY_SEED,            FIELD_SEED,   offsetof(tl_args, seed),            "seed"           },
-    {TL_KEY_MAX_LATENCY,     FIELD_NUMBER, offsetof(tl_args, max_latency_ms),  "max-latency-ms" },
-    {TL_KEY_MAX_ENERGY,      FIELD_NUMBER, offsetof(tl_args, max_energy_mj),   "max-energy-mj"  },
-    {TL_KEY_MIN_ACCURACY,    FIELD_NUMBER, offsetof(tl_args, min_accuracy),    "min-accuracy"   },
-    {TL_KEY_CONFIDENCE,      FIELD_NUMBER, offsetof(tl_args, confidence),      "confidence"     },
-    {TL_KEY_MAXIMIZE,        FIELD_TEXT,   offsetof(tl_args, maximize),        "maximize"       },
-    {TL_KEY_MINIMIZE,        FIELD_TEXT,   offsetof(tl_args, minimize),        "minimize"       },
-    {TL_KEY_METHOD,          FIELD_TEXT,   offsetof(tl_args, method),          "method"         },
-    {TL_KEY_CANDIDATES,      FIELD_TEXT,   offsetof(tl_args, candidates),      "candidates"     },
-    {TL_KEY_WITH_INFEASIBLE, FIELD_FLAG,   offsetof(tl_args, with_infeasible), "with-infeasible"},
-    {TL_KEY_EXPLAIN,         FIELD_FLAG,   offsetof(tl_args, has_explain),     "explain"        },
+#define FIELD(name, key, kind, member)             \
+    {                                              \
+        name, key, kind, offsetof(tl_args, member) \
+    }
+    FIELD("connect", TL_KEY_CONNECT, FIELD_TEXT, endpoint),
+    FIELD("timeout-ms", TL_KEY_TIMEOUT, FIELD_COUNT, timeout_ms),
+    FIELD("json", TL_KEY_JSON, FIELD_FLAG, is_json),
+    FIELD("table", TL_KEY_TABLE, FIELD_FLAG, is_table),
+    FIELD("out", TL_KEY_OUT, FIELD_TEXT, out),
+    FIELD("space", TL_KEY_SPACE, FIELD_TEXT, space),
+    FIELD("device", TL_KEY_DEVICE, FIELD_TEXT, device),
+    FIELD("task", TL_KEY_TASK, FIELD_TEXT, task),
+    FIELD("designs", TL_KEY_DESIGNS, FIELD_TEXT, designs),
+    FIELD("candidates", TL_KEY_CANDIDATES, FIELD_TEXT, candidates),
+    FIELD("name", TL_KEY_NAME, FIELD_TEXT, name),
+    FIELD("devices", TL_KEY_DEVICES, FIELD_TEXT, devices),
+    FIELD("tasks", TL_KEY_TASKS, FIELD_TEXT, tasks),
+    FIELD("count", TL_KEY_COUNT, FIELD_COUNT, count),
+    FIELD("seed", TL_KEY_SEED, FIELD_SEED, seed),
+    FIELD("max-latency-ms", TL_KEY_MAX_LATENCY, FIELD_NUMBER, max_latency_ms),
+    FIELD("max-energy-mj", TL_KEY_MAX_ENERGY, FIELD_NUMBER, max_energy_mj),
+    FIELD("min-accuracy", TL_KEY_MIN_ACCURACY, FIELD_NUMBER, min_accuracy),
+    FIELD("confidence", TL_KEY_CONFIDENCE, FIELD_NUMBER, confidence),
+    FIELD("maximize", TL_KEY_MAXIMIZE, FIELD_TEXT, maximize),
+    FIELD("minimize", TL_KEY_MINIMIZE, FIELD_TEXT, minimize),
+    FIELD("method", TL_KEY_METHOD, FIELD_TEXT, method),
+    FIELD("explain", TL_KEY_EXPLAIN, FIELD_FLAG, has_explain),
+    FIELD("with-infeasible", TL_KEY_WITH_INFEASIBLE, FIELD_FLAG, with_infeasible),
+#undef FIELD
 };
 
+static const char connect_doc[] =
+    "daemon to ask (default: $TAILOR_ENDPOINT, else " TAILOR_DEFAULT_ENDPOINT ")";
+
+/* clang-format off */
 static const struct argp_option everywhere_options[] = {
-    {"connect",                                                                     TL_KEY_CONNECT, "ENDPOINT", 0,
-     "daemon to ask (default: $TAILOR_ENDPOINT, else " TAILOR_DEFAULT_ENDPOINT ")", 0},
-    {"timeout-ms",                                                                   TL_KEY_TIMEOUT, "MS", 0, "longest wait for an answer (default 10000)", 0},
+    {"connect", TL_KEY_CONNECT, "ENDPOINT", 0, connect_doc, 0},
+    {"timeout-ms", TL_KEY_TIMEOUT, "MS", 0, "longest wait (default 10000)", 0},
     {"json", TL_KEY_JSON, NULL, 0, "print JSON", 0},
-    {"table",                                                                             TL_KEY_TABLE, NULL, 0, "align the columns for reading", 0},
-    {"out",TL_KEY_OUT, "FILE", 0, "write the result to FILE", 0},
-    {0                                                                           },
+    {"table", TL_KEY_TABLE, NULL, 0, "align the columns for reading", 0},
+    {"out", TL_KEY_OUT, "FILE", 0, "write the result to FILE", 0},
+    {0},
 };
+/* clang-format on */
 
 const struct argp tl_args_everywhere_argp = {
     everywhere_options, tl_args_parse_everywhere, NULL, NULL, NULL, NULL, NULL};
@@ -192,7 +201,7 @@ static void check_all(const tl_args *args, struct argp_state *state)
         }
     }
     if (args->n_arguments < command->min_arguments) {
-        argp_error(state, "%s is missing", command->argp.args_doc);
+        argp_error(state, "%s is missing", command->args_doc);
     }
     if (command->max_arguments != TL_ANY_NUMBER && args->n_arguments > command->max_arguments) {
         argp_error(state, "\"%s\" is too much", args->arguments[command->max_arguments]);

@@ -6,28 +6,33 @@
 #include <stddef.h>
 #include <string.h>
 
+static const char confidence_doc[] =
+    "probability with which every limit must hold (default 0.9)";
+static const char explain_doc[] =
+    "say on standard error what answered: model, task, method, evaluations";
+
+static const char with_infeasible_doc[] =
+    "print K designs in all, those that miss a limit after the feasible ones";
+
+/* clang-format off */
 static const struct argp_option options[] = {
     TL_OPTION_SPACE,
     TL_OPTION_DEVICE,
     TL_OPTION_TASK,
-    {"max-latency-ms",                    TL_KEY_MAX_LATENCY, "X", 0, "limit on the latency", 0},
-    {"max-energy-mj",                                TL_KEY_MAX_ENERGY, "X", 0, "limit on the energy", 0},
-    {"min-accuracy",             TL_KEY_MIN_ACCURACY, "X", 0, "limit on the accuracy in percent", 0},
-    {"confidence",                                   TL_KEY_CONFIDENCE, "P", 0,
-      "probability with which every limit must hold (default 0.9)", 0},
-    {"maximize",TL_KEY_MAXIMIZE, "accuracy", 0, "what the best design has most of", 0},
-    {"minimize",                                  TL_KEY_MINIMIZE, "latency_ms|energy_mj", 0,
-      "what the best design has least of", 0},
-    {"count",                                  TL_KEY_COUNT, "K", 0, "how many designs (default 1)", 0},
-    {"method",                      TL_KEY_METHOD, "METHOD", 0, "how to search (default: the best for the space)",
-      0},
-    {"with-infeasible",                                TL_KEY_WITH_INFEASIBLE, NULL, 0,
-      "print K designs in all, those that miss a limit after the feasible ones", 0},
+    {"max-latency-ms", TL_KEY_MAX_LATENCY, "X", 0, "limit on the latency", 0},
+    {"max-energy-mj", TL_KEY_MAX_ENERGY, "X", 0, "limit on the energy", 0},
+    {"min-accuracy", TL_KEY_MIN_ACCURACY, "X", 0, "limit on the accuracy, percent", 0},
+    {"confidence", TL_KEY_CONFIDENCE, "P", 0, confidence_doc, 0},
+    {"maximize", TL_KEY_MAXIMIZE, "accuracy", 0, "what to have most of", 0},
+    {"minimize", TL_KEY_MINIMIZE, "GOAL", 0, "latency_ms or energy_mj", 0},
+    {"count", TL_KEY_COUNT, "K", 0, "how many designs (default 1)", 0},
+    {"with-infeasible", TL_KEY_WITH_INFEASIBLE, NULL, 0, with_infeasible_doc, 0},
+    {"method", TL_KEY_METHOD, "METHOD", 0, "how to search (default: the best)", 0},
     TL_OPTION_SEED,
-    {"explain", TL_KEY_EXPLAIN, NULL, 0,
-      "say on standard error what answered: model, task, method, evaluations", 0},
-    {0                                  },
+    {"explain", TL_KEY_EXPLAIN, NULL, 0, explain_doc, 0},
+    {0},
 };
+/* clang-format on */
 
 static const double *given(const double *value)
 {
@@ -102,11 +107,10 @@ static int run(tl_cli *cli)
 const tl_command tl_cmd_design = {
     .name = "design",
     .summary = "The best designs for a device under limits",
-    .argp =
-        {options,                                                            tl_args_parse,      NULL,
-               "Prints the best designs, best first: slots, predictions with their standard "
-         "deviations, and p_feasible, the probability that every limit holds. Where no "
-         "design is feasible it prints the nearest one and leaves with status 3.", tl_args_everywhere, NULL, NULL},
+    .options = options,
+    .doc = "Prints the best designs, best first: slots, predictions with their standard "
+           "deviations, and p_feasible, the probability that every limit holds. Where no"
+           " design is feasible it prints the nearest one and leaves with status 3.",
     .required = {TL_KEY_SPACE, TL_KEY_DEVICE},
     .run = run,
 };

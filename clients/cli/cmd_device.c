@@ -4,8 +4,6 @@
 #include "clients/cli/output.h"
 #include "clients/cli/render.h"
 
-static const struct argp_option no_options[] = {{0}};
-
 static const struct argp_option add_options[] = {
     {"name",  TL_KEY_NAME, "NAME", 0, "register a device nothing is known of", 0},
     {0},
@@ -104,18 +102,15 @@ static int run_remove(tl_cli *cli)
 const tl_command tl_cmd_device_list = {
     .name = "device list",
     .summary = "The registered devices",
-    .argp =
-        {no_options, tl_args_parse, NULL, "Lists the registered devices.", tl_args_everywhere,
-               NULL, NULL},
+    .doc = "Lists the registered devices.",
     .run = run_list,
 };
 
 const tl_command tl_cmd_device_show = {
     .name = "device show",
     .summary = "A device's profile",
-    .argp =
-        {no_options, tl_args_parse, "DEVICE", "Prints a device's profile as YAML.",
-               tl_args_everywhere, NULL, NULL},
+    .args_doc = "DEVICE",
+    .doc = "Prints a device's profile as YAML.",
     .min_arguments = 1,
     .max_arguments = 1,
     .run = run_show,
@@ -124,10 +119,10 @@ const tl_command tl_cmd_device_show = {
 const tl_command tl_cmd_device_add = {
     .name = "device add",
     .summary = "Registers devices from their profiles, or by name alone",
-    .argp =
-        {add_options, tl_args_parse, "FILE.yaml...\n--name NAME",
-               "Registers a device from each profile, replacing what was known under that name, "
-         "and prints the names. The first profile that is refused ends it.", tl_args_everywhere, NULL, NULL},
+    .options = add_options,
+    .args_doc = "FILE.yaml...\n--name NAME",
+    .doc = "Registers a device from each profile, replacing what was known under that "
+           "name, and prints the names. The first profile that is refused ends it.",
     .max_arguments = TL_ANY_NUMBER,
     .run = run_add,
 };
@@ -135,9 +130,8 @@ const tl_command tl_cmd_device_add = {
 const tl_command tl_cmd_device_remove = {
     .name = "device remove",
     .summary = "Removes a device from the registry",
-    .argp =
-        {no_options, tl_args_parse, "DEVICE", "Removes a device from the registry.",
-               tl_args_everywhere, NULL, NULL},
+    .args_doc = "DEVICE",
+    .doc = "Removes a device from the registry.",
     .min_arguments = 1,
     .max_arguments = 1,
     .run = run_remove,

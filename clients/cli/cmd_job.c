@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static const struct argp_option no_options[] = {{0}};
-
 static int run_list(tl_cli *cli)
 {
     tailor_table *table = NULL;
@@ -37,18 +35,15 @@ static int run_cancel(tl_cli *cli)
 const tl_command tl_cmd_job_list = {
     .name = "job list",
     .summary = "The work that the daemon is doing",
-    .argp =
-        {no_options, tl_args_parse, NULL, "Lists imports and trainings under way.",
-               tl_args_everywhere, NULL, NULL},
+    .doc = "Lists imports and trainings under way.",
     .run = run_list,
 };
 
 const tl_command tl_cmd_job_cancel = {
     .name = "job cancel",
     .summary = "Ends a job",
-    .argp =
-        {no_options, tl_args_parse, "ID", "Ends a job; what it would have stored is not.",
-               tl_args_everywhere, NULL, NULL},
+    .args_doc = "ID",
+    .doc = "Ends a job; what it would have stored is not.",
     .min_arguments = 1,
     .max_arguments = 1,
     .run = run_cancel,

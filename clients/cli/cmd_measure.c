@@ -12,15 +12,16 @@
 
 static const struct argp_option import_options[] = {TL_OPTION_SPACE, {0}};
 
+/* clang-format off */
 static const struct argp_option suggest_options[] = {
     TL_OPTION_SPACE,
     TL_OPTION_DEVICE,
-    {"count",             TL_KEY_COUNT, "N", 0, "how many designs", 0},
-    {"candidates",                TL_KEY_CANDIDATES, "FILE", 0,
-      "choose among these designs (CSV; default: among the whole space)", 0},
+    {"count", TL_KEY_COUNT, "N", 0, "how many designs", 0},
+    {"candidates", TL_KEY_CANDIDATES, "FILE", 0, "choose among these designs (CSV)", 0},
     TL_OPTION_SEED,
     {0},
 };
+/* clang-format on */
 
 static const struct argp_option export_options[] = {TL_OPTION_SPACE, TL_OPTION_DEVICE, {0}};
 
@@ -170,12 +171,13 @@ static int run_export(tl_cli *cli)
 const tl_command tl_cmd_measure_import = {
     .name = "measure import",
     .summary = "Stores the measurements of a table",
-    .argp =
-        {import_options, tl_args_parse, "TABLE.csv",
-               "Stores every measurement of the table, all or nothing; when it returns they are "
-         "on the disk. Devices not yet known are registered bare; a design measured again "
-         "replaces the old value. TABLE.csv may be - for standard input.", tl_args_everywhere, NULL, NULL},
-    .required = {TL_KEY_SPACE  },
+    .options = import_options,
+    .args_doc = "TABLE.csv",
+    .doc = "Stores every measurement of the table, all or nothing; when it returns they "
+           "are on the disk. Devices not yet known are registered bare; a design "
+           "measured again replaces the old value. TABLE.csv may be - for standard "
+           "input.",
+    .required = {TL_KEY_SPACE},
     .min_arguments = 1,
     .max_arguments = 1,
     .run = run_import,
@@ -184,19 +186,18 @@ const tl_command tl_cmd_measure_import = {
 const tl_command tl_cmd_measure_suggest = {
     .name = "measure suggest",
     .summary = "The designs whose measurement would teach most",
-    .argp =
-        {suggest_options,     tl_args_parse, NULL,
-               "Prints the designs whose measurement would teach most, as a table to fill in.", tl_args_everywhere, NULL, NULL},
-    .required = {TL_KEY_SPACE, TL_KEY_DEVICE,          TL_KEY_COUNT         },
+    .options = suggest_options,
+    .doc = "Prints the designs whose measurement would teach most, as a table to fill "
+           "in.",
+    .required = {TL_KEY_SPACE, TL_KEY_DEVICE, TL_KEY_COUNT},
     .run = run_suggest,
 };
 
 const tl_command tl_cmd_measure_export = {
     .name = "measure export",
     .summary = "The stored measurements as a table",
-    .argp =
-        {export_options, tl_args_parse, NULL,
-               "Prints the stored measurements of a space, of one device where one is named.", tl_args_everywhere, NULL, NULL},
-    .required = {TL_KEY_SPACE         },
+    .options = export_options,
+    .doc = "Prints the stored measurements of a space, of one device where one is named.",
+    .required = {TL_KEY_SPACE},
     .run = run_export,
 };

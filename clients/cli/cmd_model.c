@@ -2,8 +2,6 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/output.h"
 
-static const struct argp_option list_options[] = {{0}};
-
 static const struct argp_option show_options[] = {
     {"space",  TL_KEY_SPACE, "SPACE", 0, "the space whose model is meant", 0},
     {0},
@@ -38,18 +36,16 @@ static int run_show(tl_cli *cli)
 const tl_command tl_cmd_model_list = {
     .name = "model list",
     .summary = "The models that are loaded",
-    .argp =
-        {list_options, tl_args_parse, NULL, "Lists the models that are loaded.",
-               tl_args_everywhere, NULL, NULL},
+    .doc = "Lists the models that are loaded.",
     .run = run_list,
 };
 
 const tl_command tl_cmd_model_show = {
     .name = "model show",
     .summary = "Where a space's model comes from, and how good it is",
-    .argp =
-        {show_options, tl_args_parse, "SPACE",
-               "Prints the provenance and the held-out figures of a space's model.", tl_args_everywhere, NULL, NULL},
+    .options = show_options,
+    .args_doc = "SPACE",
+    .doc = "Prints the provenance and the held-out figures of a space's model.",
     .max_arguments = 1,
     .run = run_show,
 };

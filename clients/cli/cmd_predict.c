@@ -3,13 +3,15 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/output.h"
 
+/* clang-format off */
 static const struct argp_option options[] = {
     TL_OPTION_SPACE,
     TL_OPTION_DEVICE,
     TL_OPTION_TASK,
     {"designs", TL_KEY_DESIGNS, "FILE", 0, "designs, one a row (CSV); - is standard input", 0},
-    {0  },
+    {0},
 };
+/* clang-format on */
 
 static int predict(const tl_cli *cli, const char *designs, size_t len)
 {
@@ -45,11 +47,10 @@ static int run(tl_cli *cli)
 const tl_command tl_cmd_predict = {
     .name = "predict",
     .summary = "Accuracy, latency and energy of designs on a device",
-    .argp =
-        {options,             tl_args_parse, NULL,
-               "Reads designs and prints one prediction a row, in the order they came in: the "
-         "design's columns, then latency_ms, energy_mj and accuracy, each with its "
-         "standard deviation, empty where nothing is known.", tl_args_everywhere, NULL, NULL},
-    .required = {TL_KEY_SPACE, TL_KEY_DEVICE,          TL_KEY_DESIGNS         },
+    .options = options,
+    .doc = "Reads designs and prints one prediction a row, in the order they came in: "
+           "the design's columns, then latency_ms, energy_mj and accuracy, each with its"
+           " standard deviation, empty where nothing is known.",
+    .required = {TL_KEY_SPACE, TL_KEY_DEVICE, TL_KEY_DESIGNS},
     .run = run,
 };

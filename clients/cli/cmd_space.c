@@ -3,8 +3,6 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/output.h"
 
-static const struct argp_option no_options[] = {{0}};
-
 static int run_list(tl_cli *cli)
 {
     tailor_table *table = NULL;
@@ -63,18 +61,15 @@ static int run_remove(tl_cli *cli)
 const tl_command tl_cmd_space_list = {
     .name = "space list",
     .summary = "The search spaces that the daemon knows",
-    .argp =
-        {no_options, tl_args_parse, NULL,
-               "Lists the search spaces: kind, number of slots and of designs, origin.", tl_args_everywhere, NULL, NULL},
+    .doc = "Lists the search spaces: kind, number of slots and of designs, origin.",
     .run = run_list,
 };
 
 const tl_command tl_cmd_space_show = {
     .name = "space show",
     .summary = "The file that defines a space",
-    .argp =
-        {no_options, tl_args_parse, "SPACE", "Prints the YAML that defines a space.",
-               tl_args_everywhere, NULL, NULL},
+    .args_doc = "SPACE",
+    .doc = "Prints the YAML that defines a space.",
     .min_arguments = 1,
     .max_arguments = 1,
     .run = run_show,
@@ -83,10 +78,8 @@ const tl_command tl_cmd_space_show = {
 const tl_command tl_cmd_space_add = {
     .name = "space add",
     .summary = "Adds a space from its YAML file",
-    .argp =
-        {no_options, tl_args_parse, "FILE.yaml",
-               "Adds the space that FILE.yaml defines, and prints its name.", tl_args_everywhere,
-               NULL, NULL},
+    .args_doc = "FILE.yaml",
+    .doc = "Adds the space that FILE.yaml defines, and prints its name.",
     .min_arguments = 1,
     .max_arguments = 1,
     .run = run_add,
@@ -95,9 +88,8 @@ const tl_command tl_cmd_space_add = {
 const tl_command tl_cmd_space_remove = {
     .name = "space remove",
     .summary = "Removes an added space",
-    .argp =
-        {no_options, tl_args_parse, "SPACE", "Removes a space that was added.",
-               tl_args_everywhere, NULL, NULL},
+    .args_doc = "SPACE",
+    .doc = "Removes a space that was added.",
     .min_arguments = 1,
     .max_arguments = 1,
     .run = run_remove,

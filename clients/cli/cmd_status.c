@@ -2,8 +2,6 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/output.h"
 
-static const struct argp_option options[] = {{0}};
-
 static int run(tl_cli *cli)
 {
     tailor_table *table = NULL;
@@ -17,8 +15,6 @@ static int run(tl_cli *cli)
 const tl_command tl_cmd_status = {
     .name = "status",
     .summary = "What the daemon holds and does",
-    .argp =
-        {options, tl_args_parse, NULL, "Prints what the daemon holds and does.",
-               tl_args_everywhere, NULL, NULL},
+    .doc = "Prints what the daemon holds and does.",
     .run = run,
 };

@@ -7,14 +7,19 @@
 
 #include <string.h>
 
+static const char devices_doc[] =
+    "fit on these source devices only (default: the shipped ones and all that is stored)";
+static const char tasks_doc[] = "fit the accuracy of these tasks only";
+
+/* clang-format off */
 static const struct argp_option options[] = {
     TL_OPTION_SPACE,
-    {"devices",                                                                             TL_KEY_DEVICES, "D1,D2,...", 0,
-      "fit on these source devices only (default: the shipped ones and all that is stored)", 0},
-    {"tasks",                                                                          TL_KEY_TASKS, "T1,...", 0, "fit the accuracy of these tasks only", 0},
+    {"devices", TL_KEY_DEVICES, "D1,D2,...", 0, devices_doc, 0},
+    {"tasks", TL_KEY_TASKS, "T1,...", 0, tasks_doc, 0},
     TL_OPTION_SEED,
     {0},
 };
+/* clang-format on */
 
 /* Comma-separated words. */
 typedef struct word_list {
@@ -124,10 +129,10 @@ done:
 const tl_command tl_cmd_train = {
     .name = "train",
     .summary = "Fits the predictors on stored measurements",
-    .argp =
-        {options, tl_args_parse, NULL,
-               "Fits what the stored measurements allow, shows progress, and prints a report on "
-         "held-out designs and devices. The new model replaces the old one at once.", tl_args_everywhere, NULL, NULL},
-    .required = {TL_KEY_SPACE  },
+    .options = options,
+    .doc = "Fits what the stored measurements allow, shows progress, and prints a report"
+           " on held-out designs and devices. The new model replaces the old one at "
+           "once.",
+    .required = {TL_KEY_SPACE},
     .run = run,
 };

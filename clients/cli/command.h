@@ -38,9 +38,11 @@ enum {
 };
 
 typedef struct tl_command {
-    const char *name;    /* "predict", or noun and verb: "measure import" */
-    const char *summary; /* one line for tailor --help */
-    struct argp argp;    /* parser tl_args_parse, children tl_args_everywhere */
+    const char *name;                      /* "predict", or noun and verb: "measure import" */
+    const char *summary;                   /* one line for tailor --help */
+    const struct argp_option *options;     /* its own; NULL: none */
+    const char *args_doc;                  /* "TABLE.csv"; NULL: it takes no arguments */
+    const char *doc;                       /* what it does, for its --help */
     int required[TL_COMMAND_MAX_REQUIRED]; /* keys of options without which it cannot run */
     int min_arguments, max_arguments;      /* max: TL_ANY_NUMBER for no bound */
     int (*run)(tl_cli *cli);               /* returns the exit status */

@@ -127,7 +127,14 @@ static int run_command(const tl_command *command, tl_args *args, int argc, char 
     (void)snprintf(title, sizeof title, "tailor %s", command->name);
     argv[0] = title;
     args->command = command;
-    if (argp_parse(&command->argp, argc, argv, 0, NULL, args) != 0) {
+    struct argp argp = {
+        .options = command->options,
+        .parser = tl_args_parse,
+        .args_doc = command->args_doc,
+        .doc = command->doc,
+        .children = tl_args_everywhere,
+    };
+    if (argp_parse(&argp, argc, argv, 0, NULL, args) != 0) {
         return TL_EXIT_USAGE;
     }
     tl_cli cli = {.title = title, .args = args};

@@ -24,50 +24,57 @@ static const int32_t from_0[] = {0}, from_1[] = {1}, from_2[] = {2}, from_5[] = 
 static const int32_t from_6[] = {6}, from_7[] = {7}, from_10[] = {10}, from_11[] = {11};
 static const int32_t from_3_4[] = {3, 4}, from_5_8[] = {5, 8}, from_9_5_9[] = {9, 5, 9};
 
-#define ALIVE .is_reached = true, .is_needed = true
-
 /* Every kind of operator, activation, grouping and padding that the agent knows. */
-static const tailor_op all_ops[] = {
-    {ALIVE,             .kind = "conv",  .in_ch = 3,   .out_ch = 8,                         .in_size = 9,  .out_size = 9,       .kernel = 3,
-     .stride = 1,                                                                                                                                                                                                         .pad = 1,                    .groups = 1,                    .act = "relu",                                                                                                                                                                                      .pre_act = "none",                                             .has_norm = true,
-     .n_inputs = 1,                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                  .inputs = from_image},
-    {ALIVE,                 .kind = "conv",                            .in_ch = 8,          .out_ch = 8,        .in_size = 9, .out_size = 5, .kernel = 3,
-     .stride = 2,                                                               .pad = 1,                                                                                                                                                                                                                                      .groups = 8,                                                                                                                                                                                              .act = "hswish",                                                                                                                                                .pre_act = "none", .has_bias = true,
-     .n_inputs = 1,                                                                                                                                                                                                                                                                                        .inputs = from_0},
-    {ALIVE, .kind = "pool_avg",                .in_ch = 8,                        .out_ch = 8,                                         .in_size = 9,                             .out_size = 5,
-     .kernel = 3,   .stride = 2,       .pad = 1,                                                                                                                                                                                                                                      .groups = 1,                                                                                                                                                                                                                                                       .act = "none",                                                                                                                                                                                                                                                                                                                                                                                                                                           .pre_act = "none",
-     .n_inputs = 1,                                                                                                                                                     .inputs = from_0},
-    {ALIVE, .kind = "pool_max",                .in_ch = 8,                        .out_ch = 8,                                         .in_size = 5,                             .out_size = 5,
-     .kernel = 3,   .stride = 1,       .pad = 1,                                                                                                                                                                                                                                      .groups = 1,                                                                                                                                                                                                                                                       .act = "none",                                                                                                                                                                                                                                                                                                                                                                                                                                           .pre_act = "none",
-     .n_inputs = 1,                                                                                                                                                     .inputs = from_1},
-    {ALIVE, .kind = "conv",                .in_ch = 8,                        .out_ch = 8,                                             .in_size = 5,                                 .out_size = 5,                  .kernel = 5,
-     .stride = 1,   .pad = 2,  .groups = 1,                                                                                                                                                                                                                                                                      .act = "none",                                                                                                                                                                                                                                                                                                                                                                                                                                                              .pre_act = "relu",                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                               .n_inputs = 1,
-     .inputs = from_2                                                                                                                                                                                                                     },
-    {ALIVE,  .kind = "add",                 .in_ch = 8,                         .out_ch = 8,                                              .in_size = 5,                                 .out_size = 5,                 .kernel = 1,
-     .stride = 1, .groups = 1, .act = "relu6",                                                                                                                                                                                                                                                                      .pre_act = "none",                                                                                                                                                                                                                                                                                                                                                                                                                                                             .n_inputs = 2,
-     .inputs = from_3_4                                                                                                                                                                                                                                                                                                                                                                                     },
-    {ALIVE,                 .kind = "pool_global",                            .in_ch = 8,   .out_ch = 8, .in_size = 5, .out_size = 1,
-     .kernel = 5,                                    .stride = 1,                                                                                                                                                                                                         .groups = 1,                                                                                                                                                                                      .act = "none", .pre_act = "none", .n_inputs = 1,
-     .inputs = from_5                                                                                                                                                                                               },
-    {ALIVE,             .kind = "dense", .in_ch = 8,   .out_ch = 4,                         .in_size = 1,  .out_size = 1,       .kernel = 1,
-     .stride = 1,                                                                                                                                                                                                         .groups = 1,                 .act = "silu",                  .pre_act = "none",                                                                                                                                                                                  .has_bias = true,
-     .n_inputs = 1,                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                         .inputs = from_6                                                                                                                                                                                                                   },
-    {ALIVE,             .kind = "dense", .in_ch = 4,   .out_ch = 8,                         .in_size = 1,  .out_size = 1,       .kernel = 1,
-     .stride = 1,                                                                                                                                                                                                         .groups = 1,                 .act = "hsigmoid",              .pre_act = "none",                                                                                                                                                                                  .n_inputs = 1,
-     .inputs = from_7                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                     },
-    {ALIVE,  .kind = "scale",      .in_ch = 8,  .out_ch = 8,                        .in_size = 5, .out_size = 5,         .kernel = 1,
-     .stride = 1,                                                                                                                                                                                            .groups = 1,               .act = "none",              .pre_act = "none",                                                                                                                                                                                      .n_inputs = 2,
-     .inputs = from_5_8                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                 },
-    {ALIVE,      .kind = "concat",         .in_ch = 24, .out_ch = 24,                       .in_size = 5,                                                                                          .out_size = 5,
-     .kernel = 1,                                                                                                                                .stride = 1,                                 .groups = 1,           .act = "none",                  .pre_act = "none",                                                                                                                                                                                                                                                                                                                                                                                                                                                                 .n_inputs = 3,
-     .inputs = from_9_5_9                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                         },
-    {ALIVE,     .kind = "conv",        .in_ch = 24,       .out_ch = 16,                         .in_size = 5,                                                                                          .out_size = 3,                                                                                                  .kernel = 1,
-     .stride = 2,                                                                                                                                                   .groups = 2,            .act = "sigmoid",                                                                                                                                                                                                                                                                    .pre_act = "hsigmoid",                                                                                                                                                                                                                                                                                                                                                                                                                                                     .has_norm = true,
-     .n_inputs = 1,                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                              .inputs = from_10                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                              },
-    {ALIVE,     .kind = "dense",        .in_ch = 16,       .out_ch = 10,                                                                           .in_size = 3,                                                                             .out_size = 1,
-     .kernel = 1,                                                                                                                 .stride = 1,                             .groups = 1,            .act = "none",                                                                                                                                                                                                                                                                    .pre_act = "none",                                                                                                                                                                                                                                                                                                                                                                                                                                                     .has_bias = true,
-     .n_inputs = 1,                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                        .inputs = from_11                                                                                                                                                                                                                                                                                       },
+static const struct row {
+    const char *kind;
+    int in_ch, out_ch, in_size, out_size, kernel, stride, pad, groups;
+    const char *pre_act, *act;
+    int params; /* 'b': bias, 'n': norm */
+    size_t n_inputs;
+    const int32_t *inputs;
+} rows[] = {
+    {"conv",        3,  8,  9, 9, 3, 1, 1, 1, "none",     "relu",     'n', 1, from_image},
+    {"conv",        8,  8,  9, 5, 3, 2, 1, 8, "none",     "hswish",   'b', 1, from_0    },
+    {"pool_avg",    8,  8,  9, 5, 3, 2, 1, 1, "none",     "none",     0,   1, from_0    },
+    {"pool_max",    8,  8,  5, 5, 3, 1, 1, 1, "none",     "none",     0,   1, from_1    },
+    {"conv",        8,  8,  5, 5, 5, 1, 2, 1, "relu",     "none",     0,   1, from_2    },
+    {"add",         8,  8,  5, 5, 1, 1, 0, 1, "none",     "relu6",    0,   2, from_3_4  },
+    {"pool_global", 8,  8,  5, 1, 5, 1, 0, 1, "none",     "none",     0,   1, from_5    },
+    {"dense",       8,  4,  1, 1, 1, 1, 0, 1, "none",     "silu",     'b', 1, from_6    },
+    {"dense",       4,  8,  1, 1, 1, 1, 0, 1, "none",     "hsigmoid", 0,   1, from_7    },
+    {"scale",       8,  8,  5, 5, 1, 1, 0, 1, "none",     "none",     0,   2, from_5_8  },
+    {"concat",      24, 24, 5, 5, 1, 1, 0, 1, "none",     "none",     0,   3, from_9_5_9},
+    {"conv",        24, 16, 5, 3, 1, 2, 0, 2, "hsigmoid", "sigmoid",  'n', 1, from_10   },
+    {"dense",       16, 10, 3, 1, 1, 1, 0, 1, "none",     "none",     'b', 1, from_11   },
 };
+
+static tailor_op all_ops[TL_COUNT(rows)];
+
+static void make_ops(void)
+{
+    for (size_t i = 0; i < TL_COUNT(rows); i++) {
+        const struct row *r = &rows[i];
+        all_ops[i] = (tailor_op){
+            .kind = r->kind,
+            .in_ch = r->in_ch,
+            .out_ch = r->out_ch,
+            .in_size = r->in_size,
+            .out_size = r->out_size,
+            .kernel = r->kernel,
+            .stride = r->stride,
+            .pad = r->pad,
+            .groups = r->groups,
+            .pre_act = r->pre_act,
+            .act = r->act,
+            .has_bias = r->params == 'b',
+            .has_norm = r->params == 'n',
+            .is_reached = true,
+            .is_needed = true,
+            .n_inputs = r->n_inputs,
+            .inputs = r->inputs,
+        };
+    }
+}
 
 static void random_image(uint64_t seed, float image[IMAGE_LEN])
 {
@@ -193,23 +200,23 @@ static void impossible_networks_are_refused_by_operator(void **state)
     (void)state;
     static const struct {
         const char *detail;
-        tailor_op change; /* fields that differ from the first operator */
+        const char *kind, *act; /* what differs from the first operator; NULL and 0: nothing */
+        int groups, out_size, in_ch;
     } cases[] = {
-        {"operator 0, warp: not an operator", {.kind = "warp"} },
-        {"activation \"gelu\"",               {.act = "gelu"}  },
-        {"groups",                            {.groups = 2}    },
-        {"operator 0, conv",                  {.out_size = 100}},
-        {"operator 0, conv",                  {.in_ch = -3}    },
-        {"always zero",                       {.kind = "zero"} },
+        {"operator 0, warp: not an operator", "warp", NULL,   0, 0,   0 },
+        {"activation \"gelu\"",               NULL,   "gelu", 0, 0,   0 },
+        {"groups",                            NULL,   NULL,   2, 0,   0 },
+        {"operator 0, conv",                  NULL,   NULL,   0, 100, 0 },
+        {"operator 0, conv",                  NULL,   NULL,   0, 0,   -3},
+        {"always zero",                       "zero", NULL,   0, 0,   0 },
     };
     for (size_t i = 0; i < TL_COUNT(cases); i++) {
         tailor_op op = all_ops[0];
-        const tailor_op *change = &cases[i].change;
-        op.kind = change->kind != NULL ? change->kind : op.kind;
-        op.act = change->act != NULL ? change->act : op.act;
-        op.groups = change->groups != 0 ? change->groups : op.groups;
-        op.out_size = change->out_size != 0 ? change->out_size : op.out_size;
-        op.in_ch = change->in_ch != 0 ? change->in_ch : op.in_ch;
+        op.kind = cases[i].kind != NULL ? cases[i].kind : op.kind;
+        op.act = cases[i].act != NULL ? cases[i].act : op.act;
+        op.groups = cases[i].groups != 0 ? cases[i].groups : op.groups;
+        op.out_size = cases[i].out_size != 0 ? cases[i].out_size : op.out_size;
+        op.in_ch = cases[i].in_ch != 0 ? cases[i].in_ch : op.in_ch;
         tailor_network network = {.in_ch = 3, .in_size = 9, .n_ops = 1, .ops = &op};
         ref_weights weights = {.seed = 1};
         tl_execution *execution = NULL;
@@ -249,6 +256,7 @@ static void survives_every_allocation_failure(void **state)
 
 int main(void)
 {
+    make_ops();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             every_operator_computes_what_plain_loops_compute, tl_test_count_blocks,

@@ -56,7 +56,8 @@ int tl_test_no_leaks(void **state)
 void tl_test_assert_err(tl_err wanted, tl_err got, const char *call, const char *file, int line)
 {
     if (wanted != got) {
-        (void)fprintf(stderr, "%s: got %s (%s), want %s\n", call, tl_err_name(got),
+        (void)fprintf(
+            stderr, "%s: got %s (%s), want %s\n", call, tl_err_name(got),
             got == TL_OK ? "" : tl_err_detail(), tl_err_name(wanted));
         _fail(file, line);
     }
@@ -74,7 +75,8 @@ void tl_test_assert_close(
     double got, double wanted, double tolerance, const char *what, const char *file, int line)
 {
     if (!(fabs(got - wanted) <= tolerance)) {
-        (void)fprintf(stderr, "%s: got %.12g, want %.12g within %g\n", what, got, wanted, tolerance);
+        (void)fprintf(
+            stderr, "%s: got %.12g, want %.12g within %g\n", what, got, wanted, tolerance);
         _fail(file, line);
     }
 }

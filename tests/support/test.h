@@ -26,7 +26,8 @@ int tl_test_no_leaks(void **state);
 /* Compares errors by name, so that a failure says ENOTFOUND, and shows the detail. */
 #define assert_err(wanted, call) tl_test_assert_err((wanted), (call), #call, __FILE__, __LINE__)
 #define assert_ok(call)          assert_err(TL_OK, call)
-void tl_test_assert_err(tl_err wanted, tl_err got, const char *call, const char *file, int line);
+void tl_test_assert_err(
+    tl_err wanted, tl_err got, const char *call, const char *file, int line);
 
 /* The detail of the last failure contains text. */
 #define assert_detail(text) tl_test_assert_detail((text), __FILE__, __LINE__)
