@@ -48,7 +48,8 @@ typedef tl_err tl_interrupt_fn(void *context);
 
 typedef struct tl_problem {
     const tl_space *space;
-    const tl_choice *listing; /* every design [n_listing, n_slots], borrowed; NULL: not at hand */
+    const tl_choice
+        *listing; /* every design [n_listing, n_slots], borrowed; NULL: not at hand */
     int n_listing;
     tl_objective objective;
     tl_limits limits;

@@ -52,7 +52,8 @@ const tl_model *tl_predictor_model(const tl_predictor *predictor); /* NULL: none
  * Rows of designs [n, n_slots] as heads of the cost read them: x [n, P + S] and
  * z [n]. Both are allocated here and are the caller's.
  */
-TL_MUST_USE tl_err tl_predictor_rows(const tl_predictor *predictor,
+TL_MUST_USE tl_err tl_predictor_rows(
+    const tl_predictor *predictor,
     tl_cost cost,
     const tl_choice *designs,
     int n,
