@@ -12,6 +12,7 @@
 
 enum {
     WORTH_LISTING = 64,
+    MAX_SAMPLES = 4096, /* a head of some 200 columns gains nothing from more */
     KNOWN_DOF = 30 /* a ridge of hundreds of measurements, its scale read off few own ones */
 };
 
@@ -45,16 +46,21 @@ const char *tl_basis_name(tl_basis basis)
 /* ---- measured --------------------------------------------------------------------------- */
 
 /*
- * Samples in an order of chance, always the same: the store keeps them sorted
- * by design, and a head above its exact size weighs its grid on the first ones.
+ * At most MAX_SAMPLES samples in an order of chance, always the same: the store
+ * keeps them sorted by design, and a head above its exact size weighs its grid
+ * on the first ones.
  */
 static tl_err shuffle_samples(
-    const tl_samples *samples, int n_slots, tl_choice **out_designs, double **out_values)
+    const tl_samples *samples,
+    int n_slots,
+    int n_wanted,
+    tl_choice **out_designs,
+    double **out_values)
 {
     tl_rng rng;
-    size_t n = (size_t)samples->n;
+    size_t n = (size_t)n_wanted;
     size_t width = (size_t)n_slots;
-    int *order = tl_mem_new(n, sizeof *order);
+    int *order = tl_mem_new((size_t)samples->n, sizeof *order);
     tl_choice *designs = tl_mem_new(n * width, sizeof *designs);
     double *values = tl_mem_new(n, sizeof *values);
     if (order == NULL || designs == NULL || values == NULL) {
@@ -85,8 +91,9 @@ static tl_err fit_measured(
     tl_dmat x = {0};
     double *z = NULL;
     int n_slots = tl_space_n_slots(predictor->space);
-    if ((err = shuffle_samples(samples, n_slots, &designs, &values)) != TL_OK ||
-        (err = tl_predictor_rows(predictor, cost, designs, samples->n, &x, &z)) != TL_OK) {
+    int n = samples->n < MAX_SAMPLES ? samples->n : MAX_SAMPLES;
+    if ((err = shuffle_samples(samples, n_slots, n, &designs, &values)) != TL_OK ||
+        (err = tl_predictor_rows(predictor, cost, designs, n, &x, &z)) != TL_OK) {
         goto done;
     }
     tl_head_data data = {
