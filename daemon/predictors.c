@@ -310,6 +310,9 @@ tl_err tl_predictors_store(
     if (err == TL_OK) {
         (void)pthread_mutex_lock(&predictors->lock);
         err = refresh(predictors, space, true, &entry);
+        if (err == TL_OK && entry->complaint[0] != '\0') {
+            err = tl_fail(TL_ESTATE, "%s", entry->complaint);
+        }
         (void)pthread_mutex_unlock(&predictors->lock);
     }
     return err;
