@@ -13,10 +13,20 @@ enum {
 };
 
 /*
- * TL_EINVAL for what is no endpoint; TL_EDENIED for a tcp address beyond
- * loopback, which needs keys that this version does not have.
+ * TL_EINVAL for what is no endpoint or has no port from 1 to 65535 (or "*", any);
+ * TL_EDENIED for a tcp address beyond loopback, which needs keys that this
+ * version does not have.
  */
 TL_MUST_USE tl_err tl_endpoint_check(const char *endpoint);
+
+/* What to bind for a checked endpoint: ZeroMQ binds addresses, not the name localhost. */
+void tl_endpoint_resolve(const char *endpoint, char out[TL_ENDPOINT_MAX_BYTES + 1]);
+
+/*
+ * TL_EBUSY when someone listens at an ipc endpoint already. Binding it would
+ * succeed all the same, and take the other one's clients from it.
+ */
+TL_MUST_USE tl_err tl_endpoint_check_unused(const char *endpoint);
 
 bool tl_endpoint_is_tcp6(const char *endpoint);
 

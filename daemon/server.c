@@ -496,11 +496,14 @@ static tl_err bind_all(tl_server *server)
 {
     for (size_t i = 0; i < server->options.n_endpoints; i++) {
         const char *wanted = server->options.endpoints[i];
+        char resolved[TL_ENDPOINT_MAX_BYTES + 1];
         int is_tcp6 = tl_endpoint_is_tcp6(wanted) ? 1 : 0;
         size_t size = sizeof server->endpoints[i];
         TL_TRY(tl_endpoint_check(wanted));
+        TL_TRY(tl_endpoint_check_unused(wanted));
+        tl_endpoint_resolve(wanted, resolved);
         (void)zmq_setsockopt(server->router, ZMQ_IPV6, &is_tcp6, sizeof is_tcp6);
-        if (zmq_bind(server->router, wanted) != 0) {
+        if (zmq_bind(server->router, resolved) != 0) {
             return tl_fail(TL_EIO, "%s: %s", wanted, zmq_strerror(zmq_errno()));
         }
         if (zmq_getsockopt(server->router, ZMQ_LAST_ENDPOINT, server->endpoints[i], &size) !=

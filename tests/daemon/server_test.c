@@ -507,6 +507,14 @@ static void only_this_machine_can_be_listened_to(void **state)
         {"tcp://1270.0.0.1:7411",        TL_EDENIED},
         {"udp://127.0.0.1:7411",         TL_EINVAL },
         {"7411",                         TL_EINVAL },
+        {"ipc://",                       TL_EINVAL },
+        {"inproc://tailor",              TL_EINVAL },
+        {"tcp://127.0.0.1",              TL_EINVAL },
+        {"tcp://127.0.0.1:",             TL_EINVAL },
+        {"tcp://127.0.0.1:0",            TL_EINVAL },
+        {"tcp://127.0.0.1:65536",        TL_EINVAL },
+        {"tcp://[::1]:999999",           TL_EINVAL },
+        {"tcp://localhost:http",         TL_EINVAL },
         {"",                             TL_EINVAL },
     };
     for (size_t i = 0; i < TL_COUNT(cases); i++) {
@@ -541,6 +549,44 @@ static void an_endpoint_in_use_is_said(void **state)
     tl_server_close(first);
 }
 
+static void a_socket_that_is_served_is_not_taken_over(void **state)
+{
+    (void)state;
+    fixture f;
+    tl_server *second = NULL;
+    start(&f, 1, 0, NULL);
+    const char *endpoint = f.serving.endpoint;
+    tl_server_options options = {
+        .endpoints = &endpoint,
+        .n_endpoints = 1,
+        .methods = tl_test_methods,
+        .n_methods = tl_test_methods_len,
+        .stop_fd = -1};
+    assert_err(TL_EBUSY, tl_server_open(&options, &second));
+    assert_detail("in use");
+    raw_client late = connect_raw(f.serving.endpoint);
+    send_text(&late, 1, "test.echo", "still here");
+    expect(&late, 1, TL_OK, "");
+    disconnect(&late);
+    stop(&f);
+}
+
+static void localhost_is_the_address_that_clients_connect_to(void **state)
+{
+    (void)state;
+    const char *endpoint = "tcp://localhost:*";
+    tl_server *server = NULL;
+    tl_server_options options = {
+        .endpoints = &endpoint,
+        .n_endpoints = 1,
+        .methods = tl_test_methods,
+        .n_methods = tl_test_methods_len,
+        .stop_fd = -1};
+    assert_ok(tl_server_open(&options, &server));
+    assert_non_null(strstr(tl_server_endpoint(server, 0), "tcp://127.0.0.1:"));
+    tl_server_close(server);
+}
+
 int main(void)
 {
     tl_log_set_level(TL_LOG_ERROR);
@@ -565,6 +611,8 @@ int main(void)
         TEST(several_clients_share_the_workers),
         TEST(only_this_machine_can_be_listened_to),
         TEST(an_endpoint_in_use_is_said),
+        TEST(a_socket_that_is_served_is_not_taken_over),
+        TEST(localhost_is_the_address_that_clients_connect_to),
     };
 #undef TEST
     return cmocka_run_group_tests_name("daemon/server", tests, NULL, NULL);
