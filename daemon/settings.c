@@ -67,6 +67,8 @@ tl_err tl_settings_set(tl_settings *settings, const char *name, const char *valu
         return set_text(&settings->config, value);
     }
     if (strcmp(name, "log-level") == 0) {
+        tl_log_level level = TL_LOG_INFO;
+        TL_TRY(tl_log_level_parse(value, &level));
         return set_text(&settings->log_level, value);
     }
     if (strcmp(name, "workers") == 0) {

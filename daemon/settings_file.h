@@ -7,7 +7,7 @@
  *
  *     data: /var/lib/tailor
  *     models: /usr/share/tailor/models
- *     listen: [tcp://127.0.0.1:7411, ipc:///run/tailor/socket]
+ *     listen: [tcp://127.0.0.1:7411, ipc:///run/tailor/socket]     (or one of them)
  *     workers: 4
  *     log-level: info
  */

@@ -83,6 +83,18 @@ static void the_stronger_source_wins(void **state)
     tl_settings_done(&s);
 }
 
+static void one_endpoint_needs_no_brackets(void **state)
+{
+    (void)state;
+    tl_settings s = {0};
+    assert_ok(tl_settings_set(&s, "config", write_config("workers: 2\nlisten: ipc:///one\n")));
+    assert_ok(tl_settings_complete(&s));
+    assert_int_equal(s.n_endpoints, 1);
+    assert_string_equal(s.endpoints[0], "ipc:///one");
+    assert_int_equal(s.n_workers, 2);
+    tl_settings_done(&s);
+}
+
 static void refuse(const char *name, const char *value, tl_err err, const char *detail)
 {
     tl_settings s = {0};
@@ -105,7 +117,12 @@ static void bad_values_are_named(void **state)
     refuse("listen", "nonsense", TL_EINVAL, "nonsense");
     refuse("keys", "/keys", TL_EINVAL, "not in this version");
     refuse("config", "/does/not/exist.yaml", TL_ENOTFOUND, "/does/not/exist.yaml");
-    refuse("config", write_config("dota: /x\n"), TL_EINVAL, "dota");
+    refuse(
+        "config", write_config("models: /m\ndota: /x\n"), TL_EINVAL,
+        "unknown key \"dota\", nearest is \"data\"");
+    refuse("config", write_config("log_level: info\n"), TL_EINVAL, "\"log-level\"");
+    refuse("config", write_config("listen: ipc:///a\ndota: /x\n"), TL_EINVAL, "\"dota\"");
+    refuse("config", write_config("listen: {a: b}\n"), TL_EINVAL, "tailord.yaml");
     refuse("config", write_config("workers: [1, 2]\n"), TL_EINVAL, "tailord.yaml");
     refuse("config", write_config("workers: 1000\n"), TL_EINVAL, "workers: got \"1000\"");
     refuse("config", write_config("keys: /keys\n"), TL_EINVAL, "not in this version");
@@ -139,9 +156,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, clean, tl_test_no_leaks)
     const struct CMUnitTest tests[] = {
-        TEST(defaults_are_those_of_the_manual),
-        TEST(the_stronger_source_wins),
-        TEST(bad_values_are_named),
+        TEST(defaults_are_those_of_the_manual),  TEST(the_stronger_source_wins),
+        TEST(one_endpoint_needs_no_brackets),    TEST(bad_values_are_named),
         TEST(survives_every_allocation_failure),
     };
 #undef TEST
