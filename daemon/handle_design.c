@@ -102,8 +102,9 @@ static tl_err check_known(const tl_problem *problem, const tl_subject *subject)
             return tl_fail(
                 TL_ESTATE,
                 "nothing is known of %s on device %s: import measurements of it, or register a "
-                "profile with its peak rates and bandwidths",
-                tl_cost_name((tl_cost)c), subject->profile.name);
+                "profile with its peak rates and bandwidths%s",
+                tl_cost_name((tl_cost)c), subject->profile.name,
+                c == TL_COST_ENERGY ? ", and its power" : "");
         }
     }
     bool wants_accuracy =

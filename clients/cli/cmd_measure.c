@@ -27,11 +27,20 @@ static const struct argp_option export_options[] = {TL_OPTION_SPACE, TL_OPTION_D
 
 /* ---- import ------------------------------------------------------------------ */
 
+typedef struct input {
+    FILE *file;
+    int error; /* errno of the read that failed; what is said to the daemon after it sets others */
+} input;
+
 static int read_chunk(void *context, char *buffer, size_t capacity, size_t *out_len)
 {
-    FILE *file = context;
-    *out_len = fread(buffer, 1, capacity, file);
-    return ferror(file);
+    input *from = context;
+    *out_len = fread(buffer, 1, capacity, from->file);
+    if (ferror(from->file)) {
+        from->error = errno;
+        return -1;
+    }
+    return 0;
 }
 
 static uint64_t size_of(FILE *file)
@@ -89,13 +98,14 @@ static int print_report(const tl_cli *cli, const tailor_import_report *report)
 static int import_from(const tl_cli *cli, FILE *file, const char *origin)
 {
     tl_progress progress = {.total = size_of(file), .is_bytes = true};
+    input from = {.file = file};
     tailor_import_report *report = NULL;
     tailor_on_progress(cli->client, tl_progress_show, &progress);
-    tailor_err err =
-        tailor_measure_import(cli->client, cli->args->space, origin, read_chunk, file, &report);
+    tailor_err err = tailor_measure_import(
+        cli->client, cli->args->space, origin, read_chunk, &from, &report);
     tl_progress_end(&progress);
-    if (ferror(file)) {
-        tl_cli_say(cli, "%s: %s", origin, strerror(errno));
+    if (from.error != 0) {
+        tl_cli_say(cli, "%s: %s", origin, strerror(from.error));
         return TL_EXIT_FAILED;
     }
     if (err != TAILOR_OK) {

@@ -169,7 +169,8 @@ class Import(harness.Case):
         good = self.write("g.csv", HEADER + ",latency_ms@g\n" + ROW + ",1\n")
         self.assertIn("nasbench201", self.refused("measure", "import", "--space", "nasbench20", good))
         self.refused("measure", "import", "--space", "nasbench201", self.folder + "/nowhere.csv")
-        self.refused("measure", "import", "--space", "nasbench201", self.folder)
+        self.assertIn("Is a directory", self.refused(
+            "measure", "import", "--space", "nasbench201", self.folder))
         self.refused("measure", "export", "--space", "nowhere")
         self.refused("measure", "export", "--space", "nasbench201", "--device", "nobody")
 
