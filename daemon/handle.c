@@ -2,6 +2,8 @@
 #include "daemon/handle.h"
 
 #include "base/mem.h"
+
+#include <string.h>
 #include "base/name.h"
 
 tl_err tl_handle_check_name(const char *field, const char *name)
@@ -39,4 +41,37 @@ tl_err tl_handle_check_bytes(
 const char *tl_handle_origin(const char *origin, const char *fallback)
 {
     return origin != NULL && origin[0] != '\0' ? origin : fallback;
+}
+
+bool tl_handle_is_named(char *const *names, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+tl_err tl_handle_add_lines(const tl_text *text, char ***field, size_t *n_field)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text->len; i++) {
+        n += text->data[i] == '\n';
+    }
+    *field = tl_mem_new(n, sizeof **field);
+    if (*field == NULL) {
+        return tl_fail(TL_ENOMEM, "%zu lines", n);
+    }
+    const char *line = text->data;
+    for (size_t i = 0; i < n; i++) {
+        const char *end = strchr(line, '\n');
+        (*field)[i] = tl_mem_strndup(line, (size_t)(end - line));
+        if ((*field)[i] == NULL) {
+            return tl_fail(TL_ENOMEM, "%zu lines", n);
+        }
+        (*n_field)++;
+        line = end + 1;
+    }
+    return TL_OK;
 }

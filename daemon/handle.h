@@ -5,6 +5,7 @@
 /* What the handlers share. */
 
 #include "base/err.h"
+#include "base/text.h"
 #include "daemon/engine.h"
 #include "daemon/method.h"
 #include "daemon/table_reply.h"
@@ -25,6 +26,12 @@ TL_MUST_USE tl_err tl_handle_set_text(char **field, const char *text);
 /* The size of bytes a client sent; TL_EINVAL when there are none, TL_ELIMIT beyond max_bytes. */
 TL_MUST_USE tl_err
 tl_handle_check_bytes(const char *field, const ProtobufCBinaryData *bytes, size_t max_bytes);
+
+/* Whether name is one of the n names. */
+bool tl_handle_is_named(char *const *names, size_t n, const char *name);
+
+/* The lines of text, each ended by a newline, as a repeated string field, which is empty so far. */
+TL_MUST_USE tl_err tl_handle_add_lines(const tl_text *text, char ***field, size_t *n_field);
 
 /* A file's name for errors: what the client says, else fallback. */
 const char *tl_handle_origin(const char *origin, const char *fallback);

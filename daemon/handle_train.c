@@ -41,23 +41,14 @@ static void material_done(material *m)
     tl_column_list_done(&m->list);
 }
 
-static bool is_named(char *const *names, size_t n, const char *name)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(names[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool takes_part(const train_request *request, const tl_column_info *column)
 {
     if (tl_metric_is_of_device(column->metric)) {
         return !request->has_devices ||
-               is_named(request->devices, request->n_devices, column->subject);
+               tl_handle_is_named(request->devices, request->n_devices, column->subject);
     }
-    return !request->has_tasks || is_named(request->tasks, request->n_tasks, column->subject);
+    return !request->has_tasks ||
+           tl_handle_is_named(request->tasks, request->n_tasks, column->subject);
 }
 
 static bool is_stored(const tl_column_list *list, bool is_device, const char *subject)
@@ -228,30 +219,6 @@ static tl_err add_figures(const tl_model *model, Tailor__V1__Table *table)
     return TL_OK;
 }
 
-/* One note a line. */
-static tl_err add_notes(const tl_text *notes, train_reply *reply)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < notes->len; i++) {
-        n += notes->data[i] == '\n';
-    }
-    reply->notes = tl_mem_new(n, sizeof *reply->notes);
-    if (reply->notes == NULL) {
-        return tl_fail(TL_ENOMEM, "%zu notes", n);
-    }
-    const char *line = notes->data;
-    for (size_t i = 0; i < n; i++) {
-        const char *end = strchr(line, '\n');
-        reply->notes[i] = tl_mem_strndup(line, (size_t)(end - line));
-        if (reply->notes[i] == NULL) {
-            return tl_fail(TL_ENOMEM, "%zu notes", n);
-        }
-        reply->n_notes++;
-        line = end + 1;
-    }
-    return TL_OK;
-}
-
 static tl_err report(const tl_model *model, const tl_text *notes, train_reply *reply)
 {
     TL_TRY(tl_handle_set_text(&reply->model, model->name));
@@ -260,7 +227,7 @@ static tl_err report(const tl_model *model, const tl_text *notes, train_reply *r
         return tl_fail(TL_ENOMEM, "a report");
     }
     TL_TRY(add_figures(model, reply->report));
-    return add_notes(notes, reply);
+    return tl_handle_add_lines(notes, &reply->notes, &reply->n_notes);
 }
 
 /* ---- the method --------------------------------------------------------------------------------- */

@@ -23,7 +23,7 @@ _MIDDLE = _NUMERICS + ["numerics"]
 _MEASUREMENTS = _MIDDLE + ["spaces", "device-profiles"]
 _PREDICTORS = _MEASUREMENTS + ["measurements"]
 _OPTIMIZER = _PREDICTORS + ["predictors"]
-_DAEMON = _OPTIMIZER + ["optimizer"]
+_DAEMON = _OPTIMIZER + ["optimizer", "grading"]
 ALLOWED = {
     "base": [],
     "proto": ["base"],
@@ -33,6 +33,7 @@ ALLOWED = {
     "measurements": _MEASUREMENTS,
     "predictors": _PREDICTORS,
     "optimizer": _OPTIMIZER,
+    "grading": _OPTIMIZER,
     "daemon": _DAEMON,
     "clients/c": ["base", "proto"],
     "clients/cli": ["base", "proto", "clients/c"],

@@ -16,6 +16,11 @@ typedef struct owned_train_report {
     ProtobufCMessage *message;
 } owned_train_report;
 
+typedef struct owned_evaluation {
+    tailor_evaluation evaluation;
+    ProtobufCMessage *message;
+} owned_evaluation;
+
 typedef struct owned_lowered {
     tailor_lowered lowered;
     ProtobufCMessage *message;
@@ -168,6 +173,66 @@ tailor_err tailor_train(
     request.has_seed = options->seed != NULL;
     request.seed = options->seed != NULL ? *options->seed : 0;
     return tl_client_err(ask_train(client, (ProtobufCMessage *)&request, out_report));
+}
+
+/* ---- evaluation -------------------------------------------------------------------------- */
+
+static tl_err ask_evaluation(
+    tailor_client *client, const ProtobufCMessage *request, tailor_evaluation **out_evaluation)
+{
+    tl_exchange exchange = {
+        .method = "evaluate.run",
+        .request = request,
+        .reply_type = &tailor__v1__evaluate_reply__descriptor,
+        .is_unbounded = true};
+    owned_evaluation *owned = tl_mem_new(1, sizeof *owned);
+    if (owned == NULL) {
+        return tl_fail(TL_ENOMEM, "an evaluation");
+    }
+    tl_err err = tl_client_exchange(client, &exchange, &owned->message);
+    Tailor__V1__EvaluateReply *m = (Tailor__V1__EvaluateReply *)(void *)owned->message;
+    if (err != TL_OK || (err = tl_client_table_check(m->figures)) != TL_OK ||
+        (err = tl_client_table_check(m->curves)) != TL_OK ||
+        (err = tl_client_table_take(&m->figures, &owned->evaluation.figures)) != TL_OK ||
+        (err = tl_client_table_take(&m->curves, &owned->evaluation.curves)) != TL_OK) {
+        goto done;
+    }
+    owned->evaluation.n_notes = m->n_notes;
+    owned->evaluation.notes = (const char *const *)m->notes;
+    *out_evaluation = &owned->evaluation;
+    owned = NULL;
+done:
+    tailor_evaluation_free(owned != NULL ? &owned->evaluation : NULL);
+    return err;
+}
+
+void tailor_evaluation_free(tailor_evaluation *evaluation)
+{
+    owned_evaluation *owned = (owned_evaluation *)(void *)evaluation;
+    if (owned != NULL) {
+        tailor_table_free(owned->evaluation.figures);
+        tailor_table_free(owned->evaluation.curves);
+        tl_wire_free(owned->message);
+        tl_mem_free(owned);
+    }
+}
+
+tailor_err tailor_evaluate(
+    tailor_client *client,
+    const tailor_evaluate_options *options,
+    tailor_evaluation **out_evaluation)
+{
+    Tailor__V1__EvaluateRequest request;
+    tailor__v1__evaluate_request__init(&request);
+    request.space = tl_client_string(options->space);
+    request.n_devices = options->n_devices;
+    request.devices = (char **)(uintptr_t)options->devices;
+    request.n_methods = options->n_methods;
+    request.methods = (char **)(uintptr_t)options->methods;
+    request.has_seed = options->seed != NULL;
+    request.seed = options->seed != NULL ? *options->seed : 0;
+    request.samples = options->samples;
+    return tl_client_err(ask_evaluation(client, (ProtobufCMessage *)&request, out_evaluation));
 }
 
 /* ---- networks ----------------------------------------------------------------------------- */

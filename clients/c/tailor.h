@@ -96,7 +96,7 @@ const char *tailor_endpoint(const tailor_client *client);
 
 /*
  * The most a call waits for its answer, which is also the deadline that the
- * daemon is given. Import and train are not bounded by it, but fail with
+ * daemon is given. Import, train and evaluate are not bounded by it, but fail with
  * TAILOR_EUNREACHABLE when no connection stands within this time, or when it
  * is lost.
  */
@@ -298,6 +298,32 @@ tailor_err tailor_train(
     const tailor_train_options *options,
     tailor_train_report **out_report);
 void tailor_train_report_free(tailor_train_report *report); /* NULL is fine */
+
+/* ---- evaluation ------------------------------------------------------------------------- */
+
+typedef struct tailor_evaluate_options {
+    const char *space;
+    size_t n_devices; /* graded; 0: up to eight of those with enough measurements */
+    const char *const *devices;
+    size_t n_methods; /* of inference; 0: all */
+    const char *const *methods;
+    const uint64_t *seed; /* NULL: the daemon's own */
+    uint32_t samples;     /* measurements of the device left out; 0: 20 */
+} tailor_evaluate_options;
+
+typedef struct tailor_evaluation {
+    tailor_table *figures; /* device, method, set, designs; docs/evaluate.md has the rest */
+    tailor_table *curves;  /* curve, device, method, set, x, y */
+    size_t n_notes;
+    const char *const *notes;
+} tailor_evaluation;
+
+/* Grades the predictors of a space on its stored measurements. Not bounded by the timeout. */
+tailor_err tailor_evaluate(
+    tailor_client *client,
+    const tailor_evaluate_options *options,
+    tailor_evaluation **out_evaluation);
+void tailor_evaluation_free(tailor_evaluation *evaluation); /* NULL is fine */
 
 /* ---- predictions and designs --------------------------------------------------------------- */
 

@@ -41,6 +41,8 @@ enum {
     TL_KEY_EXPLAIN,
     TL_KEY_CANDIDATES,
     TL_KEY_WITH_INFEASIBLE,
+    TL_KEY_METHODS,
+    TL_KEY_SAMPLES,
 };
 
 /* Options that several commands share. */
@@ -70,8 +72,8 @@ typedef struct tl_args {
     const char *out; /* file for the result */
 
     const char *space, *device, *task, *designs, *name;
-    const char *devices, *tasks; /* comma-separated */
-    uint32_t count;
+    const char *devices, *tasks, *methods; /* comma-separated */
+    uint32_t count, samples;
     bool has_seed;
     uint64_t seed;
 

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/mem.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/output.h"
 #include "clients/cli/progress.h"
 #include "clients/cli/render.h"
-
-#include <string.h>
+#include "clients/cli/words.h"
 
 static const char devices_doc[] =
     "fit on these source devices only (default: the shipped ones and all that is stored)";
@@ -20,46 +18,6 @@ static const struct argp_option options[] = {
     {0},
 };
 /* clang-format on */
-
-/* Comma-separated words. */
-typedef struct word_list {
-    char *text;
-    const char **words;
-    size_t n_words;
-} word_list;
-
-static void words_done(word_list *list)
-{
-    tl_mem_free(list->words);
-    tl_mem_free(list->text);
-    *list = (word_list){0};
-}
-
-/* list is zeroed; text may be NULL, which is no words. */
-static tl_err words_init(word_list *list, const char *text)
-{
-    if (text == NULL) {
-        return TL_OK;
-    }
-    size_t n = 1;
-    for (const char *c = text; *c != '\0'; c++) {
-        n += *c == ',';
-    }
-    list->text = tl_mem_strdup(text);
-    list->words = tl_mem_new(n, sizeof *list->words);
-    if (list->text == NULL || list->words == NULL) {
-        words_done(list);
-        return tl_fail(TL_ENOMEM, "%zu names", n);
-    }
-    for (char *rest = list->text; rest != NULL;) {
-        list->words[list->n_words++] = rest;
-        rest = strchr(rest, ',');
-        if (rest != NULL) {
-            *rest++ = '\0';
-        }
-    }
-    return TL_OK;
-}
 
 static int print_report(const tl_cli *cli, const tailor_train_report *report)
 {
@@ -100,12 +58,12 @@ static int train(const tl_cli *cli, const tailor_train_options *train_options)
 static int run(tl_cli *cli)
 {
     const tl_args *args = cli->args;
-    word_list devices = {0};
-    word_list tasks = {0};
+    tl_words devices = {0};
+    tl_words tasks = {0};
     int status = TL_EXIT_FAILED;
     tl_err err = TL_OK;
-    if ((err = words_init(&devices, args->devices)) != TL_OK ||
-        (err = words_init(&tasks, args->tasks)) != TL_OK) {
+    if ((err = tl_words_init(&devices, args->devices)) != TL_OK ||
+        (err = tl_words_init(&tasks, args->tasks)) != TL_OK) {
         status = tl_cli_failed(cli, err);
         goto done;
     }
@@ -121,8 +79,8 @@ static int run(tl_cli *cli)
                  .seed = args->has_seed ? &args->seed : NULL,
              });
 done:
-    words_done(&devices);
-    words_done(&tasks);
+    tl_words_done(&devices);
+    tl_words_done(&tasks);
     return status;
 }
 

@@ -19,6 +19,7 @@ extern const tl_command tl_cmd_measure_import;
 extern const tl_command tl_cmd_measure_suggest;
 extern const tl_command tl_cmd_measure_export;
 extern const tl_command tl_cmd_train;
+extern const tl_command tl_cmd_evaluate;
 extern const tl_command tl_cmd_predict;
 extern const tl_command tl_cmd_design;
 extern const tl_command tl_cmd_model_list;

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Method evaluate.run: grades of the predictors on stored measurements. */
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "daemon/handle.h"
+#include "daemon/methods.h"
+#include "grading/evaluate.h"
+#include "measurements/columns.h"
+
+#include <string.h>
+
+typedef Tailor__V1__EvaluateRequest evaluate_request;
+typedef Tailor__V1__EvaluateReply evaluate_reply;
+
+enum {
+    MAX_GRADED = 8, /* devices, unless they are named */
+    MAX_SAMPLES = 500,
+    FIGURE_DIGITS = 5
+};
+
+/* The latencies that take part. */
+typedef struct material {
+    tl_column columns[TL_POOL_MAX_DEVICES];
+    tl_train_column latency[TL_POOL_MAX_DEVICES];
+    const tl_train_column *pointers[TL_POOL_MAX_DEVICES];
+    bool is_graded[TL_POOL_MAX_DEVICES];
+    int n;
+    tl_column accuracy;
+    bool has_accuracy;
+    tl_column_list list;
+} material;
+
+/* What tl_evaluate() calls back with. */
+typedef struct evaluation_context {
+    const evaluate_request *request;
+    tl_job *job;
+} evaluation_context;
+
+static void material_done(material *m)
+{
+    for (int i = 0; i < m->n; i++) {
+        tl_column_done(&m->columns[i]);
+    }
+    tl_column_done(&m->accuracy);
+    tl_column_list_done(&m->list);
+    tl_mem_free(m);
+}
+
+static bool is_wanted(const evaluate_request *request, const char *device)
+{
+    return tl_handle_is_named(request->devices, request->n_devices, device);
+}
+
+/* ---- the request ------------------------------------------------------------------------- */
+
+static tl_err check_methods(const evaluate_request *request)
+{
+    for (size_t i = 0; i < request->n_methods; i++) {
+        if (tl_infer_find(request->methods[i]) == NULL) {
+            tl_text names = {0};
+            for (int k = 0; k < tl_infer_n_methods; k++) {
+                tl_text_addf(&names, "%s%s", k > 0 ? ", " : "", tl_infer_methods[k].name);
+            }
+            tl_err err = tl_fail(
+                TL_ENOTFOUND, "method \"%.64s\": want one of %s", request->methods[i],
+                names.data != NULL ? names.data : "the list of docs/evaluate.md");
+            tl_text_done(&names);
+            return err;
+        }
+    }
+    return TL_OK;
+}
+
+static tl_err check_request(const evaluate_request *request)
+{
+    if (request->samples > MAX_SAMPLES || (request->samples > 0 && request->samples < 3)) {
+        return tl_fail(
+            TL_EINVAL, "samples: got %u, want 3 to %d", request->samples, (int)MAX_SAMPLES);
+    }
+    return check_methods(request);
+}
+
+/* ---- what is graded ------------------------------------------------------------------------- */
+
+static const tl_column_info *find_latency(const tl_column_list *list, const char *device)
+{
+    for (size_t i = 0; i < list->n_columns; i++) {
+        if (list->columns[i].metric == TL_METRIC_LATENCY_MS &&
+            strcmp(list->columns[i].subject, device) == 0) {
+            return &list->columns[i];
+        }
+    }
+    return NULL;
+}
+
+static tl_err check_devices(const evaluate_request *request, const tl_column_list *list)
+{
+    if (request->n_devices > TL_POOL_MAX_DEVICES) {
+        return tl_fail(TL_ELIMIT, "at most %d devices are graded", (int)TL_POOL_MAX_DEVICES);
+    }
+    for (size_t i = 0; i < request->n_devices; i++) {
+        const tl_column_info *column = find_latency(list, request->devices[i]);
+        if (column == NULL || column->n < TL_POOL_MIN_ROWS) {
+            return tl_fail(
+                column == NULL ? TL_ENOTFOUND : TL_ESTATE,
+                "device %.128s: %d latencies are stored for space %s, want at least %d",
+                request->devices[i], column == NULL ? 0 : column->n, request->space,
+                (int)TL_POOL_MIN_ROWS);
+        }
+    }
+    return TL_OK;
+}
+
+static tl_err add_latency(
+    tl_call *call,
+    const tl_space *space,
+    const tl_column_info *found,
+    bool is_graded,
+    material *m)
+{
+    tl_column *column = &m->columns[m->n];
+    TL_TRY(tl_columns_get(
+        tl_engine_store(call->engine), space, found->metric, found->subject, column));
+    m->latency[m->n] = (tl_train_column){
+        .metric = found->metric,
+        .subject = found->subject,
+        .designs = column->designs,
+        .values = column->values,
+        .n = column->n};
+    m->pointers[m->n] = &m->latency[m->n];
+    m->is_graded[m->n++] = is_graded;
+    return TL_OK;
+}
+
+/* The named devices first, then others as known ones, as many as there is room for. */
+static tl_err collect_latencies(
+    tl_call *call, const evaluate_request *request, const tl_space *space, material *m)
+{
+    for (int is_second = 0; is_second < 2; is_second++) {
+        for (size_t i = 0; i < m->list.n_columns && m->n < TL_POOL_MAX_DEVICES; i++) {
+            const tl_column_info *column = &m->list.columns[i];
+            bool wanted = is_wanted(request, column->subject);
+            bool is_turn = wanted == (is_second == 0);
+            if (column->metric == TL_METRIC_LATENCY_MS && column->n >= TL_POOL_MIN_ROWS &&
+                is_turn) {
+                bool is_graded = request->n_devices > 0 ? wanted : m->n < MAX_GRADED;
+                TL_TRY(add_latency(call, space, column, is_graded, m));
+            }
+        }
+    }
+    return TL_OK;
+}
+
+static tl_err collect_accuracy(tl_call *call, const tl_space *space, material *m)
+{
+    for (size_t i = 0; i < m->list.n_columns && !m->has_accuracy; i++) {
+        const tl_column_info *column = &m->list.columns[i];
+        if (column->metric == TL_METRIC_ACCURACY) {
+            TL_TRY(tl_columns_get(
+                tl_engine_store(call->engine), space, column->metric, column->subject,
+                &m->accuracy));
+            m->has_accuracy = true;
+        }
+    }
+    return TL_OK;
+}
+
+static tl_err collect(
+    tl_call *call, const evaluate_request *request, const tl_space *space, material *m)
+{
+    TL_TRY(tl_columns_list(tl_engine_store(call->engine), request->space, &m->list));
+    TL_TRY(check_devices(request, &m->list));
+    TL_TRY(collect_latencies(call, request, space, m));
+    if (m->n == 0) {
+        return tl_fail(
+            TL_ESTATE, "space %s: no device has %d stored latencies", request->space,
+            (int)TL_POOL_MIN_ROWS);
+    }
+    return collect_accuracy(call, space, m);
+}
+
+/* ---- the reply -------------------------------------------------------------------------------- */
+
+static tl_err add_names(
+    const tl_evaluation *evaluation, int first, size_t repeat, Tailor__V1__Table *table)
+{
+    Tailor__V1__Column *device = NULL;
+    Tailor__V1__Column *method = NULL;
+    Tailor__V1__Column *set = NULL;
+    TL_TRY(tl_table_reply_text(table, "device", &device));
+    TL_TRY(tl_table_reply_text(table, "method", &method));
+    TL_TRY(tl_table_reply_text(table, "set", &set));
+    for (size_t row = 0; row < table->n_rows; row++) {
+        const tl_grade *grade = &evaluation->grades[first + (int)(row / repeat)];
+        TL_TRY(tl_table_reply_set_text(device, row, grade->device));
+        TL_TRY(tl_table_reply_set_text(method, row, grade->method));
+        TL_TRY(tl_table_reply_set_text(set, row, tl_grade_set_name(grade->set)));
+    }
+    return TL_OK;
+}
+
+static tl_err add_figures(const tl_evaluation *evaluation, Tailor__V1__Table *table)
+{
+    double *numbers = NULL;
+    TL_TRY(add_names(evaluation, 0, 1, table));
+    TL_TRY(tl_table_reply_blank(table, "designs", 0, &numbers));
+    for (int i = 0; i < evaluation->n_grades; i++) {
+        numbers[i] = evaluation->grades[i].n_designs;
+    }
+    for (int k = 0; k < TL_N_FIGURES; k++) {
+        TL_TRY(
+            tl_table_reply_blank(table, tl_figure_name((tl_figure)k), FIGURE_DIGITS, &numbers));
+        for (int i = 0; i < evaluation->n_grades; i++) {
+            numbers[i] = evaluation->grades[i].figures[k];
+        }
+    }
+    return TL_OK;
+}
+
+/* Both curves of each of the grades from first on. */
+static tl_err add_curves(const tl_evaluation *evaluation, int first, Tailor__V1__Table *table)
+{
+    enum {
+        PER_GRADE = 2 * TL_CURVE_POINTS
+    };
+    Tailor__V1__Column *curve = NULL;
+    double *x = NULL;
+    double *y = NULL;
+    TL_TRY(tl_table_reply_text(table, "curve", &curve));
+    TL_TRY(add_names(evaluation, first, PER_GRADE, table));
+    TL_TRY(tl_table_reply_blank(table, "x", FIGURE_DIGITS, &x));
+    TL_TRY(tl_table_reply_blank(table, "y", FIGURE_DIGITS, &y));
+    for (size_t row = 0; row < table->n_rows; row++) {
+        const tl_grade *grade = &evaluation->grades[first + (int)(row / PER_GRADE)];
+        int k = (int)(row % PER_GRADE);
+        bool is_rejection = k >= TL_CURVE_POINTS;
+        k -= is_rejection ? TL_CURVE_POINTS : 0;
+        x[row] = is_rejection ? (double)k / TL_CURVE_POINTS : (k + 1.0) / (TL_CURVE_POINTS + 1);
+        y[row] = is_rejection ? grade->rejection[k] : grade->calibration[k];
+        TL_TRY(tl_table_reply_set_text(curve, row, is_rejection ? "rejection" : "calibration"));
+    }
+    return TL_OK;
+}
+
+static int first_mean(const tl_evaluation *evaluation)
+{
+    int i = evaluation->n_grades;
+    while (i > 0 && strcmp(evaluation->grades[i - 1].device, "mean") == 0) {
+        i--;
+    }
+    return i;
+}
+
+static tl_err report(const tl_evaluation *evaluation, evaluate_reply *reply)
+{
+    int first = first_mean(evaluation);
+    size_t n_points = (size_t)(evaluation->n_grades - first) * 2 * TL_CURVE_POINTS;
+    reply->figures = tl_table_reply_new((size_t)evaluation->n_grades);
+    reply->curves = tl_table_reply_new(n_points);
+    if (reply->figures == NULL || reply->curves == NULL) {
+        return tl_fail(TL_ENOMEM, "a report");
+    }
+    TL_TRY(add_figures(evaluation, reply->figures));
+    return add_curves(evaluation, first, reply->curves);
+}
+
+/* ---- the method --------------------------------------------------------------------------------- */
+
+static bool step(void *context, const char *what, int64_t done, int64_t total)
+{
+    const evaluation_context *c = context;
+    return tl_job_step(c->job, what, (uint64_t)done, (uint64_t)total) == TL_OK;
+}
+
+static bool takes(const void *context, const char *method)
+{
+    const evaluate_request *request = ((const evaluation_context *)context)->request;
+    return request->n_methods == 0 ||
+           tl_handle_is_named(request->methods, request->n_methods, method);
+}
+
+static tl_err evaluate(
+    tl_call *call,
+    const evaluate_request *request,
+    const tl_space *space,
+    tl_job *job,
+    evaluate_reply *reply)
+{
+    evaluation_context context = {.request = request, .job = job};
+    tl_text notes = {0};
+    tl_evaluation evaluation = {0};
+    material *m = tl_mem_new(1, sizeof *m);
+    if (m == NULL) {
+        return tl_fail(TL_ENOMEM, "columns of measurements");
+    }
+    tl_err err = collect(call, request, space, m);
+    if (err == TL_OK) {
+        tl_evaluate_options options = {
+            .space = space,
+            .columns = m->pointers,
+            .n_columns = m->n,
+            .is_graded = m->is_graded,
+            .accuracy = m->has_accuracy ? &m->accuracy : NULL,
+            .takes = takes,
+            .n_samples = (int)request->samples,
+            .seed = request->has_seed ? request->seed : 1,
+            .progress = step,
+            .context = &context};
+        err = tl_evaluate(&options, &notes, &evaluation);
+    }
+    if (err == TL_OK && (err = tl_text_err(&notes)) == TL_OK &&
+        (err = report(&evaluation, reply)) == TL_OK) {
+        err = tl_handle_add_lines(&notes, &reply->notes, &reply->n_notes);
+    }
+    tl_evaluation_done(&evaluation);
+    tl_text_done(&notes);
+    material_done(m);
+    return err;
+}
+
+static tl_err run(
+    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+{
+    const evaluate_request *request = (const evaluate_request *)request_base;
+    tl_space *space = NULL;
+    tl_job *job = NULL;
+    TL_TRY(check_request(request));
+    TL_TRY(tl_engine_space(call->engine, request->space, &space));
+    tl_err err =
+        tl_job_begin(tl_engine_jobs(call->engine), call, "evaluate.run", request->space, &job);
+    if (err == TL_OK) {
+        err = evaluate(call, request, space, job, (evaluate_reply *)reply_base);
+        tl_job_end(job, err);
+    }
+    tl_space_unref(space);
+    return err;
+}
+
+const tl_method tl_method_evaluate_run = {
+    .name = "evaluate.run",
+    .summary = "Grades the predictors of a space on its stored measurements",
+    .request = &tailor__v1__evaluate_request__descriptor,
+    .reply = &tailor__v1__evaluate_reply__descriptor,
+    .run = run,
+    .min_role = TL_ROLE_READER,
+    .lane = TL_LANE_WORK,
+};

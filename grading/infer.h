@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_GRADING_INFER_H
+#define TL_GRADING_INFER_H
+
+/*
+ * Inference methods, compared on one head.
+ *
+ * Every method gets the same rows, targets and scales of one linear model,
+ *
+ *     y = x . w + noise,    w ~ N(0, prior_variance I),    noise ~ N(0, noise_variance)
+ *
+ * and answers a mean and a standard deviation (noise included) for every query.
+ * The columns of x are scaled so that all weights have the same prior. "gp" is
+ * the exact posterior of that model, in closed form: the others can be compared
+ * with the truth, not only with each other. "ensemble" and "dropout" put a small
+ * network in the place of x . w. "head" is the predictor that tailor ships, on the
+ * same samples; it chooses its scales itself.
+ *
+ *     tl_infer_problem problem = {.x = x, .y = y, .query = query, .seed = 1};
+ *     TL_TRY(tl_infer_scales(&problem));
+ *     TL_TRY(tl_infer_methods[0].run(&problem, &answer));
+ *
+ * Adding a method is one file grading/infer_*.c and one line in infer.c.
+ */
+
+#include "numerics/mat.h"
+#include "predictors/head.h"
+
+#include <stdint.h>
+
+/* What "head" reads: the same samples and queries in its own columns. */
+typedef struct tl_infer_head {
+    const tl_features *features;
+    tl_head_data samples;
+    tl_dcmat query;
+    const double *query_z;
+    double level;               /* values are divided by it ... */
+    const double *query_offset; /* ... and this is taken off, to be a target y */
+} tl_infer_head;
+
+typedef struct tl_infer_problem {
+    tl_dcmat x;          /* [n, d] */
+    const double *y;     /* [n] */
+    tl_dcmat query;      /* [m, d] */
+    tl_dcmat unlabelled; /* [r, d]: other rows without y, where particles repel each other */
+    const tl_infer_head *head; /* NULL: "head" cannot run */
+    double prior_variance;
+    double noise_variance;
+    uint64_t seed;
+} tl_infer_problem;
+
+typedef struct tl_infer_answer {
+    double *mean, *sd; /* [m], the caller's */
+    double dof;        /* of Student's t; INFINITY: normal */
+    size_t kept_bytes; /* what has to be kept in order to predict */
+} tl_infer_answer;
+
+typedef struct tl_infer_method {
+    const char *name;
+    const char *summary;
+    tl_err (*run)(const tl_infer_problem *problem, tl_infer_answer *answer);
+} tl_infer_method;
+
+/* The table; the exact posterior is at TL_INFER_EXACT. */
+extern const tl_infer_method tl_infer_methods[];
+extern const int tl_infer_n_methods;
+
+/* NULL when there is none of that name. */
+const tl_infer_method *tl_infer_find(const char *name);
+
+/*
+ * Fills prior_variance and noise_variance: the ratio of a grid with the largest
+ * evidence of y, the scale in closed form. Fails with TL_ENUMERIC on values
+ * that are not finite.
+ */
+TL_MUST_USE tl_err tl_infer_scales(tl_infer_problem *problem);
+
+#endif

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/test.h"
+
+#include "base/mem.h"
+#include "grading/evaluate.h"
+#include "measurements/designs.h"
+#include "numerics/rng.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    N_DEVICES = 4,
+    N_DESIGNS = 600
+};
+
+/* Made-up devices that add up what their choices cost, each with its own prices. */
+typedef struct world {
+    tl_space *space;
+    tl_choice *designs; /* [N_DESIGNS, n_slots] sorted, each once */
+    double *values;     /* [N_DEVICES + 1, N_DESIGNS]; the last row is an accuracy */
+    tl_train_column columns[N_DEVICES];
+    const tl_train_column *pointers[N_DEVICES];
+    bool is_graded[N_DEVICES];
+    tl_column accuracy;
+} world;
+
+static const char *const names[N_DEVICES] = {"anna", "berta", "clara", "dora"};
+
+static void fill_designs(world *w, tl_rng *rng)
+{
+    enum {
+        CHOICES = 5
+    };
+    int n_slots = tl_space_n_slots(w->space);
+    for (int i = 0; i < N_DESIGNS; i++) {
+        /* every design once, in order: the digits of i times a stride */
+        int number = i * 26;
+        for (int k = n_slots - 1; k >= 0; k--) {
+            bool is_edge = k < 6;
+            w->designs[(size_t)i * (size_t)n_slots + (size_t)k] =
+                is_edge ? (tl_choice)(number % CHOICES) : TL_CHOICE_ABSENT;
+            number /= is_edge ? CHOICES : 1;
+        }
+    }
+    (void)rng;
+}
+
+static void fill_values(world *w, tl_rng *rng)
+{
+    static const double price[] = {0, .05, .4, 1.8, .25};
+    int n_slots = tl_space_n_slots(w->space);
+    for (int d = 0; d <= N_DEVICES; d++) {
+        for (int i = 0; i < N_DESIGNS; i++) {
+            double sum = .3;
+            for (int k = 0; k < 6; k++) {
+                double one = price[w->designs[(size_t)i * (size_t)n_slots + (size_t)k]];
+                sum += one * (1 + .1 * d * k) * (1 + d);
+            }
+            w->values[d * N_DESIGNS + i] = sum * (1 + .01 * tl_rng_normal(rng));
+        }
+    }
+    for (int i = 0; i < N_DESIGNS; i++) {
+        double *accuracy = &w->values[N_DEVICES * N_DESIGNS + i];
+        *accuracy = 90 - 40 * exp(-*accuracy / 10);
+    }
+}
+
+static void world_init(world *w)
+{
+    char path[512];
+    tl_rng rng;
+    *w = (world){0};
+    tl_rng_init(&rng, tl_test_seed());
+    (void)snprintf(path, sizeof path, "%s/spaces/nasbench201.yaml", tl_test_source_dir());
+    assert_ok(tl_space_load(path, &w->space));
+    int n_slots = tl_space_n_slots(w->space);
+    w->designs = tl_mem_new((size_t)N_DESIGNS * (size_t)n_slots, sizeof *w->designs);
+    w->values = tl_mem_new((N_DEVICES + 1) * N_DESIGNS, sizeof *w->values);
+    assert_non_null(w->designs);
+    assert_non_null(w->values);
+    fill_designs(w, &rng);
+    fill_values(w, &rng);
+    for (int d = 0; d < N_DEVICES; d++) {
+        w->columns[d] = (tl_train_column){
+            .metric = TL_METRIC_LATENCY_MS,
+            .subject = names[d],
+            .designs = w->designs,
+            .values = w->values + (ptrdiff_t)d * N_DESIGNS,
+            .n = N_DESIGNS};
+        w->pointers[d] = &w->columns[d];
+        w->is_graded[d] = d < 2;
+    }
+    w->accuracy = (tl_column){
+        .n = N_DESIGNS,
+        .n_slots = n_slots,
+        .designs = w->designs,
+        .values = w->values + (ptrdiff_t)N_DEVICES * N_DESIGNS};
+}
+
+static void world_done(world *w)
+{
+    tl_mem_free(w->designs);
+    tl_mem_free(w->values);
+    tl_space_unref(w->space);
+}
+
+static tl_evaluate_options options_of(const world *w)
+{
+    return (tl_evaluate_options){
+        .space = w->space,
+        .columns = w->pointers,
+        .n_columns = N_DEVICES,
+        .is_graded = w->is_graded,
+        .accuracy = &w->accuracy,
+        .seed = 7};
+}
+
+static const tl_grade *find(
+    const tl_evaluation *evaluation, const char *device, const char *method, tl_grade_set set)
+{
+    for (int i = 0; i < evaluation->n_grades; i++) {
+        const tl_grade *grade = &evaluation->grades[i];
+        if (strcmp(grade->device, device) == 0 && strcmp(grade->method, method) == 0 &&
+            grade->set == set) {
+            return grade;
+        }
+    }
+    fail_msg("%s %s is not graded", device, method);
+    return NULL;
+}
+
+static void every_method_is_graded_on_every_set(void **state)
+{
+    world w;
+    tl_text notes = {0};
+    tl_evaluation evaluation = {0};
+    (void)state;
+    world_init(&w);
+    tl_evaluate_options options = options_of(&w);
+    assert_ok(tl_evaluate(&options, &notes, &evaluation));
+    assert_int_equal(evaluation.n_grades, 3 * tl_infer_n_methods * TL_N_SETS);
+    for (int k = 0; k < tl_infer_n_methods; k++) {
+        const char *method = tl_infer_methods[k].name;
+        const tl_grade *near = find(&evaluation, "mean", method, TL_SET_NEAR);
+        const tl_grade *far = find(&evaluation, "mean", method, TL_SET_FAR);
+        const tl_grade *hurt = find(&evaluation, "mean", method, TL_SET_CORRUPTED);
+        assert_true(near->figures[TL_FIGURE_SPEARMAN] > .8);
+        assert_true(near->figures[TL_FIGURE_DECISION_COST] >= 0);
+        assert_true(isnan(near->figures[TL_FIGURE_OOD_AUROC]));
+        assert_true(far->figures[TL_FIGURE_OOD_AUROC] > 0);
+        assert_true(hurt->figures[TL_FIGURE_RMSE] > near->figures[TL_FIGURE_RMSE]);
+    }
+    /* the shipped head forgives damaged samples; the exact posterior of normal noise does not */
+    assert_true(
+        find(&evaluation, "mean", "head", TL_SET_CORRUPTED)->figures[TL_FIGURE_RMSE] <
+        find(&evaluation, "mean", "gp", TL_SET_CORRUPTED)->figures[TL_FIGURE_RMSE]);
+    assert_close(
+        find(&evaluation, "mean", "gp", TL_SET_NEAR)->figures[TL_FIGURE_DISTANCE_EXACT], 0,
+        1e-12);
+    tl_evaluation_done(&evaluation);
+    tl_text_done(&notes);
+    world_done(&w);
+}
+
+static bool takes_gp_and_mean_field(const void *context, const char *method)
+{
+    (void)context;
+    return strcmp(method, "mean-field") == 0;
+}
+
+static void one_method_alone_still_has_the_exact_reference(void **state)
+{
+    world w;
+    tl_text notes = {0};
+    tl_evaluation evaluation = {0};
+    (void)state;
+    world_init(&w);
+    tl_evaluate_options options = options_of(&w);
+    options.takes = takes_gp_and_mean_field;
+    options.accuracy = NULL;
+    assert_ok(tl_evaluate(&options, &notes, &evaluation));
+    assert_int_equal(evaluation.n_grades, 3 * TL_N_SETS);
+    const tl_grade *grade = find(&evaluation, "anna", "mean-field", TL_SET_NEAR);
+    assert_true(grade->figures[TL_FIGURE_DISTANCE_EXACT] > 0);
+    assert_true(isnan(grade->figures[TL_FIGURE_DISTANCE_HMC]));
+    assert_true(isnan(grade->figures[TL_FIGURE_DECISION_COST]));
+    tl_evaluation_done(&evaluation);
+    tl_text_done(&notes);
+    world_done(&w);
+}
+
+static void too_few_designs_are_said_and_nothing_is_answered(void **state)
+{
+    world w;
+    tl_text notes = {0};
+    tl_evaluation evaluation = {0};
+    (void)state;
+    world_init(&w);
+    tl_evaluate_options options = options_of(&w);
+    options.n_samples = N_DESIGNS;
+    assert_err(TL_ESTATE, tl_evaluate(&options, &notes, &evaluation));
+    assert_non_null(strstr(notes.data, "anna"));
+    assert_null(evaluation.grades);
+    tl_text_done(&notes);
+    world_done(&w);
+}
+
+static bool stops(void *context, const char *what, int64_t done, int64_t total)
+{
+    (void)context;
+    (void)what;
+    (void)done;
+    (void)total;
+    return false;
+}
+
+static void it_can_be_cancelled(void **state)
+{
+    world w;
+    tl_text notes = {0};
+    tl_evaluation evaluation = {0};
+    (void)state;
+    world_init(&w);
+    tl_evaluate_options options = options_of(&w);
+    options.progress = stops;
+    assert_err(TL_ECANCELLED, tl_evaluate(&options, &notes, &evaluation));
+    tl_text_done(&notes);
+    world_done(&w);
+}
+
+static void memory_that_runs_out_leaks_nothing(void **state)
+{
+    world w;
+    (void)state;
+    world_init(&w);
+    tl_evaluate_options options = options_of(&w);
+    options.takes = takes_gp_and_mean_field;
+    for (long at = 1; at < 4000; at = at * 5 / 4 + 1) {
+        tl_text notes = {0};
+        tl_evaluation evaluation = {0};
+        tl_mem_fail_at(at);
+        tl_err err = tl_evaluate(&options, &notes, &evaluation);
+        tl_mem_fail_at(0);
+        tl_evaluation_done(&evaluation);
+        tl_text_done(&notes);
+        if (err == TL_OK) {
+            break;
+        }
+        assert_err(TL_ENOMEM, err);
+    }
+    world_done(&w);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tl_test_count_blocks, tl_test_no_leaks)
+    const struct CMUnitTest tests[] = {
+        TEST(every_method_is_graded_on_every_set),
+        TEST(one_method_alone_still_has_the_exact_reference),
+        TEST(too_few_designs_are_said_and_nothing_is_answered),
+        TEST(it_can_be_cancelled),
+        TEST(memory_that_runs_out_leaks_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
