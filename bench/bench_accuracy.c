@@ -5,18 +5,23 @@
  *
  *     bench_accuracy DATA_DIR [SPACES_DIR [SEEDS [CASE]]]
  *
- * One line per case and task, tab-separated: means over the seeds (a seed draws
- * the split, the sample and the model). CASE keeps the cases whose name contains it.
+ * One line per case and task, tab-separated: means over the seeds. A seed draws the
+ * split, the sample and the model; in a case of five folds each seed holds out another
+ * fold of one split. CASE keeps the cases whose name contains it.
+ *
+ * Coverage is that of central intervals (tl_accuracy_intervals) and, as std90, of 1.645
+ * standard deviations, and nll the mean negative log-likelihood in normal scores; all
+ * three are of cells with a path: what one without scores is no prediction.
  */
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/units.h"
-#include "measurements/table.h"
+#include "bench/accuracy_table.h"
 #include "numerics/gemm.h"
 #include "numerics/stats.h"
 #include "predictors/accuracy.h"
 #include "predictors/accuracy_codec.h"
+#include "predictors/accuracy_impl.h"
 #include "predictors/folds.h"
 
 #include <math.h>
@@ -25,46 +30,42 @@
 #include <string.h>
 
 enum {
-    MAX_TABLE_BYTES = 64 * 1024 * 1024,
-    MAX_TASKS = 16,
     N_FOLDS = 5, /* one of them is held out */
     TOP = 5,
+    N_LEVELS = 4,
 };
+
+static const double levels[N_LEVELS] = {0.5, 0.8, 0.9, 0.95};
 
 static const double z90 = 1.6448536269514722;
 
 typedef struct bench_case {
     const char *name, *space, *table;
     int n_train; /* 0: all that are not held out */
+    bool has_folds;
 } bench_case;
 
 static const bench_case cases[] = {
-    {"nasbench201-200",   "nasbench201",   "nasbench201.csv",        200 },
-    {"nasbench201-1000",  "nasbench201",   "nasbench201.csv",        1000},
-    {"nasbench201-5000",  "nasbench201",   "nasbench201.csv",        5000},
-    {"nasbench201-all",   "nasbench201",   "nasbench201.csv",        0   },
-    {"int8-1000",         "nasbench201",   "nasbench201-int8.csv",   1000},
-    {"int8-all",          "nasbench201",   "nasbench201-int8.csv",   0   },
-    {"qat50-all",         "nasbench201",   "nasbench201-qat50.csv",  0   },
-    {"qat150-all",        "nasbench201",   "nasbench201-qat150.csv", 0   },
-    {"analog-all",        "nasbench201",   "nasbench201-analog.csv", 0   },
-    {"mnasnet-200",       "mnasnet",       "mnasnet.csv",            200 },
-    {"mnasnet-1000",      "mnasnet",       "mnasnet.csv",            1000},
-    {"mnasnet-all",       "mnasnet",       "mnasnet.csv",            0   },
-    {"mobilenet-zoo-all", "mobilenet-zoo", "mobilenet-zoo.csv",      0   },
+    {"nasbench201-200",   "nasbench201",   "nasbench201.csv",        200,  false},
+    {"nasbench201-1000",  "nasbench201",   "nasbench201.csv",        1000, false},
+    {"nasbench201-5000",  "nasbench201",   "nasbench201.csv",        5000, false},
+    {"nasbench201-all",   "nasbench201",   "nasbench201.csv",        0,    false},
+    {"int8-1000",         "nasbench201",   "nasbench201-int8.csv",   1000, false},
+    {"int8-all",          "nasbench201",   "nasbench201-int8.csv",   0,    false},
+    {"int8-folds",        "nasbench201",   "nasbench201-int8.csv",   0,    true },
+    {"qat50-all",         "nasbench201",   "nasbench201-qat50.csv",  0,    false},
+    {"qat150-all",        "nasbench201",   "nasbench201-qat150.csv", 0,    false},
+    {"analog-all",        "nasbench201",   "nasbench201-analog.csv", 0,    false},
+    {"mnasnet-200",       "mnasnet",       "mnasnet.csv",            200,  false},
+    {"mnasnet-1000",      "mnasnet",       "mnasnet.csv",            1000, false},
+    {"mnasnet-all",       "mnasnet",       "mnasnet.csv",            0,    false},
+    {"mobilenet-zoo-all", "mobilenet-zoo", "mobilenet-zoo.csv",      0,    false},
 };
-
-/* A table's accuracies. */
-typedef struct labels {
-    tl_table table;
-    double *values; /* [n, n_tasks] */
-    const char *tasks[MAX_TASKS];
-    int n_tasks;
-} labels;
 
 /* Sums over seeds, per task. */
 typedef struct figures {
-    double spearman, spearman_square, top_gap, rmse, coverage, own_spearman;
+    double spearman, spearman_square, top_gap, rmse, own_spearman;
+    double coverage[N_LEVELS], std_coverage, nll;
 } figures;
 
 typedef struct costs {
@@ -74,38 +75,9 @@ typedef struct costs {
     bool reads_form;
 } costs;
 
-static tl_err read_labels(const tl_space *space, const char *path, labels *out)
-{
-    char *data = NULL;
-    size_t len = 0;
-    TL_TRY(tl_file_read(path, MAX_TABLE_BYTES, &data, &len));
-    tl_err err = tl_table_parse(space, path, NULL, data, len, &out->table);
-    tl_mem_free(data);
-    TL_TRY(err);
-    const tl_table *t = &out->table;
-    int columns[MAX_TASKS];
-    for (int c = 0; c < t->n_columns && out->n_tasks < MAX_TASKS; c++) {
-        if (t->columns[c].metric == TL_METRIC_ACCURACY) {
-            out->tasks[out->n_tasks] = t->columns[c].name;
-            columns[out->n_tasks++] = c;
-        }
-    }
-    out->values = tl_mem_new((size_t)t->n * (size_t)out->n_tasks, sizeof *out->values);
-    if (out->values == NULL) {
-        return tl_fail(TL_ENOMEM, "%d labels", t->n);
-    }
-    for (int i = 0; i < t->n; i++) {
-        for (int k = 0; k < out->n_tasks; k++) {
-            out->values[i * out->n_tasks + k] =
-                t->values[(ptrdiff_t)i * t->n_columns + columns[k]];
-        }
-    }
-    return TL_OK;
-}
-
 /* Labels of n_train rows outside the held-out fold; NaN elsewhere, so that the fit skips them. */
 static void sample_labels(
-    const labels *all,
+    const bench_labels *all,
     const int *fold,
     int n_train,
     tl_rng *rng,
@@ -132,16 +104,14 @@ static void sample_labels(
 
 /* Adds one seed's figures of a task on the held-out fold. scratch has room for 2 n. */
 static tl_err judge(
-    const labels *all,
+    const bench_labels *all,
     const int *fold,
     int task,
     const double *mean,
-    const double *std,
     double *scratch,
     figures *f)
 {
     int n = 0;
-    int n_covered = 0;
     double square = 0.0;
     double *predicted = scratch;
     double *truth = scratch + all->table.n;
@@ -154,7 +124,6 @@ static tl_err judge(
         truth[n] = all->values[at];
         double error = mean[at] - all->values[at];
         square += error * error;
-        n_covered += fabs(error) <= z90 * std[at];
         n++;
     }
     double rho = 0.0;
@@ -176,14 +145,115 @@ static tl_err judge(
     f->spearman_square += rho * rho;
     f->top_gap += best - best_of_top;
     f->rmse += sqrt(square / n);
-    f->coverage += (double)n_covered / n;
     return TL_OK;
 }
 
 typedef struct scratch {
-    int *fold, *order;
+    int *fold, *order; /* fold 0 is held out */
     double *values, *mean, *std, *pair;
+    double *low, *high; /* [n, n_tasks] */
 } scratch;
+
+/* What one answer of the regression says of a target, both in scores. */
+static double score_nll(
+    const tl_accuracy_noise *noise, double target, double mean, double spread)
+{
+    double scale = tl_accuracy_scale(noise, mean, spread);
+    double x = (target - mean) / scale;
+    double nll = log(scale);
+    if (noise->tail > 0.0) {
+        double dof = 1.0 / noise->tail;
+        return nll + lgamma(0.5 * dof) - lgamma(0.5 * (dof + 1.0)) +
+               0.5 * log(dof * acos(-1.0)) + 0.5 * (dof + 1.0) * log1p(x * x / dof);
+    }
+    return nll + 0.5 * x * x + 0.5 * log(2.0 * acos(-1.0));
+}
+
+/* Held out, labelled, and with a path. */
+static bool is_uncertain(
+    const bench_labels *all, const tl_score_input *input, const scratch *s, int row, int task)
+{
+    return s->fold[row] == 0 && !isnan(all->values[row * all->n_tasks + task]) &&
+           !input->is_dead[row];
+}
+
+/* The share of held-out designs within s->low and s->high. */
+static double share_covered(
+    const bench_labels *all, const tl_score_input *input, const scratch *s, int task)
+{
+    int n = 0;
+    int n_covered = 0;
+    for (int i = 0; i < all->table.n; i++) {
+        int at = i * all->n_tasks + task;
+        if (is_uncertain(all, input, s, i, task)) {
+            n++;
+            n_covered += s->low[at] <= all->values[at] && all->values[at] <= s->high[at];
+        }
+    }
+    return (double)n_covered / n;
+}
+
+static double mean_nll(
+    const bench_labels *all,
+    const tl_accuracy_output *output,
+    const tl_score_input *input,
+    const scratch *s,
+    tl_mat mean,
+    tl_mat spread,
+    int task)
+{
+    int n = 0;
+    double sum = 0.0;
+    for (int i = 0; i < all->table.n; i++) {
+        if (is_uncertain(all, input, s, i, task)) {
+            double value = all->values[i * all->n_tasks + task];
+            n++;
+            sum += score_nll(
+                &output->noise, tl_rank_map_forward(&output->map, value),
+                (double)tl_mat_row(mean, i)[task], (double)tl_mat_row(spread, i)[task]);
+        }
+    }
+    return sum / n;
+}
+
+/* Adds the likelihoods and the coverage of held-out designs with a path. */
+static tl_err judge_uncertainty(
+    const bench_labels *all, const tl_accuracy_model *model, scratch *s, figures *sums)
+{
+    const tl_table *t = &all->table;
+    int n_values = t->n * all->n_tasks;
+    tl_score_input input = {0};
+    tl_mat mean = {0};
+    tl_mat spread = {0};
+    tl_err err = tl_score_encode(&model->encoder, t->designs, t->n, &input);
+    if (err != TL_OK || (err = tl_mat_init(&mean, t->n, all->n_tasks)) != TL_OK ||
+        (err = tl_mat_init(&spread, t->n, all->n_tasks)) != TL_OK ||
+        (err = tl_score_predict(&model->score, &input, mean, spread)) != TL_OK) {
+        goto done;
+    }
+    for (int level = 0; level < N_LEVELS; level++) {
+        if ((err = tl_accuracy_intervals(
+                 model, t->designs, t->n, levels[level], s->low, s->high)) != TL_OK) {
+            goto done;
+        }
+        for (int k = 0; k < all->n_tasks; k++) {
+            sums[k].coverage[level] += share_covered(all, &input, s, k);
+        }
+    }
+    for (int i = 0; i < n_values; i++) {
+        s->low[i] = s->mean[i] - z90 * s->std[i];
+        s->high[i] = s->mean[i] + z90 * s->std[i];
+    }
+    for (int k = 0; k < all->n_tasks; k++) {
+        sums[k].std_coverage += share_covered(all, &input, s, k);
+        sums[k].nll += mean_nll(all, &model->outputs[k], &input, s, mean, spread, k);
+    }
+done:
+    tl_score_input_done(&input);
+    tl_mat_done(&mean);
+    tl_mat_done(&spread);
+    return err;
+}
 
 static void scratch_done(scratch *s)
 {
@@ -193,9 +263,11 @@ static void scratch_done(scratch *s)
     tl_mem_free(s->mean);
     tl_mem_free(s->std);
     tl_mem_free(s->pair);
+    tl_mem_free(s->low);
+    tl_mem_free(s->high);
 }
 
-static tl_err scratch_init(const labels *all, scratch *s)
+static tl_err scratch_init(const bench_labels *all, scratch *s)
 {
     size_t n = (size_t)all->table.n;
     size_t n_values = n * (size_t)all->n_tasks;
@@ -205,17 +277,32 @@ static tl_err scratch_init(const labels *all, scratch *s)
     s->mean = tl_mem_new(n_values, sizeof *s->mean);
     s->std = tl_mem_new(n_values, sizeof *s->std);
     s->pair = tl_mem_new(n, 2 * sizeof *s->pair);
-    if (s->fold == NULL || s->order == NULL || s->values == NULL || s->mean == NULL ||
-        s->std == NULL || s->pair == NULL) {
+    s->low = tl_mem_new(n_values, sizeof *s->low);
+    s->high = tl_mem_new(n_values, sizeof *s->high);
+    if (s->low == NULL || s->high == NULL || s->fold == NULL || s->order == NULL ||
+        s->values == NULL || s->mean == NULL || s->std == NULL || s->pair == NULL) {
         return tl_fail(TL_ENOMEM, "%zu values", n_values);
+    }
+    return TL_OK;
+}
+
+/* Marks what is held out as fold 0. */
+static tl_err split(
+    const tl_space *space, const bench_labels *all, bool has_folds, uint64_t seed, int *fold)
+{
+    TL_TRY(tl_canonical_folds(
+        space, all->table.designs, all->table.n, N_FOLDS, has_folds ? 0 : seed, fold));
+    int held_out = has_folds ? (int)(seed - 1) % N_FOLDS : 0;
+    for (int i = 0; i < all->table.n; i++) {
+        fold[i] = fold[i] != held_out;
     }
     return TL_OK;
 }
 
 static tl_err run_seed(
     const tl_space *space,
-    const labels *all,
-    int n_train,
+    const bench_labels *all,
+    const bench_case *c,
     uint64_t seed,
     scratch *s,
     figures *sums,
@@ -223,8 +310,8 @@ static tl_err run_seed(
 {
     tl_rng rng;
     tl_rng_init(&rng, seed);
-    TL_TRY(tl_canonical_folds(space, all->table.designs, all->table.n, N_FOLDS, seed, s->fold));
-    sample_labels(all, s->fold, n_train, &rng, s->order, s->values);
+    TL_TRY(split(space, all, c->has_folds, seed, s->fold));
+    sample_labels(all, s->fold, c->n_train, &rng, s->order, s->values);
     tl_accuracy_data data = {
         .space = space,
         .designs = all->table.designs,
@@ -235,7 +322,7 @@ static tl_err run_seed(
     };
     tl_accuracy_options options = {.seed = seed};
     tl_accuracy_model *model = NULL;
-    tl_accuracy_report report[MAX_TASKS];
+    tl_accuracy_report report[BENCH_MAX_TASKS];
     tl_bytes packed = {0};
     int64_t start_ns = tl_clock_ns();
     TL_TRY(tl_accuracy_fit(&data, &options, &model, report));
@@ -243,8 +330,11 @@ static tl_err run_seed(
     tl_err err = tl_accuracy_predict(model, all->table.designs, all->table.n, s->mean, s->std);
     int64_t predicted_ns = tl_clock_ns();
     for (int k = 0; k < all->n_tasks && err == TL_OK; k++) {
-        err = judge(all, s->fold, k, s->mean, s->std, s->pair, &sums[k]);
+        err = judge(all, s->fold, k, s->mean, s->pair, &sums[k]);
         sums[k].own_spearman += report[k].spearman;
+    }
+    if (err == TL_OK) {
+        err = judge_uncertainty(all, model, s, sums);
     }
     if (err == TL_OK) {
         err = tl_accuracy_pack(model, &packed);
@@ -261,7 +351,7 @@ static tl_err run_seed(
 
 static void print_figures(
     const bench_case *c,
-    const labels *all,
+    const bench_labels *all,
     int n_seeds,
     const figures *sums,
     const costs *spent)
@@ -271,11 +361,14 @@ static void print_figures(
         double rho = f->spearman / n_seeds;
         double variance = f->spearman_square / n_seeds - rho * rho;
         printf(
-            "%s\t%s\t%d\t%s%s\t%.4f\t%.4f\t%.4f\t%.2f\t%.2f\t%.3f\t%.2f\t%.1f\t%zu\n", c->name,
-            all->tasks[k], n_seeds, spent->method, spent->reads_form ? " + form" : "", rho,
-            sqrt(variance > 0.0 ? variance : 0.0), f->own_spearman / n_seeds,
-            f->top_gap / n_seeds, f->rmse / n_seeds, f->coverage / n_seeds,
-            spent->fit_s / n_seeds, spent->predict_ms / n_seeds, spent->model_bytes);
+            "%s\t%s\t%d\t%s%s\t%.4f\t%.4f\t%.4f\t%.2f\t%.2f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t"
+            "%.2f\t%.1f\t%zu\n",
+            c->name, all->tasks[k], n_seeds, spent->method, spent->reads_form ? " + form" : "",
+            rho, sqrt(variance > 0.0 ? variance : 0.0), f->own_spearman / n_seeds,
+            f->top_gap / n_seeds, f->rmse / n_seeds, f->nll / n_seeds, f->coverage[0] / n_seeds,
+            f->coverage[1] / n_seeds, f->coverage[2] / n_seeds, f->coverage[3] / n_seeds,
+            f->std_coverage / n_seeds, spent->fit_s / n_seeds, spent->predict_ms / n_seeds,
+            spent->model_bytes);
     }
     (void)fflush(stdout);
 }
@@ -283,9 +376,9 @@ static void print_figures(
 static tl_err run_case(
     const bench_case *c, const char *data_dir, const char *spaces_dir, int n_seeds)
 {
-    labels all = {0};
+    bench_labels all = {0};
     scratch s = {0};
-    figures sums[MAX_TASKS] = {0};
+    figures sums[BENCH_MAX_TASKS] = {0};
     costs spent = {0};
     tl_space *space = NULL;
     tl_text path = {0};
@@ -296,21 +389,19 @@ static tl_err run_case(
     }
     tl_text_clear(&path);
     tl_text_addf(&path, "%s/%s", data_dir, c->table);
-    if ((err = read_labels(space, path.data, &all)) != TL_OK ||
+    if ((err = bench_labels_read(space, path.data, &all)) != TL_OK ||
         (err = scratch_init(&all, &s)) != TL_OK) {
         goto done;
     }
     for (int seed = 1; seed <= n_seeds; seed++) {
-        if ((err = run_seed(space, &all, c->n_train, (uint64_t)seed, &s, sums, &spent)) !=
-            TL_OK) {
+        if ((err = run_seed(space, &all, c, (uint64_t)seed, &s, sums, &spent)) != TL_OK) {
             goto done;
         }
     }
     print_figures(c, &all, n_seeds, sums, &spent);
 done:
     scratch_done(&s);
-    tl_mem_free(all.values);
-    tl_table_done(&all.table);
+    bench_labels_done(&all);
     tl_text_done(&path);
     tl_space_unref(space);
     return err;
@@ -326,9 +417,9 @@ int main(int argc, char **argv)
     int n_seeds = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 3;
     int status = EXIT_SUCCESS;
     tl_blas_single_thread();
-    printf(
-        "case\ttask\tseeds\tmethod\tspearman\tsd\town_spearman\ttop5_gap\trmse\tcover90\tfit_s\t"
-        "predict_ms\tmodel_bytes\n");
+    printf("case\ttask\tseeds\tmethod\tspearman\tsd\town_spearman\ttop5_gap\trmse\tnll\t"
+           "cover50\tcover80\tcover90\tcover95\tstd90\tfit_s\t"
+           "predict_ms\tmodel_bytes\n");
     for (size_t i = 0; i < TL_COUNT(cases); i++) {
         if (argc > 4 && strstr(cases[i].name, argv[4]) == NULL) {
             continue;

@@ -76,22 +76,50 @@ static double percent(double x)
     return x < 0.0 ? 0.0 : x > TL_PERCENT ? TL_PERCENT : x;
 }
 
-static void to_percent(
+/* An interval of half a width in scales around a score. */
+static void to_interval(
     const tl_accuracy_output *output,
     bool is_dead,
     double score,
-    double spread,
-    double *out_accuracy,
-    double *out_std)
+    double half,
+    double *out_low,
+    double *out_high)
 {
     if (is_dead) {
-        *out_accuracy = output->dead_mean;
-        *out_std = output->dead_sd;
+        *out_low = percent(output->dead_mean - half * output->dead_sd);
+        *out_high = percent(output->dead_mean + half * output->dead_sd);
         return;
     }
-    double sd = sqrt(output->spread_gain * spread + output->noise);
-    *out_accuracy = percent(tl_rank_map_inverse(&output->map, score));
-    *out_std = tl_rank_map_sd(&output->map, score, sd);
+    *out_low = percent(tl_rank_map_inverse(&output->map, score - half));
+    *out_high = percent(tl_rank_map_inverse(&output->map, score + half));
+}
+
+/* Encoded designs and what the regression says of them, both [n, n_tasks]. */
+typedef struct scored {
+    tl_score_input input;
+    tl_mat mean, spread;
+} scored;
+
+static void scored_done(scored *s)
+{
+    tl_score_input_done(&s->input);
+    tl_mat_done(&s->mean);
+    tl_mat_done(&s->spread);
+}
+
+static tl_err score_designs(
+    const tl_accuracy_model *model, const tl_choice *designs, int n, scored *s)
+{
+    TL_TRY(tl_score_encode(&model->encoder, designs, n, &s->input));
+    TL_TRY(tl_mat_init(&s->mean, n, model->n_tasks));
+    TL_TRY(tl_mat_init(&s->spread, n, model->n_tasks));
+    return tl_score_predict(&model->score, &s->input, s->mean, s->spread);
+}
+
+static tl_err not_finite(const tl_accuracy_model *model, int design, int task)
+{
+    return tl_fail(
+        TL_ENUMERIC, "accuracy of design %d on %s", design + 1, model->outputs[task].task);
 }
 
 tl_err tl_accuracy_predict(
@@ -101,32 +129,60 @@ tl_err tl_accuracy_predict(
     double *out_accuracy,
     double *out_std)
 {
-    tl_score_input input = {0};
-    tl_mat mean = {0};
-    tl_mat spread = {0};
-    tl_err err = tl_score_encode(&model->encoder, designs, n, &input);
-    if (err != TL_OK || (err = tl_mat_init(&mean, n, model->n_tasks)) != TL_OK ||
-        (err = tl_mat_init(&spread, n, model->n_tasks)) != TL_OK ||
-        (err = tl_score_predict(&model->score, &input, mean, spread)) != TL_OK) {
-        goto done;
-    }
-    for (int i = 0; i < n; i++) {
-        for (int k = 0; k < model->n_tasks; k++) {
+    scored s = {0};
+    tl_err err = score_designs(model, designs, n, &s);
+    for (int k = 0; k < model->n_tasks && err == TL_OK; k++) {
+        const tl_accuracy_output *output = &model->outputs[k];
+        for (int i = 0; i < n && err == TL_OK; i++) {
             double *accuracy = &out_accuracy[(ptrdiff_t)i * model->n_tasks + k];
             double *std = &out_std[(ptrdiff_t)i * model->n_tasks + k];
-            to_percent(
-                &model->outputs[k], input.is_dead[i], (double)tl_mat_row(mean, i)[k],
-                (double)tl_mat_row(spread, i)[k], accuracy, std);
+            if (s.input.is_dead[i]) {
+                *accuracy = output->dead_mean;
+                *std = output->dead_sd;
+                continue;
+            }
+            double score = (double)tl_mat_row(s.mean, i)[k];
+            double spread = (double)tl_mat_row(s.spread, i)[k];
+            *accuracy = percent(tl_rank_map_inverse(&output->map, score));
+            *std = tl_accuracy_std(output, score, spread);
             if (!isfinite(*accuracy) || !isfinite(*std)) {
-                err = tl_fail(
-                    TL_ENUMERIC, "accuracy of design %d on %s", i + 1, model->outputs[k].task);
-                goto done;
+                err = not_finite(model, i, k);
             }
         }
     }
-done:
-    tl_score_input_done(&input);
-    tl_mat_done(&mean);
-    tl_mat_done(&spread);
+    scored_done(&s);
+    return err;
+}
+
+tl_err tl_accuracy_intervals(
+    const tl_accuracy_model *model,
+    const tl_choice *designs,
+    int n,
+    double probability,
+    double *out_low,
+    double *out_high)
+{
+    TL_ASSERT(probability > 0.0 && probability < 1.0);
+    scored s = {0};
+    tl_err err = score_designs(model, designs, n, &s);
+    for (int k = 0; k < model->n_tasks && err == TL_OK; k++) {
+        const tl_accuracy_output *output = &model->outputs[k];
+        double half = tl_accuracy_half_width(&output->noise, probability);
+        double half_of_dead = tl_accuracy_half_width(&(tl_accuracy_noise){0}, probability);
+        for (int i = 0; i < n && err == TL_OK; i++) {
+            double *low = &out_low[(ptrdiff_t)i * model->n_tasks + k];
+            double *high = &out_high[(ptrdiff_t)i * model->n_tasks + k];
+            double score = (double)tl_mat_row(s.mean, i)[k];
+            double spread = (double)tl_mat_row(s.spread, i)[k];
+            double scale = tl_accuracy_scale(&output->noise, score, spread);
+            bool is_dead = s.input.is_dead[i];
+            to_interval(
+                output, is_dead, score, is_dead ? half_of_dead : half * scale, low, high);
+            if (!isfinite(*low) || !isfinite(*high)) {
+                err = not_finite(model, i, k);
+            }
+        }
+    }
+    scored_done(&s);
     return err;
 }

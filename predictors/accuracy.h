@@ -7,12 +7,12 @@
  * deviation out, for several tasks at once.
  *
  * Labels become normal scores (transform.h); a regression (score_model.h)
- * predicts them; its spread is turned into a variance by two numbers a task,
+ * predicts them; its spread is turned into a scale,
  *
- *     variance = spread_gain * spread + noise
+ *     scale^2 = profile(score) (spread_gain spread + noise)
  *
- * fitted by likelihood on designs held out by canonical form; and scores are
- * mapped back to percent. A cell without a path from input to output is not
+ * fitted by likelihood, with the tail of a Student's distribution, on designs held
+ * out by canonical form; and scores are mapped back to percent. A cell without a path from input to output is not
  * the regression's business: it scores what such cells scored in training.
  *
  * A model is immutable once fitted, so any number of threads may predict with
@@ -90,7 +90,9 @@ const char *tl_accuracy_model_method(const tl_accuracy_model *model);
 
 /*
  * Predicts valid designs [n, n_slots]: out_accuracy and out_std [n, n_tasks], in percent
- * and points. Fails with TL_ENUMERIC when an answer is not finite; both are then undefined.
+ * and points. The error's distribution has longer tails than a normal and is not
+ * symmetric; out_std is such that 1.645 of it on both sides cover 90% of held-out designs,
+ * as they would if it were one. Fails with TL_ENUMERIC when an answer is not finite; both are then undefined.
  */
 TL_MUST_USE tl_err tl_accuracy_predict(
     const tl_accuracy_model *model,
@@ -98,5 +100,17 @@ TL_MUST_USE tl_err tl_accuracy_predict(
     int n,
     double *out_accuracy,
     double *out_std);
+
+/*
+ * The central interval of a probability in (0, 1), in percent: what
+ * tl_accuracy_predict() rounds to a normal. Same shapes, same failures.
+ */
+TL_MUST_USE tl_err tl_accuracy_intervals(
+    const tl_accuracy_model *model,
+    const tl_choice *designs,
+    int n,
+    double probability,
+    double *out_low,
+    double *out_high);
 
 #endif

@@ -20,6 +20,8 @@ enum {
 
 static const double max_percent =
     1e6; /* labels are in percent; beyond this a file is nonsense */
+static const double min_profile = 1e-6;
+static const double max_tail = 1.0; /* Cauchy's */
 
 typedef Tailor__Model__V1__AccuracyModel model_message;
 typedef Tailor__Model__V1__AccuracyTask task_message;
@@ -64,11 +66,16 @@ static tl_err put_task(const tl_accuracy_output *from, task_message *to)
     to->n_labels = (uint32_t)from->n_labels;
     to->low_slope = from->map.low_slope;
     to->high_slope = from->map.high_slope;
-    to->spread_gain = from->spread_gain;
-    to->noise = from->noise;
+    to->spread_gain = from->noise.spread_gain;
+    to->noise = from->noise.noise;
+    to->tail = from->noise.tail;
+    to->std_gain = from->std_gain;
     to->dead_percent = from->dead_mean;
     to->dead_sd_percent = from->dead_sd;
     TL_TRY(put_name(from->task, &to->name));
+    TL_TRY(put_doubles(
+        from->noise.profile, TL_ACCURACY_PROFILE_LEN, &to->n_noise_profile,
+        &to->noise_profile));
     TL_TRY(put_doubles(from->map.value, n_knots, &to->n_knot_percent, &to->knot_percent));
     return put_doubles(from->map.score, n_knots, &to->n_knot_score, &to->knot_score);
 }
@@ -194,20 +201,42 @@ static tl_err get_map(const task_message *from, tl_rank_map *map)
     return TL_OK;
 }
 
+/* Without a profile the noise is the same everywhere. */
+static tl_err get_noise(const task_message *from, tl_accuracy_noise *to)
+{
+    bool has_profile = from->n_noise_profile > 0;
+    bool is_right = is_within(from->spread_gain, 0.0, max_percent) &&
+                    is_within(from->noise, 0.0, max_percent) &&
+                    is_within(from->tail, 0.0, max_tail) &&
+                    (!has_profile || from->n_noise_profile == TL_ACCURACY_PROFILE_LEN);
+    for (size_t j = 0; is_right && j < from->n_noise_profile; j++) {
+        is_right = is_within(from->noise_profile[j], min_profile, max_percent);
+    }
+    if (!is_right) {
+        return tl_fail(TL_EDAMAGED, "accuracy of %s: its noise is out of range", from->name);
+    }
+    to->spread_gain = from->spread_gain;
+    to->noise = from->noise;
+    to->tail = from->tail;
+    for (int j = 0; j < TL_ACCURACY_PROFILE_LEN; j++) {
+        to->profile[j] = has_profile ? from->noise_profile[j] : 1.0;
+    }
+    return TL_OK;
+}
+
 static tl_err get_task(const task_message *from, tl_accuracy_output *to)
 {
     if (from->name[0] == '\0' || from->n_labels > INT32_MAX) {
         return tl_fail(TL_EDAMAGED, "accuracy model: a task has no name or count");
     }
-    if (!is_within(from->spread_gain, 0.0, max_percent) ||
-        !is_within(from->noise, 0.0, max_percent) ||
-        !is_within(from->dead_percent, -max_percent, max_percent) ||
-        !is_within(from->dead_sd_percent, 0.0, max_percent)) {
+    if (!is_within(from->dead_percent, -max_percent, max_percent) ||
+        !is_within(from->dead_sd_percent, 0.0, max_percent) ||
+        !is_within(from->std_gain, 0.0, max_percent)) {
         return tl_fail(TL_EDAMAGED, "accuracy of %s: a figure is out of range", from->name);
     }
     to->n_labels = (int)from->n_labels;
-    to->spread_gain = from->spread_gain;
-    to->noise = from->noise;
+    TL_TRY(get_noise(from, &to->noise));
+    to->std_gain = from->std_gain > 0.0 ? from->std_gain : 1.0;
     to->dead_mean = from->dead_percent;
     to->dead_sd = from->dead_sd_percent;
     TL_TRY(get_map(from, &to->map));

@@ -12,16 +12,15 @@ enum {
     FEW_DESIGNS = 1000,
     FOLDS_OF_FEW = 5,
     FOLDS_OF_MANY = 10,
-    HELD_OUT_ENOUGH = 200, /* designs that are enough to calibrate on */
+    HELD_OUT_ENOUGH = 600, /* designs that are enough to calibrate on */
     FORM_MIN_HELD_OUT = 50,
     FOLD_SEED = 7919,
 };
 
 static const double same_designs_share = 0.9;
-static const double form_min_r2 = 0.1;        /* of what is left over, explained by the form */
-static const double form_min_gain = 0.95;     /* squared error must fall below this share */
-static const double min_dead_sd = 0.1;        /* points */
-static const double z90 = 1.6448536269514722; /* half the central 90% of a normal */
+static const double form_min_r2 = 0.1;    /* of what is left over, explained by the form */
+static const double form_min_gain = 0.95; /* squared error must fall below this share */
+static const double min_dead_sd = 0.1;    /* points */
 
 /* One fit on its way. */
 typedef struct fitting {
@@ -276,7 +275,7 @@ static bool suspects_form(const fitting *f)
     return false;
 }
 
-/* Fits the variance of a task and fills its report; scratch has room for 4 n. */
+/* Fits the noise of a task and fills its report; scratch has room for 5 n. */
 static tl_err judge_task(fitting *f, int task, double *scratch, tl_accuracy_report *report)
 {
     tl_accuracy_output *output = &f->model->outputs[task];
@@ -285,6 +284,7 @@ static tl_err judge_task(fitting *f, int task, double *scratch, tl_accuracy_repo
     double *spread = scratch + n;
     double *predicted = scratch + 2 * (ptrdiff_t)n;
     double *truth = scratch + 3 * (ptrdiff_t)n;
+    double *score = scratch + 4 * (ptrdiff_t)n;
     int n_judged = 0;
     double rmse = 0.0;
     for (int i = 0; i < n; i++) {
@@ -292,16 +292,17 @@ static tl_err judge_task(fitting *f, int task, double *scratch, tl_accuracy_repo
         if (!is_judged(f, i, task)) {
             continue;
         }
-        double score = (double)tl_mat_row(f->mean, i)[task];
+        score[n_judged] = (double)tl_mat_row(f->mean, i)[task];
         square[n_judged] = residual(f, i, task) * residual(f, i, task);
         spread[n_judged] = (double)tl_mat_row(f->spread, i)[task];
-        predicted[n_judged] = tl_rank_map_inverse(&output->map, score);
+        predicted[n_judged] = tl_rank_map_inverse(&output->map, score[n_judged]);
         truth[n_judged] = label(f, i, task);
         rmse +=
             (predicted[n_judged] - truth[n_judged]) * (predicted[n_judged] - truth[n_judged]);
         n_judged++;
     }
-    tl_accuracy_calibrate(n_judged, square, spread, &output->spread_gain, &output->noise);
+    TL_TRY(tl_accuracy_calibrate(n_judged, square, score, spread, &output->noise));
+    output->std_gain = 1.0;
     report->n_labels = output->n_labels;
     report->n_held_out = n_judged;
     report->reads_form = f->has_numbers && f->model->encoder.is_cell;
@@ -309,10 +310,16 @@ static tl_err judge_task(fitting *f, int task, double *scratch, tl_accuracy_repo
     if (n_judged == 0) {
         return TL_OK;
     }
+    double half = tl_accuracy_half_width(&output->noise, 0.9);
     int n_covered = 0;
     for (int i = 0; i < n_judged; i++) {
-        n_covered += square[i] <= z90 * z90 * (output->spread_gain * spread[i] + output->noise);
+        n_covered +=
+            sqrt(square[i]) <= half * tl_accuracy_scale(&output->noise, score[i], spread[i]);
     }
+    for (int i = 0; i < n_judged; i++) {
+        square[i] = fabs(predicted[i] - truth[i]);
+    }
+    output->std_gain = tl_accuracy_std_gain(output, n_judged, score, spread, square);
     report->rmse = sqrt(rmse / n_judged);
     report->coverage90 = (double)n_covered / n_judged;
     return tl_spearman(n_judged, predicted, truth, &report->spearman);
@@ -321,7 +328,7 @@ static tl_err judge_task(fitting *f, int task, double *scratch, tl_accuracy_repo
 static tl_err judge(fitting *f, tl_accuracy_report *out_report)
 {
     tl_err err = TL_OK;
-    double *scratch = tl_mem_new((size_t)f->data.n, 4 * sizeof *scratch);
+    double *scratch = tl_mem_new((size_t)f->data.n, 5 * sizeof *scratch);
     if (scratch == NULL) {
         return tl_fail(TL_ENOMEM, "%d residuals", f->data.n);
     }

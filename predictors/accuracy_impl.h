@@ -2,21 +2,39 @@
 #ifndef TL_PREDICTORS_ACCURACY_IMPL_H
 #define TL_PREDICTORS_ACCURACY_IMPL_H
 
-/* What fitting, predicting and storing accuracy models share. For accuracy*.c only. */
+/* What fitting, predicting and storing accuracy models share. For accuracy*.c and their benchmark only. */
 
 #include "predictors/accuracy.h"
 #include "predictors/score_model.h"
 #include "predictors/transform.h"
 
 enum {
-    TL_ACCURACY_MAX_TASKS = 256
+    TL_ACCURACY_MAX_TASKS = 256,
+    TL_ACCURACY_PROFILE_LEN = 9,
 };
+
+/*
+ * How far targets lie from predictions, in scores. With t of Student's distribution
+ * (normal where tail is 0),
+ *
+ *     target = score + scale t
+ *     scale^2 = profile(score) (spread_gain spread + noise)
+ *
+ * The profile is linear in its logarithm between scores -2, -1.5 ... 2 and constant beyond:
+ * two trainings of one design differ by more places among the best, where designs crowd.
+ */
+typedef struct tl_accuracy_noise {
+    double spread_gain, noise;
+    double profile[TL_ACCURACY_PROFILE_LEN];
+    double tail; /* 1 / degrees of freedom */
+} tl_accuracy_noise;
 
 typedef struct tl_accuracy_output {
     char *task;
     int n_labels;
     tl_rank_map map;
-    double spread_gain, noise; /* variance = spread_gain * spread + noise, in scores */
+    tl_accuracy_noise noise;
+    double std_gain;           /* what makes mean +- z std cover as a normal's would */
     double dead_mean, dead_sd; /* percent: cells without a path */
 } tl_accuracy_output;
 
@@ -33,10 +51,37 @@ TL_MUST_USE tl_err
 tl_accuracy_model_new(const tl_space *space, int n_tasks, tl_accuracy_model **out_model);
 
 /*
- * The two numbers that make squared errors [n], in scores, likeliest under
- * their spreads [n]. With no error both are defaults.
+ * Fits the noise to squared residuals [n], the predictions that they belong to and
+ * their spreads. With no residual all is default.
  */
-void tl_accuracy_calibrate(
-    int n, const double *square, const double *spread, double *out_gain, double *out_noise);
+TL_MUST_USE tl_err tl_accuracy_calibrate(
+    int n,
+    const double *square,
+    const double *score,
+    const double *spread,
+    tl_accuracy_noise *out_noise);
+
+/* The scale at a prediction. */
+double tl_accuracy_scale(const tl_accuracy_noise *noise, double score, double spread);
+
+/* Half the central interval of this probability, in scales. */
+double tl_accuracy_half_width(const tl_accuracy_noise *noise, double probability);
+
+/*
+ * The deviation in points of a prediction: half the central interval of 90%, read as a
+ * normal's, times the output's std_gain.
+ */
+double tl_accuracy_std(const tl_accuracy_output *output, double score, double spread);
+
+/*
+ * The std_gain with which 90% of errors [n], in points and not negative, lie within
+ * 1.645 deviations, from the predictions' scores and spreads; overwrites the errors.
+ */
+double tl_accuracy_std_gain(
+    const tl_accuracy_output *output,
+    int n,
+    const double *score,
+    const double *spread,
+    double *error);
 
 #endif
