@@ -3,25 +3,20 @@
 /*
  * Few-shot latency on pools of devices: known devices fitted to hundreds of
  * measurements each, unseen devices to a few, judged on all other designs.
- * One tab-separated line for each pool, way of choosing the samples and, with
- * seeds averaged, each unseen device.
+ * One tab-separated line for each pool, number of samples, way of choosing them
+ * and, with seeds averaged, each unseen device. A target of a pool that is one
+ * of its sources too is left out of them while it is judged.
  *
- *     bench_pools SPACES DATA [SAMPLES [SEEDS [POOL]]]
+ *     bench_pools SPACES DATA [SAMPLES[,SAMPLES ...] [SEEDS [POOL]]]
  *
  * SPACES holds the space files, DATA the measurement tables.
  */
 
 #include "base/clock.h"
-#include "base/file.h"
-#include "base/mem.h"
 #include "base/units.h"
-#include "measurements/table.h"
+#include "bench/pool_trial.h"
 #include "numerics/gemm.h"
 #include "numerics/stats.h"
-#include "predictors/features.h"
-#include "predictors/head.h"
-#include "predictors/source.h"
-#include "predictors/suggest.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -29,423 +24,277 @@
 #include <string.h>
 
 enum {
-    MAX_DEVICES = 32,
-    MAX_SAMPLES = 2000,
-    N_CANDIDATES = 3000,
-    MAX_FILE_BYTES = 256 * 1024 * 1024,
-    DEFAULT_SAMPLES = 20,
-    DEFAULT_SEEDS = 5,
-    SOURCE_SEED = 1000,
+    MAX_SAMPLES = 1000,
+    MAX_SIZES = 16,
+    MAX_SEEDS = 16,
+    N_WAYS = 2,
     SAMPLE_SEED = 500,
-};
-
-typedef struct pool_spec {
-    const char *name, *space;
-    int n_train; /* measurements of each known device */
-    const char *sources, *targets;
-} pool_spec;
-
-static const pool_spec pools[] = {
-    {"ND", "nasbench201",      512,
-     "1080ti_1 1080ti_32 1080ti_256 silver_4114 silver_4210r samsung_a50 pixel3 essential_ph_1 "
-     "samsung_s7",                                                                                  "titan_rtx_256 gold_6226 fpga pixel2 raspi4 eyeriss"                       },
-    {"NE", "nasbench201",      512,
-     "1080ti_1 1080ti_32 1080ti_256 silver_4114 silver_4210r samsung_a50 pixel3 essential_ph_1 "
-     "samsung_s7",                                                                                  "edgegpu"                                                                  },
-    {"FD", "fbnet",            800,
-     "1080ti_1 1080ti_32 1080ti_64 silver_4114 silver_4210r samsung_a50 pixel3 essential_ph_1 "
-     "samsung_s7",                                                                                  "fpga raspi4 eyeriss"                                                      },
-    {"F1", "fbnet",            800, "2080ti_1 essential_ph_1 silver_4114 titan_rtx_1 titan_rtx_32",
-     "eyeriss fpga raspi4 samsung_a50 samsung_s7"                                                                                                                              },
-    {"F2", "fbnet",            800, "essential_ph_1 gold_6226 gold_6240 pixel3 raspi4",
-     "1080ti_1 1080ti_32 2080ti_32 titan_rtx_1 titanxp_1"                                                                                                                      },
-    {"F3", "fbnet",            800, "essential_ph_1 pixel2 pixel3 raspi4 samsung_s7",
-     "1080ti_1 1080ti_32 2080ti_1 titan_rtx_1 titan_rtx_32"                                                                                                                    },
-    {"F4", "fbnet",            800,
-     "1080ti_64 2080ti_1 eyeriss gold_6226 gold_6240 raspi4 samsung_s7 silver_4210r titan_rtx_1 "
-     "titan_rtx_32",                                                                                "1080ti_1 pixel2 essential_ph_1"                                           },
-    {"FA", "fbnet",            800,
-     "1080ti_1 1080ti_32 1080ti_64 2080ti_1 2080ti_32 2080ti_64 titan_rtx_1 titan_rtx_32 "
-     "titan_rtx_64 titanx_1 titanx_32 titanx_64 titanxp_1 titanxp_32 titanxp_64",                   "gold_6226 essential_ph_1 samsung_s7 pixel2"                               },
-    {"MV", "mobilenetv3",      800, "2080ti_1 2080ti_32 2080ti_64 titan_xp_1 titan_xp_32",
-     "titan_rtx_1 titan_rtx_32 titan_rtx_64"                                                                                                                                   },
-    {"MN", "mnasnet",          800, "a100_batched rtx3090_batched zcu102_batched",
-     "zcu102 tpuv2_batched"                                                                                                                                                    },
-    {"MZ", "mobilenet-zoo",    81,
-     "macbook_pro_tflite aws_t4_tflite gcp_t2a_standard_2_tflite hp_laptop_tflite "
-     "cloud_a_armnn_v22_11 orin_agx_armnn_v22_11",                                                  "raspberrypi4_tflite raspberrypi4_armnn_v22_11 amd_zen4_workstation_tflite"},
-    {"BF", "bitfusion-layers", 0,   "",                                                             "bitfusion"                                                                },
 };
 
 enum {
     RHO,
+    MEDIAN_ERROR,
+    P90_ERROR,
+    WITHIN_10,
+    C50,
     C80,
     C95,
-    RMSL,
     MAPE,
-    WITHIN_10,
+    RMSL,
+    FIT_MS,
     N_FIGURES
 };
 
-static const char *const figure_names[N_FIGURES] = {"rho",  "c80",  "c95",
-                                                    "rmsl", "mape", "acc10"};
+static const char *const figure_names[N_FIGURES] = {
+    "spearman", "median_error", "p90_error", "within_10pct", "c50",
+    "c80",      "c95",          "mape",      "rmse_log",     "fit_ms"};
 
-/* A space with its table, encoded once. */
-typedef struct bench_data {
-    tl_space *space;
-    tl_features *features;
-    tl_table table;
-    tl_dmat rows; /* source rows of all designs of the table */
-} bench_data;
+static const char *const way_names[N_WAYS] = {"random", "chosen"};
 
-/* One pool with fitted sources: head rows of all designs. */
-typedef struct pool_trial {
-    const bench_data *bench;
-    tl_source sources[MAX_DEVICES];
-    int n_sources;
-    double spread;
-    tl_dmat x;
-    double *z;
-} pool_trial;
+typedef struct bench_plan {
+    int sizes[MAX_SIZES];
+    int n_sizes, n_seeds;
+} bench_plan;
 
-static void fail(const char *what, tl_err err)
-{
-    (void)fprintf(stderr, "%s: %s: %s\n", what, tl_err_name(err), tl_err_detail());
-    exit(EXIT_FAILURE);
-}
-
-static void check(tl_err err, const char *what)
-{
-    if (err != TL_OK) {
-        fail(what, err);
-    }
-}
-
-static void *new_array(int n, size_t size)
-{
-    void *array = tl_mem_new((size_t)n, size);
-    if (array == NULL) {
-        fail("memory", TL_ENOMEM);
-    }
-    return array;
-}
-
-/* ---- data --------------------------------------------------------------------------- */
-
-static void load(bench_data *bench, const char *spaces, const char *data, const char *name)
-{
-    char *csv = NULL;
-    size_t len = 0;
-    tl_text path = {0};
-    tl_text_addf(&path, "%s/%s.yaml", spaces, name);
-    check(tl_text_err(&path), "path");
-    check(tl_space_load(path.data, &bench->space), path.data);
-    tl_text_clear(&path);
-    tl_text_addf(&path, "%s/%s.csv", data, name);
-    check(tl_text_err(&path), "path");
-    check(tl_file_read(path.data, MAX_FILE_BYTES, &csv, &len), path.data);
-    check(tl_table_parse(bench->space, name, NULL, csv, len, &bench->table), path.data);
-    int64_t begin_ns = tl_clock_ns();
-    check(tl_features_new(bench->space, &bench->features), "features");
-    int64_t end_ns = tl_clock_ns();
-    int n_source = tl_features_n_source(bench->features);
-    check(tl_dmat_init(&bench->rows, bench->table.n, n_source), "rows");
-    check(
-        tl_features_encode(
-            bench->features, bench->table.designs, bench->table.n, (tl_dmat){0}, bench->rows),
-        "encode");
-    (void)printf(
-        "# %s: %d designs, P %d, Ps %d, features %.0f ms, encoding %.0f ms\n", name,
-        bench->table.n, tl_features_n_head(bench->features), n_source,
-        (double)(end_ns - begin_ns) / TL_NS_PER_MS,
-        (double)(tl_clock_ns() - end_ns) / TL_NS_PER_MS);
-    tl_mem_free(csv);
-    tl_text_done(&path);
-}
-
-static void unload(bench_data *bench)
-{
-    tl_dmat_done(&bench->rows);
-    tl_table_done(&bench->table);
-    tl_features_free(bench->features);
-    tl_space_unref(bench->space);
-    memset(bench, 0, sizeof *bench);
-}
-
-/* The latency column of the device whose name starts names; NULL when they are used up. */
-static const char *next_column(const bench_data *bench, const char *names, int *out_column)
-{
-    names += strspn(names, " ");
-    size_t len = strcspn(names, " ");
-    if (len == 0) {
-        return NULL;
-    }
-    for (int c = 0; c < bench->table.n_columns; c++) {
-        const tl_table_column *column = &bench->table.columns[c];
-        if (column->metric == TL_METRIC_LATENCY_MS && strlen(column->name) == len &&
-            memcmp(column->name, names, len) == 0) {
-            *out_column = c;
-            return names + len;
-        }
-    }
-    fail(names, TL_ENOTFOUND);
-    return NULL;
-}
-
-static double value_at(const bench_data *bench, int row, int column)
-{
-    return bench->table.values[(ptrdiff_t)row * bench->table.n_columns + column];
-}
-
-static int measured_rows(const bench_data *bench, int column, int *out_rows)
-{
-    int n = 0;
-    for (int i = 0; i < bench->table.n; i++) {
-        if (!isnan(value_at(bench, i, column))) {
-            out_rows[n++] = i;
-        }
-    }
-    return n;
-}
-
-static void gather(tl_dmat from, const int *rows, int n, tl_dmat *out)
-{
-    check(tl_dmat_init(out, n, from.cols), "rows");
-    for (int i = 0; i < n; i++) {
-        memcpy(
-            tl_dmat_row(*out, i), tl_dmat_row(from, rows[i]),
-            (size_t)from.cols * sizeof(double));
-    }
-}
-
-/* ---- sources --------------------------------------------------------------------------- */
-
-static void fit_source(
-    const bench_data *bench, int column, int n_train, tl_rng *rng, tl_source *out)
-{
-    int n = bench->table.n;
-    int *measured = new_array(3 * n, sizeof(int));
-    int *chosen = measured + n;
-    int n_measured = measured_rows(bench, column, measured);
-    int n_chosen = n_train < n_measured ? n_train : n_measured;
-    double *y = new_array(n_chosen, sizeof *y);
-    tl_dmat rows;
-    tl_rng_choose(rng, n_measured, n_chosen, measured + 2 * (ptrdiff_t)n, chosen);
-    for (int i = 0; i < n_chosen; i++) {
-        chosen[i] = measured[chosen[i]];
-        y[i] = value_at(bench, chosen[i], column);
-    }
-    gather(bench->rows, chosen, n_chosen, &rows);
-    check(tl_source_fit(out, tl_dro(rows), y), "source");
-    tl_dmat_done(&rows);
-    tl_mem_free(y);
-    tl_mem_free(measured);
-}
-
-static void trial_init(
-    pool_trial *trial, const bench_data *bench, const pool_spec *pool, int seed)
-{
-    tl_rng rng;
-    tl_source *sources[MAX_DEVICES];
-    int column;
-    int n = bench->table.n;
-    int n_head = tl_features_n_head(bench->features);
-    memset(trial, 0, sizeof *trial);
-    trial->bench = bench;
-    tl_rng_init(&rng, (uint64_t)(SOURCE_SEED + seed));
-    for (const char *at = pool->sources; (at = next_column(bench, at, &column)) != NULL;) {
-        sources[trial->n_sources] = &trial->sources[trial->n_sources];
-        fit_source(bench, column, pool->n_train, &rng, sources[trial->n_sources]);
-        trial->n_sources++;
-    }
-    const tl_source *const *known = (const tl_source *const *)sources;
-    check(tl_sources_standardize(bench->features, sources, trial->n_sources), "sources");
-    check(tl_sources_spread(known, trial->n_sources, &trial->spread), "sources");
-    check(tl_dmat_init(&trial->x, n, n_head + trial->n_sources), "rows");
-    trial->z = new_array(n, sizeof *trial->z);
-    for (int i = 0; i < n; i++) {
-        memcpy(
-            tl_dmat_row(trial->x, i), tl_dmat_row(bench->rows, i),
-            (size_t)n_head * sizeof(double));
-    }
-    tl_dmat columns = tl_dmat_cols(trial->x, n_head, n_head + trial->n_sources);
-    tl_sources_columns(known, trial->n_sources, tl_dro(bench->rows), columns, trial->z);
-}
-
-static void trial_done(pool_trial *trial)
-{
-    for (int s = 0; s < trial->n_sources; s++) {
-        tl_source_done(&trial->sources[s]);
-    }
-    tl_dmat_done(&trial->x);
-    tl_mem_free(trial->z);
-}
+/* Sums over seeds of one pool, number of samples and way of choosing. */
+typedef struct pool_result {
+    double figures[POOL_MAX_DEVICES][N_FIGURES];
+    double rho_by_seed[MAX_SEEDS];
+    int n_devices;
+} pool_result;
 
 /* ---- samples ------------------------------------------------------------------------------ */
 
-/* The suggested designs of one trial, the same for all of its devices. */
-static void suggest(const pool_trial *trial, int n_samples, tl_rng *rng, int *out_rows)
+/* Suggestions of one trial, the same for all of its devices. */
+typedef struct suggestions {
+    int one;                   /* for a device that is measured once only */
+    int many[2 * MAX_SAMPLES]; /* in order of preference */
+    int n_many;
+} suggestions;
+
+static void suggest_all(const pool_trial *trial, int most, tl_rng *rng, suggestions *out)
 {
+    tl_rng again = *rng;
     int n = trial->bench->table.n;
-    int n_candidates = n < N_CANDIDATES ? n : N_CANDIDATES;
-    int *candidates = new_array(2 * n, sizeof *candidates);
-    tl_dmat rows;
-    tl_rng_choose(rng, n, n_candidates, candidates + n, candidates);
-    gather(trial->x, candidates, n_candidates, &rows);
-    check(
-        tl_suggest(
-            trial->bench->features, trial->n_sources, tl_dro(rows), (tl_dcmat){0}, n_samples,
-            out_rows),
-        "suggest");
-    for (int i = 0; i < n_samples; i++) {
-        out_rows[i] = candidates[out_rows[i]];
-    }
-    tl_dmat_done(&rows);
-    tl_mem_free(candidates);
+    out->n_many = 2 * most < n ? 2 * most : n;
+    trial_suggest(trial, 1, &again, &out->one);
+    trial_suggest(trial, out->n_many, rng, out->many);
 }
 
-/* The samples of one device: the suggested ones that were measured, or random ones. */
-static int choose_samples(
+/* The first n suggested designs that take part. */
+static int take_suggested(
     const pool_trial *trial,
-    int column,
-    const int *suggested,
+    const suggestions *from,
+    const int *measured,
+    int n_measured,
     int n,
-    tl_rng *rng,
     int *out_rows)
 {
     int n_rows = 0;
-    if (suggested != NULL) {
-        for (int i = 0; i < n; i++) {
-            if (!isnan(value_at(trial->bench, suggested[i], column))) {
-                out_rows[n_rows++] = suggested[i];
-            }
+    bool *takes_part = bench_array(trial->bench->table.n, sizeof *takes_part);
+    for (int i = 0; i < n_measured; i++) {
+        takes_part[measured[i]] = true;
+    }
+    if (n == 1 && takes_part[from->one]) {
+        out_rows[n_rows++] = from->one;
+    }
+    for (int i = 0; i < from->n_many && n_rows < n; i++) {
+        if (takes_part[from->many[i]]) {
+            out_rows[n_rows++] = from->many[i];
         }
-        return n_rows;
     }
-    int n_designs = trial->bench->table.n;
-    int *measured = new_array(2 * n_designs, sizeof *measured);
-    int n_measured = measured_rows(trial->bench, column, measured);
-    tl_rng_choose(rng, n_measured, n, measured + n_designs, out_rows);
-    for (int i = 0; i < n; i++) {
-        out_rows[i] = measured[out_rows[i]];
-    }
-    tl_mem_free(measured);
-    return n;
+    tl_mem_free(takes_part);
+    return n_rows;
 }
 
 /* ---- judging ------------------------------------------------------------------------------- */
 
-static void judge(
-    int n, const double *y, const double *mean, const double *sd, double dof, double *figures)
+/* Relative errors; those of measurements below .2 of the median are the timer's. */
+static void judge_errors(
+    int n, const double *y, const double *mean, double median, double *figures)
 {
-    double t80 = tl_student_quantile(.9, dof);
-    double t95 = tl_student_quantile(.975, dof);
-    double *sorted = new_array(n, sizeof *sorted);
+    double *errors = bench_array(n, sizeof *errors);
     int n_trusted = 0;
-    memcpy(sorted, y, (size_t)n * sizeof *sorted);
-    double median = tl_median_inplace(n, sorted);
-    for (int k = 0; k < N_FIGURES; k++) {
-        figures[k] = 0;
-    }
-    check(tl_spearman(n, mean, y, &figures[RHO]), "spearman");
     for (int i = 0; i < n; i++) {
-        double z = fabs(y[i] - mean[i]) / sd[i];
         double guess = fmax(mean[i], .05 * median);
         double off = fabs(guess / y[i] - 1);
-        figures[C80] += z < t80;
-        figures[C95] += z < t95;
+        errors[i] = off;
         figures[WITHIN_10] += off < .1;
-        if (y[i] > .2 * median) { /* below: what the timer never measured */
+        if (y[i] > .2 * median) {
             figures[MAPE] += off;
             figures[RMSL] += log(guess / y[i]) * log(guess / y[i]);
             n_trusted++;
         }
     }
-    figures[C80] /= n;
-    figures[C95] /= n;
     figures[WITHIN_10] /= n;
     figures[MAPE] /= n_trusted;
     figures[RMSL] = sqrt(figures[RMSL] / n_trusted);
-    tl_mem_free(sorted);
+    figures[MEDIAN_ERROR] = tl_median_inplace(n, errors);
+    figures[P90_ERROR] = tl_quantile_inplace(n, errors, .9);
+    tl_mem_free(errors);
 }
 
-/* Fits to the samples and judges every other measured design. */
-static void judge_head(
-    const pool_trial *trial, int column, const int *samples, int n_samples, double *figures)
+static double covered(int n, const double *y, const double *mean, const double *sd, double t)
 {
-    const bench_data *bench = trial->bench;
-    int n = bench->table.n;
-    double *memory = new_array(4 * n, sizeof *memory);
+    int n_covered = 0;
+    for (int i = 0; i < n; i++) {
+        n_covered += fabs(y[i] - mean[i]) < t * sd[i];
+    }
+    return (double)n_covered / n;
+}
+
+static void judge(
+    int n, const double *y, const double *mean, const double *sd, double dof, double *figures)
+{
+    double *sorted = bench_array(n, sizeof *sorted);
+    memcpy(sorted, y, (size_t)n * sizeof *sorted);
+    double median = tl_median_inplace(n, sorted);
+    tl_mem_free(sorted);
+    judge_errors(n, y, mean, median, figures);
+    figures[C50] = covered(n, y, mean, sd, tl_student_quantile(.75, dof));
+    figures[C80] = covered(n, y, mean, sd, tl_student_quantile(.9, dof));
+    figures[C95] = covered(n, y, mean, sd, tl_student_quantile(.975, dof));
+}
+
+/* Without a measurement there is an order and no level. */
+static double fit_and_predict(
+    const pool_trial *trial,
+    int column,
+    const int *samples,
+    int n_samples,
+    double *mean,
+    double *sd,
+    double *out_dof)
+{
+    int n = trial->bench->table.n;
+    if (n_samples == 0) {
+        memcpy(mean, trial->z, (size_t)n * sizeof *mean);
+        return 0;
+    }
+    tl_head head = {0};
+    int64_t begin_ns = tl_clock_ns();
+    trial_fit(trial, column, samples, n_samples, &head);
+    int64_t end_ns = tl_clock_ns();
+    bench_check(tl_head_predict(&head, tl_dro(trial->x), trial->z, mean, sd), "predict");
+    *out_dof = tl_head_dof(&head);
+    tl_head_done(&head);
+    return (double)(end_ns - begin_ns) / TL_NS_PER_MS;
+}
+
+/* Fits to the samples and judges every other design that takes part. */
+static void judge_head(
+    const pool_trial *trial,
+    int column,
+    const int *samples,
+    int n_samples,
+    const int *measured,
+    int n_measured,
+    double *figures)
+{
+    int n = trial->bench->table.n;
+    double *memory = bench_array(4 * n, sizeof *memory);
+    double *y = memory;
     double *mean = memory + n;
     double *sd = mean + n;
     double *is_sample = sd + n;
-    tl_head head = {0};
-    tl_dmat x;
-    gather(trial->x, samples, n_samples, &x);
-    double *z = new_array(2 * n_samples, sizeof *z);
-    double *y = z + n_samples;
+    double dof = 0;
+    memset(figures, 0, N_FIGURES * sizeof *figures);
+    figures[FIT_MS] = fit_and_predict(trial, column, samples, n_samples, mean, sd, &dof);
     for (int i = 0; i < n_samples; i++) {
-        z[i] = trial->z[samples[i]];
-        y[i] = value_at(bench, samples[i], column);
         is_sample[samples[i]] = 1;
     }
-    tl_head_data data = {
-        .n_sources = trial->n_sources, .spread = trial->spread, .x = tl_dro(x), .z = z, .y = y};
-    check(tl_head_fit(bench->features, &data, &head), "head");
-    check(tl_head_predict(&head, tl_dro(trial->x), trial->z, mean, sd), "predict");
     int n_judged = 0;
-    for (int i = 0; i < n; i++) {
-        double measured = value_at(bench, i, column);
-        if (is_sample[i] == 0 && !isnan(measured)) {
-            memory[n_judged] = measured;
+    for (int k = 0; k < n_measured; k++) {
+        int i = measured[k];
+        if (is_sample[i] == 0) {
+            y[n_judged] = bench_value(trial->bench, i, column);
             mean[n_judged] = mean[i];
             sd[n_judged++] = sd[i];
         }
     }
-    judge(n_judged, memory, mean, sd, tl_head_dof(&head), figures);
-    tl_head_done(&head);
-    tl_dmat_done(&x);
-    tl_mem_free(z);
+    bench_check(tl_spearman(n_judged, mean, y, &figures[RHO]), "spearman");
+    if (n_samples > 0) {
+        judge(n_judged, y, mean, sd, dof, figures);
+    } else {
+        for (int k = RHO + 1; k < N_FIGURES; k++) {
+            figures[k] = TL_UNKNOWN;
+        }
+    }
     tl_mem_free(memory);
 }
 
-/* Sums over seeds of one pool and way of choosing. */
-typedef struct pool_result {
-    double figures[MAX_DEVICES][N_FIGURES];
-    double rho_by_seed[64];
-    int n_devices;
-} pool_result;
+/* ---- pools -------------------------------------------------------------------------------- */
 
-static void run_seed(
+static void run_device(
     const pool_trial *trial,
-    const pool_spec *pool,
-    bool is_chosen,
-    int n_samples,
+    int column,
+    double trim,
+    const bench_plan *plan,
+    const suggestions *suggested,
     int seed,
-    pool_result *result)
+    tl_rng *rng,
+    pool_result (*results)[N_WAYS])
 {
-    int suggested[MAX_SAMPLES];
+    int n = trial->bench->table.n;
+    int *measured = bench_array(3 * n, sizeof *measured);
+    int *scratch = measured + n;
+    int *random = scratch + n;
     int samples[MAX_SAMPLES];
     double figures[N_FIGURES];
+    int n_measured = bench_measured(trial->bench, column, trim, measured);
+    int most = n_measured < MAX_SAMPLES ? n_measured : MAX_SAMPLES;
+    tl_rng_choose(rng, n_measured, most, scratch, random);
+    for (int s = 0; s < plan->n_sizes && plan->sizes[s] <= n_measured / 2; s++) {
+        for (int way = 0; way < N_WAYS; way++) {
+            int size = plan->sizes[s];
+            for (int i = 0; i < size && way == 0; i++) {
+                samples[i] = measured[random[i]];
+            }
+            if (way == 1) {
+                size = take_suggested(trial, suggested, measured, n_measured, size, samples);
+            }
+            judge_head(trial, column, samples, size, measured, n_measured, figures);
+            pool_result *result = &results[s][way];
+            for (int k = 0; k < N_FIGURES; k++) {
+                result->figures[result->n_devices][k] += figures[k];
+            }
+            result->rho_by_seed[seed] += figures[RHO];
+            result->n_devices++;
+        }
+    }
+    tl_mem_free(measured);
+}
+
+static void run_seed(
+    const bench_data *bench,
+    const pool_spec *pool,
+    const bench_plan *plan,
+    int seed,
+    pool_result (*results)[N_WAYS])
+{
+    pool_sources sources;
+    suggestions suggested = {0};
     tl_rng rng;
     int column;
-    int device = 0;
+    int most = plan->sizes[plan->n_sizes - 1];
+    pool_sources_init(&sources, bench, pool, seed);
     tl_rng_init(&rng, (uint64_t)(SAMPLE_SEED + seed));
-    if (is_chosen) {
-        suggest(trial, n_samples, &rng, suggested);
+    for (int s = 0; s < plan->n_sizes; s++) {
+        results[s][0].n_devices = results[s][1].n_devices = 0;
     }
+    bool is_leave_one_out = strcmp(pool->sources, pool->targets) == 0;
+    pool_trial trial = {0};
     for (const char *at = pool->targets;
-         (at = next_column(trial->bench, at, &column)) != NULL;) {
-        int n = choose_samples(
-            trial, column, is_chosen ? suggested : NULL, n_samples, &rng, samples);
-        judge_head(trial, column, samples, n, figures);
-        for (int k = 0; k < N_FIGURES; k++) {
-            result->figures[device][k] += figures[k];
+         (at = bench_next_column(bench, at, &column)) != NULL;) {
+        if (is_leave_one_out || trial.bench == NULL) {
+            trial_done(&trial);
+            trial_init(&trial, bench, &sources, is_leave_one_out ? column : -1);
+            suggest_all(&trial, most, &rng, &suggested);
         }
-        result->rho_by_seed[seed] += figures[RHO];
-        device++;
+        run_device(&trial, column, pool->trim, plan, &suggested, seed, &rng, results);
     }
-    result->n_devices = device;
+    trial_done(&trial);
+    pool_sources_done(&sources);
 }
 
 static void print_line(
@@ -454,12 +303,14 @@ static void print_line(
     const char *how,
     int n_samples,
     const double *figures,
-    int n_sums)
+    int n_sums,
+    double sd)
 {
     (void)printf("%s\t%s\t%s\t%d", pool, device, how, n_samples);
     for (int k = 0; k < N_FIGURES; k++) {
         (void)printf("\t%.4f", figures[k] / n_sums);
     }
+    (void)printf("\t%.4f\n", sd);
 }
 
 static void print_result(
@@ -473,12 +324,11 @@ static void print_result(
     double total[N_FIGURES] = {0};
     int column;
     int device = 0;
-    for (const char *at = pool->targets; (at = next_column(bench, at, &column)) != NULL;
+    for (const char *at = pool->targets; (at = bench_next_column(bench, at, &column)) != NULL;
          device++) {
         print_line(
             pool->name, bench->table.columns[column].name, how, n_samples,
-            result->figures[device], n_seeds);
-        (void)printf("\n");
+            result->figures[device], n_seeds, TL_UNKNOWN);
         for (int k = 0; k < N_FIGURES; k++) {
             total[k] += result->figures[device][k];
         }
@@ -486,37 +336,56 @@ static void print_result(
     for (int s = 0; s < n_seeds; s++) {
         result->rho_by_seed[s] /= result->n_devices;
     }
-    print_line(pool->name, "mean", how, n_samples, total, n_seeds * result->n_devices);
-    (void)printf("\t%.4f\n", tl_sd(n_seeds, result->rho_by_seed));
+    print_line(
+        pool->name, "mean", how, n_samples, total, n_seeds * result->n_devices,
+        tl_sd(n_seeds, result->rho_by_seed));
     (void)fflush(stdout);
 }
 
-static void run_pool(const bench_data *bench, const pool_spec *pool, int n_samples, int n_seeds)
+static void run_pool(const bench_data *bench, const pool_spec *pool, const bench_plan *plan)
 {
-    static pool_result results[2];
+    static pool_result results[MAX_SIZES][N_WAYS];
     memset(results, 0, sizeof results);
-    for (int seed = 0; seed < n_seeds; seed++) {
-        pool_trial trial;
-        trial_init(&trial, bench, pool, seed);
-        for (int is_chosen = 0; is_chosen < 2; is_chosen++) {
-            run_seed(&trial, pool, is_chosen != 0, n_samples, seed, &results[is_chosen]);
-        }
-        trial_done(&trial);
+    for (int seed = 0; seed < plan->n_seeds; seed++) {
+        run_seed(bench, pool, plan, seed, results);
     }
-    print_result(bench, pool, "random", n_samples, n_seeds, &results[0]);
-    print_result(bench, pool, "chosen", n_samples, n_seeds, &results[1]);
+    for (int s = 0; s < plan->n_sizes; s++) {
+        for (int way = 0; way < N_WAYS && results[s][way].n_devices > 0; way++) {
+            print_result(
+                bench, pool, way_names[way], plan->sizes[s], plan->n_seeds, &results[s][way]);
+        }
+    }
+}
+
+/* Increasing numbers with commas between. */
+static bool read_plan(const char *sizes, const char *seeds, bench_plan *plan)
+{
+    int last = -1;
+    for (const char *at = sizes; plan->n_sizes < MAX_SIZES;) {
+        char *end = NULL;
+        long size = strtol(at, &end, 10);
+        if (end == at || size <= last || size > MAX_SAMPLES) {
+            return false;
+        }
+        plan->sizes[plan->n_sizes++] = last = (int)size;
+        if (*end != ',') {
+            break;
+        }
+        at = end + 1;
+    }
+    plan->n_seeds = (int)strtol(seeds, NULL, 10);
+    return plan->n_seeds >= 1 && plan->n_seeds <= MAX_SEEDS;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 3) {
-        (void)fprintf(stderr, "usage: bench_pools SPACES DATA [SAMPLES [SEEDS [POOL]]]\n");
-        return 2;
-    }
-    long n_samples = argc > 3 ? strtol(argv[3], NULL, 10) : DEFAULT_SAMPLES;
-    long n_seeds = argc > 4 ? strtol(argv[4], NULL, 10) : DEFAULT_SEEDS;
-    if (n_samples < 1 || n_samples > MAX_SAMPLES || n_seeds < 1 || n_seeds > 64) {
-        (void)fprintf(stderr, "bench_pools: 1 to %d samples, 1 to 64 seeds\n", MAX_SAMPLES);
+    bench_plan plan = {0};
+    if (argc < 3 || !read_plan(argc > 3 ? argv[3] : "20", argc > 4 ? argv[4] : "5", &plan)) {
+        (void)fprintf(
+            stderr,
+            "usage: bench_pools SPACES DATA [SAMPLES[,SAMPLES ...] [SEEDS [POOL]]], "
+            "0 to %d samples in increasing order, 1 to %d seeds\n",
+            MAX_SAMPLES, MAX_SEEDS);
         return 2;
     }
     tl_blas_single_thread();
@@ -526,18 +395,19 @@ int main(int argc, char **argv)
     for (int k = 0; k < N_FIGURES; k++) {
         (void)printf("\t%s", figure_names[k]);
     }
-    (void)printf("\trho_sd\n");
-    for (size_t p = 0; p < TL_COUNT(pools); p++) {
-        if (argc > 5 && strcmp(argv[5], pools[p].name) != 0) {
+    (void)printf("\tspearman_sd\n");
+    for (int p = 0; p < n_pool_specs; p++) {
+        const pool_spec *pool = &pool_specs[p];
+        if (argc > 5 && strcmp(argv[5], pool->name) != 0) {
             continue;
         }
-        if (strcmp(loaded, pools[p].space) != 0) {
-            unload(&bench);
-            load(&bench, argv[1], argv[2], pools[p].space);
-            loaded = pools[p].space;
+        if (strcmp(loaded, pool->space) != 0) {
+            bench_unload(&bench);
+            bench_load(&bench, argv[1], argv[2], pool->space);
+            loaded = pool->space;
         }
-        run_pool(&bench, &pools[p], (int)n_samples, (int)n_seeds);
+        run_pool(&bench, pool, &plan);
     }
-    unload(&bench);
+    bench_unload(&bench);
     return 0;
 }
