@@ -99,6 +99,43 @@ def limits():
         table(["device", "20 samples", "missed", "regret, points"], devices)])
 
 
+def evaluation():
+    notes, rows = read("evaluate_nasbench201")
+    devices = sorted({r["device"] for r in rows} - {"mean"})
+    by = {(r["device"], r["method"], r["set"]): r for r in rows}
+    out = []
+    for r in rows:
+        if r["device"] == "mean":
+            out.append([r["set"], r["method"], number(r["spearman"]), number(r["rmse"]),
+                        f"{number(r['nll'], 2)} ± {number(r['nll_sd'], 2)}",
+                        " / ".join(number(r[f"picp_{q}"], 2) for q in (50, 80, 95)),
+                        number(r["mpiw_80"]), number(r["calibration_error"]),
+                        number(r["rejection_area"], 2),
+                        number(r["ood_auroc"], 2) if r["ood_auroc"] else "",
+                        number(r["decision_cost"], 2), number(r["distance_exact"], 2),
+                        number(r["time_ms"], 1), f"{float(r['kept_bytes']) / 1024:.0f}"])
+    order = ["near", "far", "corrupted", "unseen"]
+    out.sort(key=lambda row: order.index(row[0]))
+    misled = []
+    for (device, method, set_), r in by.items():
+        exact = by.get((device, "gp", set_))
+        if (device in devices and method not in ("gp", "hmc", "head") and set_ in ("near", "far")
+                and float(r["nll"]) < float(exact["nll"]) and float(r["distance_exact"]) > .3):
+            misled.append([device, set_, method, number(r["nll"], 2), number(exact["nll"], 2),
+                           number(r["distance_exact"], 2), number(r["picp_80"], 2),
+                           number(exact["picp_80"], 2)])
+    return "\n\n".join([
+        "## Ways to be uncertain, graded",
+        "`tailor evaluate` on the test devices of pool ND, mean over devices: seven inference methods, the same 20 samples and columns. `docs/evaluate.md` explains every figure. "
+        "Errors, widths and likelihoods are of latencies relative to the device's level; ± is the standard deviation over seeds.",
+        table(["set", "method", "Spearman", "RMSE", "NLL", "covered by 50 / 80 / 95%", "width, 80%",
+               "calibration error", "rejection area", "OOD AUROC", "decision cost, points",
+               "distance to exact, nats", "ms", "KiB"], out), source(notes),
+        "Where log-likelihood alone misleads: the method is likelier than the exact posterior of the same model and yet far from it.",
+        table(["device", "set", "method", "NLL", "NLL of the exact", "distance, nats", "80% covers", "of the exact"],
+              misled) if misled else "None in this run."])
+
+
 def speed():
     trips_notes, trips = read("round_trips")
     commands_notes, commands = read("commands")
@@ -121,7 +158,7 @@ def main():
         "# What tailor reaches, measured",
         "Written by `bench/accuracy_doc.py` from `bench/results/`; each table names the command that made it. All go through the public commands on a daemon that "
         "starts without models, on the public tables described in `bench/README.md`.",
-        pools(), accuracies(), limits(), speed()])
+        pools(), accuracies(), limits(), evaluation(), speed()])
     with open(os.path.join(SOURCE_DIR, "docs", "accuracy.md"), "w", encoding="utf-8") as file:
         file.write(text + "\n")
 

@@ -3,8 +3,8 @@
 
 #include "base/mem.h"
 
-#include <string.h>
 #include "base/name.h"
+#include <string.h>
 
 tl_err tl_handle_check_name(const char *field, const char *name)
 {

@@ -4,6 +4,7 @@
 #include "base/attr.h"
 #include "base/mem.h"
 #include "grading/infer_impl.h"
+#include "grading/scales.h"
 #include "numerics/gemm.h"
 #include "numerics/linalg.h"
 
@@ -32,74 +33,16 @@ const tl_infer_method *tl_infer_find(const char *name)
     return NULL;
 }
 
-/* ---- scales ---------------------------------------------------------------------------- */
-
-enum {
-    N_RATIOS = 25
-};
-
-static const double least_ratio = 1e-6;
-static const double most_ratio = 1e2;
-static const double prior_samples =
-    2; /* that the prior of the scale counts as, of unit mean square */
-
-/* Mean square of y under s^2 (diag(eigen) + ratio I), and half the log of its determinant. */
-static double mean_square(
-    int n, const double *eigen, const double *turned, double ratio, double *out_half_logdet)
-{
-    double sum = 0;
-    *out_half_logdet = 0;
-    for (int i = 0; i < n; i++) {
-        double variance = fmax(eigen[i], 0) + ratio;
-        sum += turned[i] * turned[i] / variance;
-        *out_half_logdet += log(variance) / 2;
-    }
-    return sum;
-}
-
-static void choose_ratio(
-    int n, const double *eigen, const double *turned, double unit, tl_infer_problem *problem)
-{
-    double best = -(double)INFINITY;
-    for (int k = 0; k < N_RATIOS; k++) {
-        double ratio = least_ratio * pow(most_ratio / least_ratio, k / (N_RATIOS - 1.0));
-        double half_logdet = 0;
-        double sum = mean_square(n, eigen, turned, ratio, &half_logdet);
-        double variance = (sum + prior_samples * unit) / (n + prior_samples);
-        double evidence = -(n + prior_samples) / 2 * log(variance) - half_logdet;
-        if (evidence > best) {
-            best = evidence;
-            problem->prior_variance = variance;
-            problem->noise_variance = variance * ratio;
-        }
-    }
-}
-
 tl_err tl_infer_scales(tl_infer_problem *problem)
 {
-    int n = problem->x.rows;
-    tl_dmat gram = {0};
-    double *values = tl_mem_new(2 * (size_t)n, sizeof *values);
-    tl_err err = values == NULL ? tl_fail(TL_ENOMEM, "scales of %d samples", n)
-                                : tl_dmat_init(&gram, n, n);
-    if (err == TL_OK) {
-        tl_dsyrk(1, TL_N, problem->x, 0, gram);
-        err = tl_eig_sym(gram, values);
-    }
-    if (err == TL_OK) {
-        double *turned = values + n; /* U^T y */
-        double trace = 0;
-        double square = tl_ddot(n, problem->y, problem->y) / n;
-        tl_dgemv(1, TL_T, tl_dro(gram), problem->y, 0, turned);
-        for (int i = 0; i < n; i++) {
-            trace += values[i];
-        }
-        double unit = trace > 0 ? square * n / trace : square;
-        choose_ratio(n, values, turned, fmax(unit, 1e-12), problem);
-    }
-    tl_dmat_done(&gram);
-    tl_mem_free(values);
-    return err;
+    double at[2];
+    tl_scales scales = {0};
+    TL_TRY(tl_scales_init(problem->x, problem->y, &scales));
+    tl_scales_best(&scales, at);
+    problem->prior_variance = exp(2 * at[0]);
+    problem->noise_variance = exp(2 * at[1]);
+    tl_scales_done(&scales);
+    return TL_OK;
 }
 
 /* ---- shared by the methods ----------------------------------------------------------------- */

@@ -69,9 +69,8 @@ extern const int tl_infer_n_methods;
 const tl_infer_method *tl_infer_find(const char *name);
 
 /*
- * Fills prior_variance and noise_variance: the ratio of a grid with the largest
- * evidence of y, the scale in closed form. Fails with TL_ENUMERIC on values
- * that are not finite.
+ * Fills prior_variance and noise_variance: the most probable scales (scales.h).
+ * Fails with TL_ENUMERIC on values that are not finite.
  */
 TL_MUST_USE tl_err tl_infer_scales(tl_infer_problem *problem);
 

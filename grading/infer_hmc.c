@@ -1,166 +1,145 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Hamiltonian Monte Carlo over the weights and both scales: what the closed form
- * cannot do is to be unsure of the scales. With w = s v,
+ * Hamiltonian Monte Carlo over both scales, (log s, log t) of scales.h: what "gp", at
+ * one point of them, cannot do is to be unsure of the scales. Given the scales the weights
+ * are known in closed form and need no draws: each draw gives, with b = U^T x q for a query q,
  *
- *     log p = -|y - s x v|^2 / (2 t^2) - n log t - |v|^2 / 2
- *             - (log s / s0)^2 / (2 c^2) - (log t / t0)^2 / (2 c^2),      c = 1.5
+ *     mean(q) = s^2 sum_k b_k z_k / v_k,    var(q) = s^2 q.q - s^4 sum_k b_k^2 / v_k + t^2
  *
- * s0 and t0 being the scales of largest evidence. The chain walks in coordinates u,
- * v = (m + L^-T u) / s0, where the posterior at those scales, N(m, (L L^T)^-1), is round.
+ * and the answer is the mean of the draws' means, with their variance added to the mean
+ * variance. (Weights drawn along with the scales mix badly: with fewer samples
+ * than weights a smaller noise makes their posterior stiffer without end.)
  */
 
 #include "base/mem.h"
 #include "grading/hmc.h"
 #include "grading/infer_impl.h"
+#include "grading/scales.h"
 #include "numerics/gemm.h"
 
 #include <math.h>
 #include <string.h>
 
 enum {
-    N_WARM = 150,
-    N_DRAWS = 300,
-    N_LEAPS = 12
+    N_WARM = 200,
+    N_DRAWS = 400,
+    N_LEAPS = 10,
+    N_SCALES = 2
 };
-
-static const double scale_sd = 1.5;
-
-/* Coordinates: u [d], log s / s0, log t / t0. */
-typedef struct model {
-    const tl_infer_problem *problem;
-    tl_posterior posterior;
-    double *memory;
-    double *v;        /* [d] */
-    double *residual; /* [n] y - s x v */
-    double *pull;     /* [d] */
-} model;
-
-static void model_done(model *m)
-{
-    tl_posterior_done(&m->posterior);
-    tl_mem_free(m->memory);
-}
-
-static tl_err model_init(const tl_infer_problem *problem, model *m)
-{
-    size_t d = (size_t)problem->x.cols;
-    *m = (model){.problem = problem};
-    m->memory = tl_mem_new(2 * d + (size_t)problem->x.rows, sizeof *m->memory);
-    if (m->memory == NULL) {
-        return tl_fail(TL_ENOMEM, "HMC of %zu weights", d);
-    }
-    m->v = m->memory;
-    m->pull = m->v + d;
-    m->residual = m->pull + d;
-    return tl_posterior_init(problem, &m->posterior);
-}
-
-/* v from u: back substitution with L^T. */
-static void unwhiten(const model *m, const double *u, double *v)
-{
-    int d = m->problem->x.cols;
-    double s0 = sqrt(m->problem->prior_variance);
-    memcpy(v, u, (size_t)d * sizeof *v);
-    for (int i = d - 1; i >= 0; i--) {
-        const double *row = tl_dmat_row(m->posterior.factor, i);
-        v[i] /= row[i];
-        for (int j = 0; j < i; j++) {
-            v[j] -= row[j] * v[i];
-        }
-    }
-    for (int j = 0; j < d; j++) {
-        v[j] = (v[j] + m->posterior.mean[j]) / s0;
-    }
-}
-
-/* The adjoint of it: gradient in u from that in v, which is overwritten. */
-static void whiten_gradient(const model *m, double *dv, double *du)
-{
-    int d = m->problem->x.cols;
-    double s0 = sqrt(m->problem->prior_variance);
-    for (int i = 0; i < d; i++) {
-        const double *row = tl_dmat_row(m->posterior.factor, i);
-        du[i] = (dv[i] / s0 - tl_ddot(i, row, du)) / row[i];
-    }
-}
 
 static double log_density(void *context, const double *at, double *gradient)
 {
-    model *m = context;
-    const tl_infer_problem *problem = m->problem;
-    int d = problem->x.cols;
-    int n = problem->x.rows;
-    double s = sqrt(problem->prior_variance) * exp(at[d]);
-    double t = sqrt(problem->noise_variance) * exp(at[d + 1]);
-    unwhiten(m, at, m->v);
-    memcpy(m->residual, problem->y, (size_t)n * sizeof *m->residual);
-    tl_dgemv(-s, TL_N, problem->x, m->v, 1, m->residual);
-    tl_dgemv(s / (t * t), TL_T, problem->x, m->residual, 0, m->pull);
-    double squares = tl_ddot(n, m->residual, m->residual) / (t * t);
-    double along = tl_ddot(d, m->pull, m->v); /* d/dlog s of the likelihood */
-    double norm = tl_ddot(d, m->v, m->v);
-    for (int j = 0; j < d; j++) {
-        m->pull[j] -= m->v[j];
-    }
-    whiten_gradient(m, m->pull, gradient);
-    double weight = 1 / (scale_sd * scale_sd);
-    gradient[d] = along - at[d] * weight;
-    gradient[d + 1] = squares - n - at[d + 1] * weight;
-    return -squares / 2 - n * at[d + 1] - norm / 2 -
-           weight / 2 * (at[d] * at[d] + at[d + 1] * at[d + 1]);
+    return tl_scales_log_density(context, at, gradient);
 }
 
-/* Each draw's function at the queries, and the mean of its noise variance. */
-static void predict(model *m, tl_dcmat draws, tl_dmat values, double *out_noise)
+/* Adds one draw to mean and square [m] of means, and variance [m]; b [n, m]. */
+static void add_draw(
+    const tl_scales *scales,
+    const double *at,
+    tl_dcmat b,
+    const double *norms,
+    double *mean,
+    double *square,
+    double *variance)
 {
-    const tl_infer_problem *problem = m->problem;
-    int d = problem->x.cols;
-    *out_noise = 0;
-    for (int k = 0; k < draws.rows; k++) {
-        const double *at = tl_dcmat_row(draws, k);
-        unwhiten(m, at, m->v);
-        tl_dgemv(
-            sqrt(problem->prior_variance) * exp(at[d]), TL_N, problem->query, m->v, 0,
-            tl_dmat_row(values, k));
-        *out_noise += problem->noise_variance * exp(2 * at[d + 1]) / draws.rows;
+    double signal = exp(2 * at[0]);
+    double noise = exp(2 * at[1]);
+    for (int i = 0; i < b.cols; i++) {
+        double sum = 0;
+        double known = 0;
+        for (int k = 0; k < b.rows; k++) {
+            double one = tl_dcmat_row(b, k)[i];
+            double v = signal * scales->eigen[k] + noise;
+            sum += one * scales->z[k] / v;
+            known += one * one / v;
+        }
+        mean[i] += signal * sum;
+        square[i] += signal * sum * signal * sum;
+        variance[i] += fmax(signal * (norms[i] - signal * known), 0) + noise;
     }
+}
+
+/* memory [4 m], zeroed. */
+static void average(
+    const tl_infer_problem *problem,
+    const tl_scales *scales,
+    tl_dcmat draws,
+    tl_dcmat b,
+    double *memory,
+    tl_infer_answer *answer)
+{
+    int m = problem->query.rows;
+    double *norms = memory;
+    double *mean = norms + m;
+    double *square = mean + m;
+    double *variance = square + m;
+    for (int i = 0; i < m; i++) {
+        const double *row = tl_dcmat_row(problem->query, i);
+        norms[i] = tl_ddot(problem->query.cols, row, row);
+    }
+    for (int k = 0; k < draws.rows; k++) {
+        add_draw(scales, tl_dcmat_row(draws, k), b, norms, mean, square, variance);
+    }
+    for (int i = 0; i < m; i++) {
+        double centre = mean[i] / draws.rows;
+        double between = fmax(square[i] / draws.rows - centre * centre, 0);
+        answer->mean[i] = centre;
+        answer->sd[i] = sqrt(variance[i] / draws.rows + between);
+    }
+    answer->dof = (double)INFINITY;
+}
+
+/* b [n, m] = U^T x q */
+static tl_err project(const tl_infer_problem *problem, const tl_scales *scales, tl_dmat b)
+{
+    tl_dmat cross = {0};
+    TL_TRY(tl_dmat_init(&cross, b.rows, b.cols));
+    tl_dgemm(1, TL_N, problem->x, TL_T, problem->query, 0, cross);
+    tl_dgemm(1, TL_T, tl_dro(scales->basis), TL_N, tl_dro(cross), 0, b);
+    tl_dmat_done(&cross);
+    return TL_OK;
+}
+
+static tl_err draw(const tl_infer_problem *problem, tl_scales *scales, tl_dmat draws)
+{
+    double at[N_SCALES];
+    double acceptance = 0;
+    tl_rng rng;
+    tl_hmc_target target = {.d = N_SCALES, .log_density = log_density, .context = scales};
+    tl_hmc_options options = {
+        .n_warm = N_WARM, .n_leaps = N_LEAPS, .step = .1, .acceptance = .8};
+    tl_rng_init(&rng, problem->seed);
+    tl_scales_best(scales, at);
+    return tl_hmc_sample(&target, &options, &rng, at, draws, &acceptance);
 }
 
 tl_err tl_infer_hmc_run(const tl_infer_problem *problem, tl_infer_answer *answer)
 {
-    int d = problem->x.cols + 2;
+    size_t n = (size_t)problem->x.rows;
+    size_t m = (size_t)problem->query.rows;
     tl_err err = TL_OK;
-    model m = {0};
+    tl_scales scales = {0};
     tl_dmat draws = {0};
-    tl_dmat values = {0};
-    tl_rng rng;
-    double acceptance = 0;
-    tl_infer_problem noisy = *problem;
-    double *start = tl_mem_new((size_t)d, sizeof *start);
-    if (start == NULL) {
-        return tl_fail(TL_ENOMEM, "HMC of %d coordinates", d);
+    tl_dmat b = {0};
+    double *memory = tl_mem_new(4 * m, sizeof *memory);
+    if (memory == NULL) {
+        return tl_fail(TL_ENOMEM, "%zu queries", m);
     }
-    if ((err = model_init(problem, &m)) != TL_OK ||
-        (err = tl_dmat_init(&draws, N_DRAWS, d)) != TL_OK ||
-        (err = tl_dmat_init(&values, N_DRAWS, problem->query.rows)) != TL_OK) {
+    if ((err = tl_scales_init(problem->x, problem->y, &scales)) != TL_OK ||
+        (err = tl_dmat_init(&draws, N_DRAWS, N_SCALES)) != TL_OK ||
+        (err = tl_dmat_init(&b, (int)n, (int)m)) != TL_OK ||
+        (err = draw(problem, &scales, draws)) != TL_OK ||
+        (err = project(problem, &scales, b)) != TL_OK) {
         goto done;
     }
-    tl_rng_init(&rng, problem->seed);
-    tl_hmc_target target = {.d = d, .log_density = log_density, .context = &m};
-    tl_hmc_options options = {
-        .n_warm = N_WARM, .n_leaps = N_LEAPS, .step = .1, .acceptance = .8};
-    if ((err = tl_hmc_sample(&target, &options, &rng, start, draws, &acceptance)) != TL_OK) {
-        goto done;
-    }
-    predict(&m, tl_dro(draws), values, &noisy.noise_variance);
-    tl_infer_summarize(&noisy, tl_dro(values), answer);
-    answer->kept_bytes = (size_t)N_DRAWS * (size_t)d * sizeof *start;
+    average(problem, &scales, tl_dro(draws), tl_dro(b), memory, answer);
+    answer->kept_bytes =
+        (N_DRAWS * N_SCALES + n * (n + (size_t)problem->x.cols + 2)) * sizeof(double);
 done:
+    tl_scales_done(&scales);
     tl_dmat_done(&draws);
-    tl_dmat_done(&values);
-    model_done(&m);
-    tl_mem_free(start);
+    tl_dmat_done(&b);
+    tl_mem_free(memory);
     return err;
 }

@@ -147,11 +147,12 @@ const tl_command tl_cmd_evaluate = {
     .name = "evaluate",
     .summary = "Grades the predictors on stored measurements",
     .options = options,
-    .doc = "Leaves each device out in turn, adapts several inference methods to a few of its"
-           " measurements, and prints how they do on held-out designs: rank, error,"
-           " likelihood, coverage and width of intervals, rejection, out-of-distribution"
-           " designs, cost of decisions, damaged measurements, time and memory. With --out,"
-           " tables and plots are written to a folder.",
+    .doc =
+        "Leaves each device out in turn, adapts several inference methods to a few of its"
+        " measurements, and prints how they do on held-out designs: rank, error,"
+        " likelihood, coverage and width of intervals, rejection, designs and devices out of"
+        " distribution, cost of decisions, damaged measurements, time and memory. With --out,"
+        " tables and plots are written to a folder.",
     .required = {TL_KEY_SPACE},
     .run = run,
 };

@@ -103,7 +103,7 @@ static void add_points(
 
 static void write_coverage(const plot_source *source, tl_text *script)
 {
-    static const char *const sets[] = {"near", "far", "corrupted"};
+    static const char *const sets[] = {"near", "far", "corrupted", "unseen"};
     tl_text_add(
         script,
         "set title \"80% intervals: coverage against width, mean over devices\"\n"

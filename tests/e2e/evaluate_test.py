@@ -10,7 +10,7 @@ import unittest
 import harness
 
 DEVICES = ["adder", "doubler", "launcher"]
-SETS = {"near", "far", "corrupted"}
+SETS = {"near", "far", "corrupted", "unseen"}
 
 
 class EvaluateTest(harness.Case):
@@ -45,12 +45,13 @@ class EvaluateTest(harness.Case):
         self.assertEqual({r["device"] for r in rows}, set(DEVICES) | {"mean"})
         self.assertEqual({r["method"] for r in rows}, {"gp", "head", "repulsive"})
         self.assertEqual({r["set"] for r in rows}, SETS)
-        self.assertEqual(len(rows), 4 * 3 * 3)
+        self.assertEqual(len(rows), 4 * (3 * 4 - 1))
+        self.assertNotIn(("head", "unseen"), {(r["method"], r["set"]) for r in rows})
         for row in rows:
             if row["set"] == "near":
                 self.assertGreater(float(row["spearman"]), .8)
                 self.assertEqual("", row["ood_auroc"])
-            if row["set"] == "far":
+            if row["set"] in ("far", "unseen"):
                 self.assertTrue(0 <= float(row["ood_auroc"]) <= 1)
             self.assertTrue(0 <= float(row["picp_80"]) <= 1)
             self.assertGreaterEqual(float(row["decision_cost"]), 0)
@@ -69,7 +70,7 @@ class EvaluateTest(harness.Case):
         document = json.loads(self.ok("evaluate", "--space", "nasbench201", "--devices", "adder",
                                       "--methods", "gp", "--json"))
         self.assertEqual({"figures", "curves", "notes"}, set(document))
-        self.assertEqual(6, len(document["figures"]))
+        self.assertEqual(8, len(document["figures"]))
         self.assertEqual({"calibration", "rejection"}, {p["curve"] for p in document["curves"]})
 
     @unittest.skipUnless(shutil.which("gnuplot"), "gnuplot is not installed")

@@ -140,7 +140,8 @@ static void every_method_is_graded_on_every_set(void **state)
     world_init(&w);
     tl_evaluate_options options = options_of(&w);
     assert_ok(tl_evaluate(&options, &notes, &evaluation));
-    assert_int_equal(evaluation.n_grades, 3 * tl_infer_n_methods * TL_N_SETS);
+    /* the shipped head has no answer for a device without samples */
+    assert_int_equal(evaluation.n_grades, 3 * (tl_infer_n_methods * TL_N_SETS - 1));
     for (int k = 0; k < tl_infer_n_methods; k++) {
         const char *method = tl_infer_methods[k].name;
         const tl_grade *near = find(&evaluation, "mean", method, TL_SET_NEAR);
@@ -151,6 +152,11 @@ static void every_method_is_graded_on_every_set(void **state)
         assert_true(isnan(near->figures[TL_FIGURE_OOD_AUROC]));
         assert_true(far->figures[TL_FIGURE_OOD_AUROC] > 0);
         assert_true(hurt->figures[TL_FIGURE_RMSE] > near->figures[TL_FIGURE_RMSE]);
+        if (strcmp(method, "head") != 0) {
+            const tl_grade *unseen = find(&evaluation, "mean", method, TL_SET_UNSEEN);
+            assert_true(unseen->figures[TL_FIGURE_SPEARMAN] > .7);
+            assert_true(unseen->figures[TL_FIGURE_OOD_AUROC] >= 0);
+        }
     }
     /* the shipped head forgives damaged samples; the exact posterior of normal noise does not */
     assert_true(
@@ -203,6 +209,28 @@ static void too_few_designs_are_said_and_nothing_is_answered(void **state)
     assert_err(TL_ESTATE, tl_evaluate(&options, &notes, &evaluation));
     assert_non_null(strstr(notes.data, "anna"));
     assert_null(evaluation.grades);
+    tl_text_done(&notes);
+    world_done(&w);
+}
+
+static void two_devices_are_graded_without_the_unseen(void **state)
+{
+    world w;
+    tl_text notes = {0};
+    tl_evaluation evaluation = {0};
+    (void)state;
+    world_init(&w);
+    tl_evaluate_options options = options_of(&w);
+    options.n_columns = 2;
+    options.takes = takes_gp_and_mean_field;
+    assert_ok(tl_evaluate(&options, &notes, &evaluation));
+    assert_int_equal(evaluation.n_grades, 3 * (TL_N_SETS - 1));
+    tl_evaluation_done(&evaluation);
+    options.n_columns =
+        1; /* no other device: the head alone, its own size tells near from far */
+    assert_ok(tl_evaluate(&options, &notes, &evaluation));
+    assert_int_equal(evaluation.n_grades, 2 * (TL_N_SETS - 1));
+    tl_evaluation_done(&evaluation);
     tl_text_done(&notes);
     world_done(&w);
 }
@@ -260,6 +288,7 @@ int main(void)
         TEST(every_method_is_graded_on_every_set),
         TEST(one_method_alone_still_has_the_exact_reference),
         TEST(too_few_designs_are_said_and_nothing_is_answered),
+        TEST(two_devices_are_graded_without_the_unseen),
         TEST(it_can_be_cancelled),
         TEST(memory_that_runs_out_leaks_nothing),
     };

@@ -5,6 +5,7 @@
 #include "grading/hmc.h"
 #include "grading/infer.h"
 #include "grading/metrics.h"
+#include "grading/scales.h"
 #include "numerics/gemm.h"
 #include "numerics/linalg.h"
 #include "numerics/stats.h"
@@ -168,6 +169,99 @@ static void the_scales_of_largest_evidence_are_near_the_true_ones(void **state)
     }
     assert_close(log_noise, 0, .4);
     assert_close(log_prior, 0, .4);
+}
+
+static void the_slope_of_the_scales_is_that_of_differences(void **state)
+{
+    static const double step = 1e-5;
+    world t;
+    tl_scales scales;
+    double gradient[2];
+    double ignored[2];
+    (void)state;
+    world_init(&t, tl_test_seed());
+    assert_ok(tl_scales_init(t.problem.x, t.y, &scales));
+    double at[] = {scales.centre[0] + .3, scales.centre[1] - .7};
+    (void)tl_scales_log_density(&scales, at, gradient);
+    for (int k = 0; k < 2; k++) {
+        double above[] = {at[0], at[1]};
+        double below[] = {at[0], at[1]};
+        above[k] += step;
+        below[k] -= step;
+        double slope = (tl_scales_log_density(&scales, above, ignored) -
+                        tl_scales_log_density(&scales, below, ignored)) /
+                       (2 * step);
+        assert_close(gradient[k], slope, 1e-4 * fabs(slope) + 1e-6);
+    }
+    tl_scales_done(&scales);
+    world_done(&t);
+}
+
+static double scales_density(void *context, const double *at, double *gradient)
+{
+    return tl_scales_log_density(context, at, gradient);
+}
+
+/* Mean of each scale's logarithm by summing over a fine grid. */
+static void sum_grid(const tl_scales *scales, double *out_mean)
+{
+    enum {
+        POINTS = 300
+    };
+    double best[2];
+    double gradient[2];
+    double total = 0;
+    tl_scales_best(scales, best);
+    double most = tl_scales_log_density(scales, best, gradient);
+    out_mean[0] = 0;
+    out_mean[1] = 0;
+    for (int i = 0; i < POINTS; i++) {
+        for (int j = 0; j < POINTS; j++) {
+            double at[] = {
+                best[0] + 3 * (2.0 * i / (POINTS - 1) - 1),
+                best[1] + 3 * (2.0 * j / (POINTS - 1) - 1)};
+            double weight = exp(tl_scales_log_density(scales, at, gradient) - most);
+            total += weight;
+            out_mean[0] += weight * at[0];
+            out_mean[1] += weight * at[1];
+        }
+    }
+    out_mean[0] /= total;
+    out_mean[1] /= total;
+}
+
+static void hmc_draws_the_scales_that_a_grid_sums_to(void **state)
+{
+    enum {
+        DRAWS = 4000
+    };
+    world t;
+    tl_rng rng;
+    tl_scales scales;
+    tl_dmat draws;
+    double column[DRAWS];
+    double mean[2];
+    double at[2];
+    double acceptance = 0;
+    (void)state;
+    world_init(&t, tl_test_seed());
+    assert_ok(tl_scales_init(t.problem.x, t.y, &scales));
+    assert_ok(tl_dmat_init(&draws, DRAWS, 2));
+    tl_rng_init(&rng, tl_test_seed());
+    tl_scales_best(&scales, at);
+    tl_hmc_target target = {.d = 2, .log_density = scales_density, .context = &scales};
+    tl_hmc_options options = {.n_warm = 300, .n_leaps = 10, .step = .1, .acceptance = .8};
+    assert_ok(tl_hmc_sample(&target, &options, &rng, at, draws, &acceptance));
+    sum_grid(&scales, mean);
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < DRAWS; i++) {
+            column[i] = tl_dmat_row(draws, i)[k];
+        }
+        assert_close(tl_mean(DRAWS, column), mean[k], .2 * tl_sd(DRAWS, column));
+    }
+    tl_scales_done(&scales);
+    tl_dmat_done(&draws);
+    world_done(&t);
 }
 
 static void damaged_targets_have_no_scales(void **state)
@@ -365,7 +459,7 @@ static void the_same_seed_gives_the_same_bits(void **state)
 static void memory_that_runs_out_is_an_error_and_nothing_leaks(void **state)
 {
     enum {
-        MOST_BLOCKS = 100
+        MOST_BLOCKS = 1000
     };
     world t;
     (void)state;
@@ -396,6 +490,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_closed_form_agrees_with_the_space_of_weights),
         TEST(the_scales_of_largest_evidence_are_near_the_true_ones),
+        TEST(the_slope_of_the_scales_is_that_of_differences),
+        TEST(hmc_draws_the_scales_that_a_grid_sums_to),
         TEST(damaged_targets_have_no_scales),
         TEST(hmc_draws_the_exact_posterior_of_a_linear_model),
         TEST(hmc_refuses_a_start_without_density),
