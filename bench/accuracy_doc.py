@@ -14,6 +14,13 @@ PUBLISHED = {"ND": (.948, .930, .959), "FD": (.910, .960, .961), "F1": (.793, .7
              "F2": (.543, .567, .871), "F3": (.413, .434, .814), "F4": (.799, .763, .734),
              "FA": (.370, .450, .577)}
 
+CURVES = {"ND": "nasbench201, nine devices known, six unseen",
+          "NH": "the same by HELP's protocol, without each device's 10% fastest and slowest designs (HELP with 10: .932)",
+          "NE": "the same sources, Jetson TX2 (a runtime that pays for edges nobody needs)",
+          "FD": "fbnet", "F1": "fbnet", "F2": "fbnet", "F3": "fbnet", "F4": "fbnet", "FA": "fbnet, GPUs known, phones and a CPU unseen",
+          "MV": "mobilenetv3, each of nine GPUs and batches left out in turn",
+          "MN": "mnasnet, each of five left out in turn"}
+
 
 def read(name):
     notes, rows = {}, []
@@ -68,7 +75,68 @@ def pools():
         table(["pool", "HELP", "MultiPredict", "NASFLAT", "tailor, 20 random", "tailor, 20 suggested",
                "error, suggested", "90% interval covers (random / suggested)"], out), source(notes),
         "By device:",
-        table(["pool", "device", "20 random", "20 suggested", "error, suggested"], devices)])
+        table(["pool", "device", "20 random", "20 suggested", "error, suggested"], devices),
+        curves()])
+
+
+def per_cent(text):
+    return "-" if text == "nan" else f"{100 * float(text):.1f}%"
+
+
+def curve_tables(by):
+    """One table a pool: a line for each number of samples, random beside suggested."""
+    out = []
+    for pool, text in CURVES.items():
+        sizes = sorted({int(k[2]) for k in by if k[0] == pool})
+        lines = []
+        for n in sizes:
+            a, b = (by[pool, how, str(n)] for how in ("random", "chosen"))
+            both = lambda key, form: form(a[key]) if n == 0 else f"{form(a[key])} / {form(b[key])}"
+            two = lambda text: "-" if text == "nan" else number(text, 2)
+            lines.append([str(n), f"{number(a['spearman'])} ± {number(a['spearman_sd'])}",
+                          f"{number(b['spearman'])} ± {number(b['spearman_sd'])}"] +
+                         [both(k, per_cent) for k in ("median_error", "p90_error", "within_10pct")] +
+                         [both(k, two) for k in ("c50", "c80", "c95")])
+        out += [f"**{pool}**: {text}", table(
+            ["samples", "Spearman, random", "Spearman, suggested", "median error", "90th percentile of error",
+             "within 10%", "50% interval covers", "80%", "95%"], lines)]
+    return out
+
+
+def curves():
+    notes, rows = read("curves")
+    by = {(r["pool"], r["choice"], r["samples"]): r for r in rows if r["device"] == "mean"}
+    before_notes, before_rows = read("curves_before")
+    before = {(r["pool"], r["choice"], r["samples"]): r for r in before_rows if r["device"] == "mean"}
+    changed = [[pool, per_cent(before[pool, "chosen", "1"]["mape"]), per_cent(by[pool, "chosen", "1"]["mape"])] +
+               [f"{number(t[pool, how, n]['c80'], 2)} {number(t[pool, how, n]['c95'], 2)}"
+                for how, n in (("random", "20"), ("chosen", "50")) for t in (before, by)]
+               for pool in CURVES if (pool, "chosen", "50") in before]
+    worst = sorted((r for r in rows if r["device"] != "mean" and r["samples"] == "20" and r["choice"] == "chosen"),
+                   key=lambda r: float(r["c80"]))[:6]
+    return "\n\n".join([
+        "## Latency over the number of measurements",
+        "Each figure with random / suggested measurements; mean over the pool's test devices, ± standard deviation of Spearman's correlation over seeds. "
+        "Errors are relative to the measurement, of the designs that were not measured; within 10% is a share of them. "
+        "Without a measurement there is an order and no level.",
+        *curve_tables(by), source(notes),
+        "Before and after the single measurement is suggested near the mean of all designs and intervals are as wide as a head's own leave-one-out residuals say "
+        "(mean error after 1 suggested; coverage of 80% and 95% intervals with 20 random and 50 suggested):",
+        table(["pool", "1 suggested, before", "after", "20 random, before", "after", "50 suggested, before", "after"], changed),
+        source(before_notes),
+        "The devices whose 80% intervals cover least with 20 suggested measurements, three of them clocks in whole milliseconds that now and then take three times as long:",
+        table(["pool", "device", "50%", "80%", "95%"],
+              [[r["pool"], r["device"]] + [number(r[k], 2) for k in ("c50", "c80", "c95")] for r in worst]),
+        *head_alternatives()])
+
+
+def head_alternatives():
+    notes, rows = read("interval_widths")
+    return ["Widths of intervals that were compared (mean over the seven pools and NE of the coverage of 80% and 95% intervals; distance from 50 / 80 / 95%, mean over pools; "
+            "negative log likelihood of Student's t, mean over devices, less is better):",
+            table(["width", "samples", "80%", "95%", "distance", "NLL"],
+                  [[r["width"], r["samples"] + " " + r["choice"], number(r["c80"], 2), number(r["c95"], 2),
+                    number(r["distance"], 3), number(r["nll"], 2)] for r in rows]), source(notes)]
 
 
 def accuracies():
@@ -137,10 +205,15 @@ def evaluation():
 
 
 def speed():
+    head_notes, head = read("head_speed")
     trips_notes, trips = read("round_trips")
     commands_notes, commands = read("commands")
     return "\n\n".join([
         "## Speed",
+        "Adapting to a new device:",
+        table(["pool", "step", "samples", "fastest, ms", "median, ms"],
+              [[r["pool"], r["step"], r["samples"], number(r["min_ms"], 1), number(r["median_ms"], 1)]
+               for r in head]), source(head_notes),
         "A request's round trip beside a bare ZeroMQ echo of the same sizes in the same run. *Itself* is what the method takes without the transport.",
         table(["transport", "request", "echo p50, us", "p50, us", "p99, us", "itself, us",
                "p50 / (echo + itself)"],

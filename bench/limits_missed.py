@@ -3,8 +3,9 @@
 """Limits missed and accuracy regret of designs chosen for a device with 20 measurements.
 
 On pool ND's six test devices, through the public commands, on daemons that start without models.
-Latency: `train --devices` with ND's nine sources (512 random measurements each), 20 measured designs
-of the test device, random or named by `measure suggest`. Accuracy: five folds of canonical cells;
+Latency: `train --devices` with ND's nine sources (512 random measurements each) and, as what selection
+prefers while confidence is calibrated on left-out sources, `--tasks` with the accuracies of 2,000
+random designs; 20 measured designs of the test device, random or named by `measure suggest`. Accuracy: five folds of canonical cells;
 each design's accuracy is predicted by a daemon that was trained on the other four folds only.
 The answer at a confidence c is the design of the highest predicted accuracy among those that
 `design` gives p_feasible >= c; the regret counts answers that hold their limit, against the best
@@ -14,6 +15,7 @@ measured accuracy within the measured limit. Limits: the 20/40/60/80th percentil
 """
 import argparse
 import math
+import os
 import random
 
 import harness
@@ -45,6 +47,28 @@ def cross_fitted_accuracies(table):
                     out[task][i] = float(answer["accuracy"])
         print(f"accuracy fold {k + 1} of 5 done", flush=True)
     return out
+
+
+def read_accuracies(path, table):
+    """The cross-fitted accuracies, from the file if it is there (one column a task)."""
+    if path is None or not os.path.exists(path):
+        predicted = cross_fitted_accuracies(table)
+        if path is not None:
+            with open(path, "w", encoding="utf-8") as file:
+                for values in zip(*(predicted[t] for t in TASKS)):
+                    file.write(",".join(map(repr, values)) + "\n")
+        return predicted
+    with open(path, encoding="utf-8") as file:
+        rows = [[float(v) for v in line.split(",")] for line in file]
+    return {t: [r[k] for r in rows] for k, t in enumerate(TASKS)}
+
+
+def import_accuracies(daemon, table, rng):
+    columns = ["accuracy@" + t for t in TASKS]
+    path = daemon.write("accuracies.csv", table.slots + columns, [
+        list(table.designs[i]) + [repr(table.columns[c][i]) for c in columns]
+        for i in rng.sample(range(len(table.designs)), 2000)])
+    daemon.run("measure", "import", "--space", "nasbench201", path)
 
 
 def outcomes(table, device, limit, p_feasible, predicted):
@@ -94,17 +118,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--samples", type=int, default=20)
+    parser.add_argument("--accuracies", help="a file to keep the cross-fitted accuracies in")
     options = parser.parse_args()
     table = harness.Table("nasbench201.csv")
     place = {d: i for i, d in enumerate(table.designs)}
-    predicted = cross_fitted_accuracies(table)
+    predicted = read_accuracies(options.accuracies, table)
     sources, tests = POOLS["ND"][1:]
     cases = []
     for seed in range(options.seeds):
         rng = random.Random(f"limits-{seed}")
         with harness.Daemon() as daemon:
             import_sources(daemon, table, "nasbench201", sources.split(","), rng)
-            daemon.run("train", "--space", "nasbench201", "--devices", sources)
+            import_accuracies(daemon, table, rng)
+            daemon.run("train", "--space", "nasbench201", "--devices", sources, "--tasks",
+                       ",".join(TASKS))
             for device in tests.split(","):
                 for how in ("random", "chosen"):
                     cases += [(how, device, *o) for o in one_device(

@@ -16,15 +16,16 @@ enum {
     MIN_DEVICES = 3,
     MAX_JUDGED = 2000, /* designs of a device that take part: keeps the time bounded */
     N_SIZES = 3,
-    N_LIMITS = 4,
-    N_SEEDS = 4,
+    N_LIMITS = 15,
+    N_SEEDS = 8,
     N_WAYS = 2, /* samples by chance, samples chosen */
     N_TASKS = 3,
     N_Z = 201,
 };
 
 static const int sizes[N_SIZES] = {5, 10, 20};
-static const double limit_quantile[N_LIMITS] = {.2, .4, .6, .8};
+static const double first_limit_quantile = .15;
+static const double limit_quantile_step = .05;
 static const double first_z = -2;
 static const double z_step = .05;
 
@@ -44,6 +45,7 @@ typedef struct judged {
     double *accuracy;     /* [N_TASKS, n] */
     int *order[N_TASKS];  /* by accuracy, best first */
     double *mean, *sd;    /* [n] */
+    double noise_share;   /* of the head */
     int *picks, *scratch; /* [n] */
 } judged;
 
@@ -237,6 +239,7 @@ static tl_err fit_and_predict(
     if (err == TL_OK) {
         err = tl_head_predict(&head, tl_dro(j->x), j->z, j->mean, j->sd);
     }
+    j->noise_share = err == TL_OK ? tl_head_noise_share(&head) : 0;
     tl_head_done(&head);
     tl_dmat_done(&x);
     return err;
@@ -250,9 +253,10 @@ static tl_err fit_and_predict(
 static void count_missed(const judged *j, const int *order, double limit, double missed[N_Z])
 {
     int k = 0;
+    double scale = tl_confidence_scale(j->noise_share, TL_CALIBRATION_NOISE_SHARE);
     for (int i = 0; i < j->n && k < N_Z; i++) {
         int design = order[i];
-        double margin = (limit - j->mean[design]) / fmax(j->sd[design], 1e-12);
+        double margin = (limit - j->mean[design]) / (scale * fmax(j->sd[design], 1e-12));
         for (; k < N_Z && first_z + k * z_step <= margin; k++) {
             missed[k] += j->y[design] > limit;
         }
@@ -267,7 +271,8 @@ static tl_err judge_limits(const judged *j, int size, device_shares *shares)
     }
     memcpy(sorted, j->y, (size_t)j->n * sizeof *sorted);
     for (int l = 0; l < N_LIMITS; l++) {
-        double limit = tl_quantile_inplace(j->n, sorted, limit_quantile[l]);
+        double limit =
+            tl_quantile_inplace(j->n, sorted, first_limit_quantile + l * limit_quantile_step);
         for (int t = 0; t < N_TASKS; t++) {
             count_missed(j, j->order[t], limit, shares->missed[size]);
             shares->asked[size]++;
@@ -334,23 +339,18 @@ static tl_err judge_device(
 
 /* ---- from shares to margins ----------------------------------------------------------------------- */
 
-/* Mean over the devices of the missed share at z, one standard error above it. */
-static double cautious_share(const device_shares *shares, int n_devices, int size, int k)
+/* Mean over the devices of the missed share at z. */
+static double mean_share(const device_shares *shares, int n_devices, int size, int k)
 {
     double sum = 0;
-    double squares = 0;
     int n = 0;
     for (int d = 0; d < n_devices; d++) {
         if (shares[d].asked[size] > 0) {
-            double share = shares[d].missed[size][k] / shares[d].asked[size];
-            sum += share;
-            squares += share * share;
+            sum += shares[d].missed[size][k] / shares[d].asked[size];
             n++;
         }
     }
-    double mean = sum / n;
-    double variance = n > 1 ? fmax(0, (squares - n * mean * mean) / (n - 1)) : 0;
-    return mean + sqrt(variance / n);
+    return sum / n;
 }
 
 static double least_margin(
@@ -358,7 +358,7 @@ static double least_margin(
 {
     double least = TL_UNKNOWN;
     for (int k = N_Z - 1; k >= 0; k--) {
-        if (cautious_share(shares, n_devices, size, k) > 1 - confidence) {
+        if (mean_share(shares, n_devices, size, k) > 1 - confidence) {
             break;
         }
         least = first_z + k * z_step;
@@ -371,7 +371,10 @@ static void add_rows(
 {
     for (int size = 0; size < N_SIZES && model->n_calibrations < TL_MODEL_MAX_CALIBRATIONS;
          size++) {
-        tl_model_calibration row = {.cost = data->cost, .n_samples = sizes[size]};
+        tl_model_calibration row = {
+            .cost = data->cost,
+            .n_samples = sizes[size],
+            .noise_share = TL_CALIBRATION_NOISE_SHARE};
         for (int level = 0; level < TL_CALIBRATION_LEVELS; level++) {
             row.z[level] =
                 least_margin(shares, data->n_devices, size, tl_calibration_level[level]);

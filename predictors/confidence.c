@@ -14,6 +14,21 @@ static const double knot_p[] = {
     .84,  .86,  .88,  .9,   .91,  .92,  .93,   .94,   .95,    .96,     .97,     .975, .98,
     .985, .99,  .993, .995, .997, .999, .9995, .9999, .99999, .999999, 1 - 1e-9};
 
+static const double dof_of_noise = 10;
+
+double tl_confidence_dof(int n_samples)
+{
+    return fmin(n_samples + 1, dof_of_noise);
+}
+
+double tl_confidence_scale(double noise_share, double reference)
+{
+    if (!(noise_share > 0) || !(reference > 0)) {
+        return 1;
+    }
+    return fmin(fmax(sqrt(noise_share / reference), 1.0 / 3), 3);
+}
+
 static double nearest_larger(double z, double floor)
 {
     return z > floor ? z : nextafter(floor, HUGE_VAL);

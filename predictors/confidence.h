@@ -33,6 +33,12 @@ typedef struct tl_confidence {
     double p[TL_CONFIDENCE_MAX_KNOTS]; /* increasing, within (0, 1) */
 } tl_confidence;
 
+/*
+ * Degrees of freedom of a head with n > 0 samples: n + 1 while their scale is
+ * what is uncertain, 10 at most: noise itself has longer tails than a normal one.
+ */
+double tl_confidence_dof(int n_samples);
+
 /* The nominal curve: Student's t with dof > 0 degrees of freedom. */
 void tl_confidence_nominal(double dof, tl_confidence *out);
 
@@ -43,6 +49,13 @@ void tl_confidence_nominal(double dof, tl_confidence *out);
  */
 void tl_confidence_calibrated(
     double dof, const double z[TL_CALIBRATION_LEVELS], tl_confidence *out);
+
+/*
+ * How much more margin than at the reference a device with this noise share
+ * needs for the same confidence: the root of their ratio, within 1/3 and 3. 1
+ * where either is not known (0).
+ */
+double tl_confidence_scale(double noise_share, double reference);
 
 /* The probability that a limit with this margin holds; NaN stays NaN. */
 double tl_confidence_of_margin(const tl_confidence *confidence, double margin);

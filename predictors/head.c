@@ -39,12 +39,13 @@ double tl_head_prior_mean(double spread, double shrink, double z)
 typedef struct head_targets {
     int n;
     double *b, *y, *shape, *ratio, *scratch; /* [n] */
+    double *relative;                        /* [n], what the others say of each */
     double level, scale, shrink;
 } head_targets;
 
 static tl_err targets_init(int n, head_targets *out)
 {
-    double *memory = tl_mem_new(5 * (size_t)n, sizeof *memory);
+    double *memory = tl_mem_new(6 * (size_t)n, sizeof *memory);
     if (memory == NULL) {
         return tl_fail(TL_ENOMEM, "head");
     }
@@ -54,7 +55,8 @@ static tl_err targets_init(int n, head_targets *out)
         .y = memory + n,
         .shape = memory + 2 * (ptrdiff_t)n,
         .ratio = memory + 3 * (ptrdiff_t)n,
-        .scratch = memory + 4 * (ptrdiff_t)n};
+        .scratch = memory + 4 * (ptrdiff_t)n,
+        .relative = memory + 5 * (ptrdiff_t)n};
     return TL_OK;
 }
 
@@ -108,17 +110,6 @@ static void fill_targets(const tl_head_data *data, head_targets *t)
     }
 }
 
-/* Leave-one-out residual of sample i averaged over the grid. */
-static double residual_of(const tl_grid_fit *fit, int i)
-{
-    double residual = 0;
-    for (int m = 0; m < fit->n_points; m++) {
-        ptrdiff_t at = tl_grid_at(fit, m, i);
-        residual += fit->weight[m] * fit->alpha[at] / fit->diagonal[at];
-    }
-    return residual;
-}
-
 /*
  * Student-t noise proportional to latency p: shape = p^2 (4 + (r / (p scale))^2) / 5,
  * r the leave-one-out residual.
@@ -126,8 +117,9 @@ static double residual_of(const tl_grid_fit *fit, int i)
 static void reweight(const tl_grid_fit *fit, head_targets *t)
 {
     for (int i = 0; i < t->n; i++) {
-        double r = residual_of(fit, i);
+        double r = tl_head_residual(fit, i);
         double p = tl_head_clip(t->b[i] + t->scale * (t->y[i] - r));
+        t->relative[i] = p;
         t->shape[i] = p * p;
         t->ratio[i] = fabs(r) / p;
     }
@@ -248,6 +240,9 @@ tl_err tl_head_fit(const tl_features *features, const tl_head_data *data, tl_hea
     head.scale = targets.scale;
     head.spread = data->spread;
     head.shrink = targets.shrink;
+    head.width = n_exact < MIN_SAMPLES_ROBUST
+                     ? 1
+                     : tl_head_width(&grid, &fit, targets.shape, targets.relative);
     err = n > n_exact ? fit_many(features, &grid, &fit, data, &head)
                       : tl_head_posterior(features, &grid, &fit, x, &head);
     if (err != TL_OK) {
@@ -276,6 +271,7 @@ tl_err tl_head_init_prior(
     head.level = level;
     head.scale = relative_sd;
     head.noise = 1;
+    head.width = 1;
     head.spread = spread;
     head.shrink = 1;
     *out_head = head;

@@ -15,10 +15,12 @@
  *     x~ = [x, 1]                                      D = P + S + 1 entries
  *     b(x) = 1 + shrink (max(1 + spread z(x), 1/4) - 1)
  *     p(x) = b(x) + scale x~ . beta
- *     mean = level p,    sd = level scale sqrt(x~' W x~ + noise clip(p, .3, 3)^2)
+ *     mean = level p,    sd = level scale width sqrt(x~' W x~ + noise clip(p, .3, 3)^2)
  *
  * z(x) is what an average known device says of the design (tl_sources_columns()).
- * Quantiles follow Student's t with tl_head_dof() degrees of freedom.
+ * Quantiles follow Student's t with tl_head_dof() degrees of freedom. width is read
+ * off the head's own leave-one-out residuals: the model's intervals are too wide on
+ * exact devices and too narrow on phones that now and then take twice as long.
  *
  * Above TL_HEAD_MAX_EXACT samples the grid is weighed on the first of them and
  * all are fitted by the robust ridge: linear in the number of samples.
@@ -47,6 +49,7 @@ typedef struct tl_head {
     double level; /* the unit of the relative prediction, in the metric's unit */
     double scale;
     double noise;
+    double width; /* of the intervals, 1: as the model says */
     double spread;
     double shrink;
     double *beta; /* [D], the constant last */
@@ -84,6 +87,9 @@ TL_MUST_USE tl_err tl_head_init_prior(
 void tl_head_done(tl_head *head);
 
 double tl_head_dof(const tl_head *head);
+
+/* Deviation of a measurement's noise at the typical design, relative to the level. */
+double tl_head_noise_share(const tl_head *head);
 
 /* x [n, P + S], z [n] (NULL: zeros); out_sd may be NULL. */
 TL_MUST_USE tl_err tl_head_predict(

@@ -7,11 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-static const double mad_to_sd = 1.4826;
-static const double least_scale = .01;
-/* Residuals have longer tails than normal ones: their .95 quantile counts too. */
-static const double tail_quantile = .95;
-static const double tail_to_sd = 1.959963985;
+static const double least_scale = .001;
 
 /* Columns times the roots of their variances; y over the level. */
 static void scale_data(
@@ -25,17 +21,6 @@ static void scale_data(
         }
         y[i] = data->y[i] / level;
     }
-}
-
-/* Deviation of relative leave-one-out residuals, which are overwritten. */
-static double residual_scale(int n, double *residuals)
-{
-    for (int i = 0; i < n; i++) {
-        residuals[i] = fabs(residuals[i]);
-    }
-    double middle = mad_to_sd * tl_median_inplace(n, residuals);
-    double tail = tl_quantile_inplace(n, residuals, tail_quantile) / tail_to_sd;
-    return fmax(fmax(middle, tail), least_scale);
 }
 
 /* beta and W in the head's own columns. */
@@ -76,11 +61,12 @@ tl_err tl_head_fit_many(const tl_head_data *data, const double *variance, tl_hea
     if (err != TL_OK) {
         goto done;
     }
-    double sd = residual_scale(n, residuals);
+    double sd = fmax(tl_head_robust_sd(n, residuals), least_scale);
     unscale(variance, sd, tl_dro(inverse), weights, head);
     head->beta[head->n_columns - 1] -= 1; /* b is 1: nothing is left to shrink to */
     head->scale = 1;
     head->shrink = 0;
+    head->width = 1;
     head->noise = sd * sd;
 done:
     tl_dmat_done(&a);

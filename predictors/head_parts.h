@@ -15,6 +15,21 @@ double tl_head_clip(double relative);
 /* b = 1 + shrink (max(1 + spread z, 1/4) - 1) */
 double tl_head_prior_mean(double spread, double shrink, double z);
 
+/* Leave-one-out residual of sample i averaged over the grid. */
+double tl_head_residual(const tl_grid_fit *fit, int i);
+
+/* The larger of what the middle and the tail of residuals say; they are overwritten. */
+double tl_head_robust_sd(int n, double *residuals);
+
+/*
+ * How wide the intervals have to be, against what the model says of them:
+ * robust deviation of the standardized leave-one-out residuals, shrunk to 1 on
+ * few samples. shape [n] is the noise's in the fit, relative [n] what the head
+ * says of each sample without it.
+ */
+double tl_head_width(
+    const tl_grid *grid, const tl_grid_fit *fit, const double *shape, const double *relative);
+
 /* Zeroed beta and W of D = n_head + n_sources + 1 columns. */
 TL_MUST_USE tl_err tl_head_alloc(const tl_features *features, int n_sources, tl_head *out_head);
 

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "numerics/gemm.h"
 #include "numerics/linalg.h"
+#include "predictors/confidence.h"
 #include "predictors/head_parts.h"
 
 #include <math.h>
@@ -14,7 +15,12 @@ enum {
 
 double tl_head_dof(const tl_head *head)
 {
-    return head->n_samples + 1;
+    return tl_confidence_dof(head->n_samples);
+}
+
+double tl_head_noise_share(const tl_head *head)
+{
+    return head->scale * head->width * sqrt(head->noise);
 }
 
 /* p(x) of each row, relative to the level. */
@@ -64,7 +70,8 @@ static tl_err predict_sd(
     }
     for (int i = 0; i < x.rows; i++) {
         double p = tl_head_clip(relative[i]);
-        out_sd[i] = head->level * head->scale * sqrt(out_sd[i] + head->noise * p * p);
+        out_sd[i] =
+            head->level * head->scale * head->width * sqrt(out_sd[i] + head->noise * p * p);
     }
     tl_dmat_done(&product);
     return TL_OK;
@@ -160,7 +167,8 @@ tl_err tl_head_draw(
         double constant = tl_dmat_row(weights, i)[d - 1];
         for (int j = 0; j < n; j++) {
             double noise = sqrt(head->noise) * tl_head_clip(mean[j]) * tl_rng_normal(rng);
-            row[j] = head->level * (mean[j] + head->scale * (row[j] + constant + noise));
+            row[j] = head->level *
+                     (mean[j] + head->scale * head->width * (row[j] + constant + noise));
         }
     }
 done:

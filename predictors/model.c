@@ -197,14 +197,20 @@ static const tl_model_calibration *calibration_of(const tl_model *model, tl_cost
     return best;
 }
 
-void tl_model_confidence(const tl_model *model, tl_cost cost, int n_samples, tl_confidence *out)
+void tl_model_confidence(
+    const tl_model *model, tl_cost cost, int n_samples, double noise_share, tl_confidence *out)
 {
-    double dof = n_samples > 0 ? n_samples + 1 : DEFAULT_NOISE_DOF;
+    double dof = n_samples > 0 ? tl_confidence_dof(n_samples) : DEFAULT_NOISE_DOF;
     const tl_model_calibration *row =
         model != NULL ? calibration_of(model, cost, n_samples) : NULL;
     if (row == NULL) {
         tl_confidence_nominal(dof, out);
-    } else {
-        tl_confidence_calibrated(dof, row->z, out);
+        return;
     }
+    double z[TL_CALIBRATION_LEVELS];
+    double scale = tl_confidence_scale(noise_share, row->noise_share);
+    for (int k = 0; k < TL_CALIBRATION_LEVELS; k++) {
+        z[k] = scale * row->z[k];
+    }
+    tl_confidence_calibrated(dof, z, out);
 }

@@ -48,6 +48,7 @@ typedef struct tl_model_source {
 typedef struct tl_model_calibration {
     tl_cost cost;
     int n_samples;
+    double noise_share;              /* at which z holds as it is (tl_confidence_scale()) */
     double z[TL_CALIBRATION_LEVELS]; /* NaN: not reached */
 } tl_model_calibration;
 
@@ -110,12 +111,13 @@ const tl_model_source *tl_model_source_find(
 const tl_accuracy_model *tl_model_task_find(
     const tl_model *model, const char *task, int *out_output);
 
-/* The margin curve for a device with n measurements of the cost. */
+/* The margin curve for a device with n measurements of the cost; model may be NULL. */
 void tl_model_confidence(
     const tl_model *model,
     tl_cost cost,
     int n_samples,
-    tl_confidence *out); /* model may be NULL */
+    double noise_share, /* of its head; 0: not known */
+    tl_confidence *out);
 
 /* ---- files (model_codec.c) --------------------------------------------------- */
 

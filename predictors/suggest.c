@@ -112,6 +112,34 @@ done:
     return err;
 }
 
+static tl_err suggest_middle(tl_dcmat q, int *out_pick)
+{
+    int d = q.cols;
+    double *mean = tl_mem_new((size_t)d, sizeof *mean);
+    if (mean == NULL) {
+        return tl_fail(TL_ENOMEM, "suggest");
+    }
+    double least = HUGE_VAL;
+    for (int i = 0; i < q.rows; i++) {
+        for (int j = 0; j < d; j++) {
+            mean[j] += tl_dcmat_row(q, i)[j] / q.rows;
+        }
+    }
+    for (int i = 0; i < q.rows; i++) {
+        double distance = 0;
+        for (int j = 0; j < d; j++) {
+            double delta = tl_dcmat_row(q, i)[j] - mean[j];
+            distance += delta * delta;
+        }
+        if (distance < least) {
+            least = distance;
+            *out_pick = i;
+        }
+    }
+    tl_mem_free(mean);
+    return TL_OK;
+}
+
 /* q = [sqrt(centre) x, 10] */
 static void fill_rows(const tl_features *features, int n_sources, tl_dcmat x, tl_dmat q)
 {
@@ -157,7 +185,8 @@ tl_err tl_suggest(
     }
     fill_rows(features, n_sources, candidates, q);
     fill_rows(features, n_sources, measured, known);
-    err = tl_suggest_rows(q, tl_dro(known), count, out_picks);
+    err = count == 1 && known.rows == 0 ? suggest_middle(tl_dro(q), out_picks)
+                                        : tl_suggest_rows(q, tl_dro(known), count, out_picks);
 done:
     tl_dmat_done(&q);
     tl_dmat_done(&known);

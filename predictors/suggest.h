@@ -11,9 +11,11 @@
  *
  *     Q = [sqrt(v_j) x_j, 10]     k = Q Q^T, noise .1
  *
- * For a device without any measurement the first pick is the candidate with
- * the largest prior variance; its distance from everyday designs is what makes
- * the next few teach so much.
+ * For a device without any measurement the first of several picks is the
+ * candidate with the largest prior variance; its distance from everyday designs
+ * is what makes the next few teach so much. A single pick is the candidate nearest
+ * the mean of Q instead: alone it can teach the level only, and an extreme design
+ * teaches it badly.
  */
 
 #include "predictors/features.h"
@@ -31,7 +33,7 @@ TL_MUST_USE tl_err tl_suggest(
     int count,
     int *out_picks);
 
-/* The choice itself, on rows Q [n, D] as above; rows of known are taken as measured. */
+/* The D-optimal choice itself, on rows Q [n, D] as above; rows of known are taken as measured. */
 TL_MUST_USE tl_err tl_suggest_rows(tl_dmat q, tl_dcmat known, int count, int *out_picks);
 
 #endif

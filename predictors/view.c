@@ -335,7 +335,8 @@ void tl_view_confidence(const tl_view *view, tl_cost cost, tl_confidence *out)
     if (v->basis == TL_BASIS_KNOWN) {
         tl_confidence_nominal(KNOWN_DOF, out);
     } else {
-        tl_model_confidence(view->predictor->model, cost, v->n_samples, out);
+        double share = v->basis == TL_BASIS_MEASURED ? tl_head_noise_share(&v->head) : 0;
+        tl_model_confidence(view->predictor->model, cost, v->n_samples, share, out);
     }
 }
 

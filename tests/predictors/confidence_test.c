@@ -62,6 +62,35 @@ static void an_empty_table_is_the_nominal_curve(void **state)
     assert_close(tl_confidence_margin(&curve, .9), tl_student_quantile(.9, 11), 1e-9);
 }
 
+static void a_noisier_device_needs_more_margin(void **state)
+{
+    (void)state;
+    static const struct {
+        double share, reference, wanted;
+    } cases[] = {
+        {.04,        .01, 2     },
+        {.01,        .04, .5    },
+        {.03,        .03, 1     },
+        {1,          .01, 3     },
+        {1e-6,       .03, 1. / 3},
+        {0,          .03, 1     },
+        {.03,        0,   1     },
+        {TL_UNKNOWN, .03, 1     },
+    };
+    for (size_t i = 0; i < TL_COUNT(cases); i++) {
+        assert_close(
+            tl_confidence_scale(cases[i].share, cases[i].reference), cases[i].wanted, 1e-12);
+    }
+}
+
+static void degrees_of_freedom_grow_with_samples_up_to_those_of_noise(void **state)
+{
+    (void)state;
+    assert_close(tl_confidence_dof(1), 2, 0);
+    assert_close(tl_confidence_dof(5), 6, 0);
+    assert_close(tl_confidence_dof(1000), 10, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -69,6 +98,8 @@ int main(void)
         cmocka_unit_test(the_calibrated_curve_passes_through_its_table),
         cmocka_unit_test(beyond_the_table_the_curve_is_not_bolder_than_nominal),
         cmocka_unit_test(an_empty_table_is_the_nominal_curve),
+        cmocka_unit_test(a_noisier_device_needs_more_margin),
+        cmocka_unit_test(degrees_of_freedom_grow_with_samples_up_to_those_of_noise),
     };
     return cmocka_run_group_tests_name("predictors/confidence", tests, NULL, NULL);
 }

@@ -305,6 +305,32 @@ static void intervals_cover_devices_drawn_from_the_prior(void **state)
     tl_mem_free(y);
 }
 
+static void intervals_are_narrow_on_an_exact_device_and_wide_on_a_wild_one(void **state)
+{
+    (void)state;
+    int idx[N_SAMPLES];
+    double y[N_SAMPLES];
+    double exact[N_SAMPLES];
+    double wild[N_SAMPLES];
+    tl_head exact_head = {0};
+    tl_head wild_head = {0};
+    tl_rng rng;
+    tl_rng_init(&rng, tl_test_seed());
+    take_samples(&chains, N_SAMPLES, idx, y);
+    for (int i = 0; i < N_SAMPLES; i++) {
+        double tot = tl_dmat_row(chains.x, idx[i])[0];
+        exact[i] = 10 * (1 + .2 * tot);
+        wild[i] = exact[i] * (i % 4 == 0 ? 2.5 : 1 + .01 * tl_rng_normal(&rng));
+    }
+    fit_head(&chains, idx, N_SAMPLES, exact, &exact_head);
+    fit_head(&chains, idx, N_SAMPLES, wild, &wild_head);
+    assert_true(exact_head.width < .5);
+    assert_true(wild_head.width > 1);
+    assert_true(tl_head_noise_share(&exact_head) < .1 * tl_head_noise_share(&wild_head));
+    tl_head_done(&exact_head);
+    tl_head_done(&wild_head);
+}
+
 static void draws_have_the_predicted_mean_and_deviation(void **state)
 {
     (void)state;
@@ -435,6 +461,7 @@ int main(void)
         cmocka_unit_test(another_unit_scales_every_answer),
         cmocka_unit_test(hundreds_of_samples_give_an_accurate_head),
         cmocka_unit_test(intervals_cover_devices_drawn_from_the_prior),
+        cmocka_unit_test(intervals_are_narrow_on_an_exact_device_and_wide_on_a_wild_one),
         cmocka_unit_test(draws_have_the_predicted_mean_and_deviation),
         cmocka_unit_test(without_samples_the_known_devices_give_the_shape),
         cmocka_unit_test(bad_values_are_refused_and_nothing_is_written),

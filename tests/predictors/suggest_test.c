@@ -134,6 +134,25 @@ static void a_design_that_was_measured_is_not_suggested_again(void **state)
     world_done(&w);
 }
 
+static void the_only_sample_is_an_everyday_design(void **state)
+{
+    (void)state;
+    world w;
+    int first = 0;
+    int many[N_PICKS];
+    tl_dcmat none = {0};
+    world_init(&w, "nasbench201", N_SOURCES);
+    tl_dcmat candidates = tl_dcmat_rows(tl_dro(w.x), 0, 3000);
+    assert_ok(tl_suggest(w.features, N_SOURCES, candidates, none, 1, &first));
+    assert_ok(tl_suggest(w.features, N_SOURCES, candidates, none, N_PICKS, many));
+    for (int i = 0; i < N_PICKS; i++) { /* columns are centred */
+        assert_true(
+            tl_ddot(w.x.cols, tl_dmat_row(w.x, first), tl_dmat_row(w.x, first)) <
+            tl_ddot(w.x.cols, tl_dmat_row(w.x, many[i]), tl_dmat_row(w.x, many[i])));
+    }
+    world_done(&w);
+}
+
 static void lack_of_memory_is_survived(void **state)
 {
     (void)state;
@@ -169,6 +188,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_design_that_was_measured_is_not_suggested_again, tl_test_count_blocks,
             tl_test_no_leaks),
+        cmocka_unit_test_setup_teardown(
+            the_only_sample_is_an_everyday_design, tl_test_count_blocks, tl_test_no_leaks),
         cmocka_unit_test_setup_teardown(
             lack_of_memory_is_survived, tl_test_count_blocks, tl_test_no_leaks),
     };
