@@ -80,6 +80,7 @@ typedef struct tl_profile {
     char description[TL_PROFILE_TEXT_MAX_BYTES + 1];
     char source[TL_PROFILE_TEXT_MAX_BYTES + 1]; /* where the figures were published */
     char condition[TL_NAME_MAX_BYTES + 1];      /* deployment condition: fp32, int8-ptq, ... */
+    char runtime[TL_NAME_MAX_BYTES + 1];        /* what executes networks: tflite, armnn, ... */
     int batch;                                  /* inputs per inference that latencies are of */
     int cores;                                  /* CPU cores, GPU multiprocessors */
     double clock_mhz;                           /* highest sustained */
@@ -111,7 +112,7 @@ typedef struct tl_profile_key {
 
 /* In the order in which they are written; the keys of a section stand together. */
 enum {
-    TL_N_PROFILE_KEYS = 32
+    TL_N_PROFILE_KEYS = 33
 };
 extern const tl_profile_key tl_profile_keys[TL_N_PROFILE_KEYS];
 

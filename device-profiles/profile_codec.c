@@ -90,6 +90,7 @@ tl_err tl_profile_pack(const tl_profile *profile, uint8_t **out_bytes, size_t *o
     m.description = p.description;
     m.source = p.source;
     m.condition = p.condition;
+    m.runtime = p.runtime;
     m.batch = (uint32_t)p.batch;
     m.cores = (uint32_t)p.cores;
     m.weight_bits = weight_bits;
@@ -152,6 +153,7 @@ static tl_err read_message(const message *m, tl_profile *p)
     TL_TRY(read_text(m->description, p->description, sizeof p->description));
     TL_TRY(read_text(m->source, p->source, sizeof p->source));
     TL_TRY(read_text(m->condition, p->condition, sizeof p->condition));
+    TL_TRY(read_text(m->runtime, p->runtime, sizeof p->runtime));
     TL_TRY(read_widths(m->weight_bits, m->n_weight_bits, &p->weight_bits));
     TL_TRY(read_widths(m->activation_bits, m->n_activation_bits, &p->activation_bits));
     p->device_class = (tl_device_class)m->device_class;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "predictors/relatives.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -34,6 +35,9 @@ tl_err tl_model_new(const tl_space *space, tl_model **out_model)
     model->space_digest = tl_mem_strdup(tl_space_digest(space));
     model->command = tl_mem_strdup("");
     model->prior = tl_prior_default;
+    for (int c = 0; c < TL_N_COSTS; c++) {
+        model->relatives_scale[c] = 1;
+    }
     if (model->name == NULL || model->space == NULL || model->space_digest == NULL ||
         model->command == NULL) {
         tl_model_free(model);
@@ -69,6 +73,7 @@ void tl_model_free(tl_model *model)
     }
     free_parts(model);
     tl_mem_free(model->sources);
+    tl_mem_free(model->profiles);
     tl_mem_free(model->accuracies);
     tl_mem_free(model->table_sums);
     tl_mem_free(model->figures);
@@ -153,6 +158,65 @@ tl_err tl_model_add_table_sum(
     }
     (void)snprintf(fresh.sha256, sizeof fresh.sha256, "%s", sha256);
     model->table_sums[model->n_table_sums++] = fresh;
+    return TL_OK;
+}
+
+static tl_profile *find_profile(const tl_model *model, const char *device)
+{
+    for (int i = 0; i < model->n_profiles; i++) {
+        if (strcmp(model->profiles[i].name, device) == 0) {
+            return &model->profiles[i];
+        }
+    }
+    return NULL;
+}
+
+tl_err tl_model_add_profile(tl_model *model, const tl_profile *profile)
+{
+    tl_profile *old = find_profile(model, profile->name);
+    if (old != NULL) {
+        *old = *profile;
+        return TL_OK;
+    }
+    void *items = model->profiles;
+    TL_TRY(grow(&items, model->n_profiles, sizeof *model->profiles));
+    model->profiles = items;
+    model->profiles[model->n_profiles++] = *profile;
+    return TL_OK;
+}
+
+tl_err tl_model_relatives(
+    const tl_model *model,
+    tl_cost cost,
+    const char *except,
+    tl_relative **out_relatives,
+    int *out_n)
+{
+    int n = 0;
+    tl_relative *relatives = tl_mem_new((size_t)model->n_sources, sizeof *relatives);
+    if (relatives == NULL) {
+        return tl_fail(TL_ENOMEM, "%d known devices", model->n_sources);
+    }
+    for (int i = 0; i < model->n_sources; i++) {
+        const tl_model_source *known = &model->sources[i];
+        const tl_profile *profile = find_profile(model, known->device);
+        if (known->cost != cost || profile == NULL || !tl_relatives_can_tell(profile) ||
+            (except != NULL && strcmp(known->device, except) == 0)) {
+            continue;
+        }
+        relatives[n] = (tl_relative){.profile = profile, .source = &known->source};
+        if (cost == TL_COST_ENERGY) {
+            const tl_model_source *latency =
+                tl_model_source_find(model, known->device, TL_COST_LATENCY);
+            if (latency == NULL) {
+                continue;
+            }
+            relatives[n].latency = &latency->source;
+        }
+        n++;
+    }
+    *out_relatives = relatives;
+    *out_n = n;
     return TL_OK;
 }
 

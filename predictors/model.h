@@ -5,9 +5,9 @@
 /*
  * A model: what training left behind for one space, and its file.
  *
- * It holds the known devices (a ridge in feature space each), the accuracy
- * networks, the calibration of confidence, what devices of known profile cost
- * over their roofline, and where it all came from. It holds weights and
+ * It holds the known devices (a ridge in feature space each) and their profiles,
+ * the accuracy networks, the calibration of confidence, what devices of known
+ * profile cost over their roofline, and where it all came from. It holds weights and
  * figures, never measurements.
  *
  * A model is built once (by training or from a file) and then only read.
@@ -17,6 +17,7 @@
 #include "predictors/confidence.h"
 #include "predictors/prior.h"
 #include "predictors/source.h"
+#include "predictors/zero_shot.h"
 #include "proto/wire.h"
 #include "spaces/space.h"
 
@@ -75,6 +76,9 @@ typedef struct tl_model {
     tl_model_calibration calibrations[TL_MODEL_MAX_CALIBRATIONS];
     int n_calibrations;
     tl_prior prior;
+    tl_profile *profiles; /* of known devices, where known */
+    int n_profiles;
+    double relatives_scale[TL_N_COSTS]; /* of the variance that relatives leave; 1 unless fitted */
     int64_t created_unix_s;
     char *command;
     uint64_t seed;
@@ -103,9 +107,23 @@ TL_MUST_USE tl_err tl_model_add_figure(
 TL_MUST_USE tl_err tl_model_add_table_sum(
     tl_model *model, const char *column, uint64_t n_values, const char *sha256);
 
+/* The profile of a known device; one of the same name is replaced. */
+TL_MUST_USE tl_err tl_model_add_profile(tl_model *model, const tl_profile *profile);
+
 /* NULL when the model does not know the device. */
 const tl_model_source *tl_model_source_find(
     const tl_model *model, const char *device, tl_cost cost);
+
+/*
+ * The known devices of known profile that can tell of the cost, but for the one named
+ * except (NULL: none). The caller owns *out_relatives (tl_mem_free); it borrows from model.
+ */
+TL_MUST_USE tl_err tl_model_relatives(
+    const tl_model *model,
+    tl_cost cost,
+    const char *except,
+    tl_relative **out_relatives,
+    int *out_n);
 
 /* The accuracy model of the task and the task's place in it; NULL when there is none. */
 const tl_accuracy_model *tl_model_task_find(

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/digest.h"
 #include "base/mem.h"
+#include "device-profiles/profile_codec.h"
 #include "predictors/accuracy_codec.h"
 #include "predictors/model.h"
 #include "proto/model.pb-c.h"
@@ -93,6 +94,24 @@ static tl_err put_sources(const tl_model *model, model_message *message)
         TL_TRY(put_source(&model->sources[i], message->sources[i]));
     }
     return TL_OK;
+}
+
+static tl_err put_profiles(const tl_model *model, model_message *message)
+{
+    message->profiles = tl_mem_new((size_t)model->n_profiles, sizeof *message->profiles);
+    if (message->profiles == NULL) {
+        return tl_fail(TL_ENOMEM, "profiles of a model file");
+    }
+    for (int i = 0; i < model->n_profiles; i++) {
+        uint8_t *data = NULL;
+        size_t len = 0;
+        TL_TRY(tl_profile_pack(&model->profiles[i], &data, &len));
+        message->profiles[i] = (ProtobufCBinaryData){.len = len, .data = data};
+        message->n_profiles++;
+    }
+    return new_doubles(
+        TL_N_COSTS, model->relatives_scale, &message->n_relatives_scale,
+        &message->relatives_scale);
 }
 
 static tl_err put_accuracies(const tl_model *model, model_message *message)
@@ -190,6 +209,7 @@ static tl_err put_model(const tl_model *model, model_message *message)
     TL_TRY(put_accuracies(model, message));
     TL_TRY(put_calibrations(model, message));
     TL_TRY(put_prior(model, message));
+    TL_TRY(put_profiles(model, message));
     TL_TRY(put_provenance(model, message));
     return put_figures(model, message);
 }
@@ -291,6 +311,23 @@ static tl_err get_source(const source_message *from, int n_weights, tl_model *mo
     return err;
 }
 
+static tl_err get_profiles(const model_message *from, tl_model *model)
+{
+    for (size_t i = 0; i < from->n_profiles; i++) {
+        tl_profile profile;
+        TL_TRY(tl_profile_unpack(from->profiles[i].data, from->profiles[i].len, &profile));
+        TL_TRY(tl_model_add_profile(model, &profile));
+    }
+    for (size_t c = 0; c < from->n_relatives_scale && c < TL_N_COSTS; c++) {
+        double scale = from->relatives_scale[c];
+        if (!(scale > 0) || !isfinite(scale)) {
+            return tl_fail(TL_EDAMAGED, "scale of relatives: got %g", scale);
+        }
+        model->relatives_scale[c] = scale;
+    }
+    return TL_OK;
+}
+
 static tl_err get_accuracy(
     const tl_space *space, const ProtobufCBinaryData *from, tl_model *model)
 {
@@ -380,6 +417,7 @@ static tl_err get_parts(
         TL_TRY(get_calibration(from->calibrations[i], model));
     }
     TL_TRY(get_prior(from->prior, model));
+    TL_TRY(get_profiles(from, model));
     TL_TRY(get_provenance(from->provenance, model));
     for (size_t i = 0; i < from->n_figures; i++) {
         const figure_message *f = from->figures[i];

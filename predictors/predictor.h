@@ -13,10 +13,12 @@
  * A view is one device as the predictor sees it: a head for latency and one for
  * energy. What a cost is predicted from, best first:
  *
- *     measured   the device's own measurements (head.h), from one sample on
+ *     measured   the device's own measurements (head.h), from one sample on; its
+ *                latency, however it is known, helps to predict its energy
  *     known      the model's own ridge of this device, scaled by the few own
  *                measurements where there are fewer than TL_VIEW_MIN_OWN
- *     profile    the roofline of the profile, shaped by the known devices
+ *     profile    the known devices of like profile (zero_shot.h); where there are
+ *                none, or the profile was probed, its own roofline
  *     nothing    the cost is unknown
  *
  *     tl_view *view = NULL;

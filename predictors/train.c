@@ -57,6 +57,23 @@ static tl_err keep_source(tl_training *training, const tl_model_source *kept)
     return err;
 }
 
+/* Profiles of the base's devices, unless a column came with a newer one. */
+static tl_err keep_profiles(tl_training *training, const tl_model *base)
+{
+    const tl_train_options *options = training->options;
+    for (int i = 0; i < base->n_profiles; i++) {
+        bool is_new = false;
+        for (int k = 0; k < options->n_columns; k++) {
+            const tl_profile *profile = options->columns[k].profile;
+            is_new |= profile != NULL && strcmp(profile->name, base->profiles[i].name) == 0;
+        }
+        if (!is_new) {
+            TL_TRY(tl_model_add_profile(training->model, &base->profiles[i]));
+        }
+    }
+    return TL_OK;
+}
+
 static bool are_all_tasks_replaced(
     const tl_training *training, const tl_accuracy_model *accuracy)
 {
@@ -102,6 +119,9 @@ static void keep_calibrations(tl_training *training, const tl_model *base)
     }
     for (int c = 0; c < TL_N_COSTS; c++) {
         is_new[c] = has_new_calibration(model, (tl_cost)c);
+        if (model->n_profiles == 0) {
+            model->relatives_scale[c] = base->relatives_scale[c];
+        }
     }
     for (int i = 0; i < base->n_calibrations; i++) {
         if (!is_new[base->calibrations[i].cost] &&
@@ -131,10 +151,11 @@ static tl_err keep_base(tl_training *training)
             TL_TRY(keep_accuracy(training, base->accuracies[i]));
         }
     }
-    if (!drops_sources) {
-        keep_calibrations(training, base);
+    if (drops_sources) {
+        return TL_OK;
     }
-    return TL_OK;
+    keep_calibrations(training, base);
+    return keep_profiles(training, base);
 }
 
 /* ---- in order ------------------------------------------------------------------------------- */
@@ -159,6 +180,7 @@ static tl_err fit_parts(tl_training *training)
 {
     TL_TRY(set_provenance(training));
     TL_TRY(tl_train_devices(training));
+    TL_TRY(tl_train_relatives(training));
     TL_TRY(tl_train_tasks(training));
     TL_TRY(tl_train_calibration(training));
     if (training->model->n_sources == 0 && training->model->n_accuracies == 0) {

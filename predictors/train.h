@@ -6,7 +6,8 @@
  * Training: from the measurements of many devices and tasks to a model.
  *
  *     1. a ridge for every device with enough measurements (source.h)
- *     2. what devices of known profile cost over their roofline (prior.h)
+ *     2. what devices of known profile cost over their roofline (prior.h), and by
+ *        each other (relatives.h)
  *     3. accuracy networks, tasks measured on the same designs together (accuracy.h)
  *     4. confidence after selection, over left-out devices (calibrate.h)
  *

@@ -23,6 +23,12 @@ TL_MUST_USE tl_err tl_training_progress(
 /* Known devices of both costs, then what their profiles cost over the roofline. */
 TL_MUST_USE tl_err tl_train_devices(tl_training *training);
 
+/*
+ * Profiles of the known devices, and what each costs by the others alone: held-out
+ * figures and the scale of their variance. After tl_train_devices().
+ */
+TL_MUST_USE tl_err tl_train_relatives(tl_training *training);
+
 /* Accuracy models of all tasks. */
 TL_MUST_USE tl_err tl_train_tasks(tl_training *training);
 

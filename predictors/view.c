@@ -6,6 +6,7 @@
 #include "predictors/head.h"
 #include "predictors/predictor_impl.h"
 #include "predictors/prior.h"
+#include "predictors/relatives.h"
 
 #include <math.h>
 #include <string.h>
@@ -18,11 +19,25 @@ enum {
 
 static const uint64_t sample_order_seed = 0x7461696c6f72U;
 
+/* What the head of energy makes of the device's own latency. */
+typedef enum latency_use {
+    LATENCY_UNUSED,
+    LATENCY_COLUMN, /* one more known device */
+    LATENCY_UNIT,   /* the head is one of power: few samples of energy, latency well known */
+} latency_use;
+
+typedef struct own_latency {
+    latency_use use;
+    double mean, sd; /* over reference designs */
+} own_latency;
+
 /* One cost of the device. */
 typedef struct cost_view {
     tl_basis basis;
     int n_samples;
     tl_head head;            /* measured, and profile with known devices */
+    tl_zero_shot shot;       /* profile with known devices of known profile; n 0: none */
+    own_latency latency;     /* energy measured */
     const tl_source *source; /* known */
     double level;            /* known: unit of the source */
     double relative_sd;
@@ -41,6 +56,139 @@ const char *tl_basis_name(tl_basis basis)
 {
     static const char *const names[] = {"nothing", "profile", "known", "measured"};
     return names[basis];
+}
+
+static tl_err predict_cost(
+    tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd);
+
+/* A prediction is never below this share of the device's level: costs are positive. */
+static double positive(double mean, double level)
+{
+    return mean < .01 * level ? .01 * level : mean;
+}
+
+/* ---- rows of heads ------------------------------------------------------------------------ */
+
+static tl_err scale_latency(tl_view *view, own_latency *out)
+{
+    enum {
+        ENOUGH = 500
+    };
+    int n = 0;
+    const tl_choice *designs = tl_features_reference(view->predictor->features, &n);
+    size_t n_slots = (size_t)tl_space_n_slots(view->predictor->space);
+    int n_used = n < ENOUGH ? n : ENOUGH;
+    size_t stride = (size_t)(n / n_used);
+    tl_choice *used = tl_mem_new((size_t)n_used * n_slots, sizeof *used);
+    double *mean = tl_mem_new(2 * (size_t)n_used, sizeof *mean);
+    if (used == NULL || mean == NULL) {
+        tl_mem_free(used);
+        tl_mem_free(mean);
+        return tl_fail(TL_ENOMEM, "%d designs", n_used);
+    }
+    for (size_t i = 0; i < (size_t)n_used; i++) {
+        memcpy(used + i * n_slots, designs + i * stride * n_slots, n_slots * sizeof *used);
+    }
+    tl_err err = predict_cost(view, TL_COST_LATENCY, used, n_used, mean, mean + n_used);
+    if (err == TL_OK) {
+        out->mean = tl_mean(n_used, mean);
+        out->sd = tl_sd(n_used, mean);
+    }
+    tl_mem_free(used);
+    tl_mem_free(mean);
+    return err;
+}
+
+/* x with one more column and z of the latency; or relative latency in *out_unit. */
+static tl_err add_latency(
+    tl_view *view,
+    const own_latency *own,
+    const tl_choice *designs,
+    tl_dmat *x,
+    double *z,
+    double **out_unit)
+{
+    static const double column_weight = 2; /* of the own latency over that of a known device */
+    tl_dmat wider = {0};
+    int n = x->rows;
+    double *latency = tl_mem_new(2 * (size_t)n, sizeof *latency);
+    if (latency == NULL) {
+        return tl_fail(TL_ENOMEM, "%d predictions", n);
+    }
+    tl_err err = predict_cost(view, TL_COST_LATENCY, designs, n, latency, latency + n);
+    if (err != TL_OK ||
+        (own->use == LATENCY_COLUMN && (err = tl_dmat_init(&wider, n, x->cols + 1)) != TL_OK)) {
+        tl_mem_free(latency);
+        return err;
+    }
+    for (int i = 0; i < n; i++) {
+        if (own->use == LATENCY_UNIT) {
+            latency[i] = positive(latency[i] / own->mean, 1);
+            z[i] = 0;
+            continue;
+        }
+        double *row = tl_dmat_row(wider, i);
+        memcpy(row, tl_dmat_row(*x, i), (size_t)x->cols * sizeof *row);
+        z[i] = (latency[i] - own->mean) / own->sd;
+        row[x->cols] = column_weight * z[i];
+    }
+    if (own->use == LATENCY_UNIT) {
+        *out_unit = latency;
+        return TL_OK;
+    }
+    tl_mem_free(latency);
+    tl_dmat_done(x);
+    *x = wider;
+    return TL_OK;
+}
+
+/* *out_unit: what the head's values are in, NULL for 1. */
+static tl_err rows_of_head(
+    tl_view *view,
+    tl_cost cost,
+    const tl_choice *designs,
+    int n,
+    tl_dmat *out_x,
+    double **out_z,
+    double **out_unit)
+{
+    const own_latency *own = &view->costs[cost].latency;
+    tl_dmat x = {0};
+    double *z = NULL;
+    tl_err err = TL_OK;
+    *out_unit = NULL;
+    TL_TRY(tl_predictor_rows(view->predictor, cost, designs, n, &x, &z));
+    if (own->use != LATENCY_UNUSED) {
+        err = add_latency(view, own, designs, &x, z, out_unit);
+    }
+    if (err != TL_OK) {
+        tl_dmat_done(&x);
+        tl_mem_free(z);
+        return err;
+    }
+    *out_x = x;
+    *out_z = z;
+    return TL_OK;
+}
+
+/*
+ * Latency known far better than energy tells the shape and leaves power to be
+ * learnt, which hardly depends on the design; otherwise it is one column among others.
+ */
+static tl_err use_latency(tl_view *view, int n_energy, own_latency *own)
+{
+    const cost_view *latency = &view->costs[TL_COST_LATENCY];
+    bool is_better =
+        latency->basis == TL_BASIS_KNOWN ||
+        (latency->basis == TL_BASIS_MEASURED && latency->n_samples >= 2 * TL_VIEW_MIN_OWN);
+    if (latency->basis == TL_BASIS_NOTHING) {
+        return TL_OK;
+    }
+    TL_TRY(scale_latency(view, own));
+    if (own->sd > 0) {
+        own->use = is_better && n_energy < TL_VIEW_MIN_OWN ? LATENCY_UNIT : LATENCY_COLUMN;
+    }
+    return TL_OK;
 }
 
 /* ---- measured --------------------------------------------------------------------------- */
@@ -82,23 +230,33 @@ static tl_err shuffle_samples(
     return TL_OK;
 }
 
-static tl_err fit_measured(
-    const tl_predictor *predictor, tl_cost cost, const tl_samples *samples, cost_view *view)
+static tl_err fit_measured(tl_view *of, tl_cost cost, const tl_samples *samples)
 {
+    const tl_predictor *predictor = of->predictor;
+    cost_view *view = &of->costs[cost];
     tl_err err = TL_OK;
     tl_choice *designs = NULL;
     double *values = NULL;
     tl_dmat x = {0};
     double *z = NULL;
+    double *unit = NULL;
     int n_slots = tl_space_n_slots(predictor->space);
     int n = samples->n < MAX_SAMPLES ? samples->n : MAX_SAMPLES;
-    if ((err = shuffle_samples(samples, n_slots, n, &designs, &values)) != TL_OK ||
-        (err = tl_predictor_rows(predictor, cost, designs, n, &x, &z)) != TL_OK) {
+    if (cost == TL_COST_ENERGY && (err = use_latency(of, n, &view->latency)) != TL_OK) {
         goto done;
     }
+    if ((err = shuffle_samples(samples, n_slots, n, &designs, &values)) != TL_OK ||
+        (err = rows_of_head(of, cost, designs, n, &x, &z, &unit)) != TL_OK) {
+        goto done;
+    }
+    for (int i = 0; i < n && unit != NULL; i++) {
+        values[i] /= unit[i];
+    }
+    bool is_column = view->latency.use == LATENCY_COLUMN;
     tl_head_data data = {
-        .n_sources = predictor->costs[cost].n,
-        .spread = predictor->costs[cost].spread,
+        .n_sources = predictor->costs[cost].n + is_column,
+        .spread =
+            is_column ? view->latency.sd / view->latency.mean : predictor->costs[cost].spread,
         .x = tl_dro(x),
         .z = z,
         .y = values};
@@ -108,6 +266,7 @@ static tl_err fit_measured(
 done:
     tl_dmat_done(&x);
     tl_mem_free(z);
+    tl_mem_free(unit);
     tl_mem_free(designs);
     tl_mem_free(values);
     return err;
@@ -229,7 +388,7 @@ static tl_err median_roofline(
  * probed tells its launch overhead: its own roofline has the right shape. One
  * that was published does not, and known devices tell the shape better.
  */
-static tl_err fit_profile(
+static tl_err fit_roofline(
     const tl_predictor *predictor, const tl_profile *profile, tl_cost cost, cost_view *view)
 {
     const tl_cost_sources *known = &predictor->costs[cost];
@@ -247,11 +406,41 @@ static tl_err fit_profile(
         predictor->features, known->n, known->spread, median, relative_sd, &view->head);
 }
 
+/*
+ * Known devices of known profile tell level and shape, best where they are near.
+ * A probed profile tells its latency itself.
+ */
+static tl_err fit_profile(tl_view *view, const tl_view_data *data, tl_cost cost)
+{
+    const tl_predictor *predictor = view->predictor;
+    const tl_model *model = predictor->model;
+    tl_relative *relatives = NULL;
+    int n = 0;
+    bool is_own = cost == TL_COST_LATENCY
+                      ? data->profile->launch_us > 0
+                      : view->costs[TL_COST_LATENCY].basis == TL_BASIS_NOTHING;
+    if (model != NULL && !is_own && tl_relatives_can_tell(data->profile)) {
+        TL_TRY(tl_model_relatives(model, cost, data->device, &relatives, &n));
+    }
+    tl_err err = TL_OK;
+    if (n >= TL_ZERO_SHOT_MIN_RELATIVES) {
+        view->costs[cost].basis = TL_BASIS_PROFILE;
+        err = tl_zero_shot_init(
+            predictor->features, data->profile, relatives, n, model->relatives_scale[cost],
+            &view->costs[cost].shot);
+    } else {
+        err = fit_roofline(predictor, data->profile, cost, &view->costs[cost]);
+    }
+    tl_mem_free(relatives);
+    return err;
+}
+
 /* ---- life --------------------------------------------------------------------------------------- */
 
-static tl_err fit_cost(
-    const tl_predictor *predictor, const tl_view_data *data, tl_cost cost, cost_view *view)
+static tl_err fit_cost(tl_view *of, const tl_view_data *data, tl_cost cost)
 {
+    const tl_predictor *predictor = of->predictor;
+    cost_view *view = &of->costs[cost];
     const tl_samples *samples = &data->samples[cost];
     const tl_model_source *known =
         predictor->model != NULL ? tl_model_source_find(predictor->model, data->device, cost)
@@ -261,15 +450,16 @@ static tl_err fit_cost(
         return scale_known(predictor, &known->source, samples, view);
     }
     if (samples->n > 0) {
-        return fit_measured(predictor, cost, samples, view);
+        return fit_measured(of, cost, samples);
     }
-    return data->profile != NULL ? fit_profile(predictor, data->profile, cost, view) : TL_OK;
+    return data->profile != NULL ? fit_profile(of, data, cost) : TL_OK;
 }
 
 static void free_view(tl_view *view)
 {
     for (int c = 0; c < TL_N_COSTS; c++) {
         tl_head_done(&view->costs[c].head);
+        tl_zero_shot_done(&view->costs[c].shot);
         tl_mem_free(view->costs[c].listed_mean);
         tl_mem_free(view->costs[c].listed_sd);
     }
@@ -291,7 +481,7 @@ tl_err tl_view_new(tl_predictor *predictor, const tl_view_data *data, tl_view **
         view->profile = *data->profile;
     }
     for (int c = 0; c < TL_N_COSTS; c++) {
-        tl_err err = fit_cost(predictor, data, (tl_cost)c, &view->costs[c]);
+        tl_err err = fit_cost(view, data, (tl_cost)c);
         if (err != TL_OK) {
             free_view(view);
             return err;
@@ -342,22 +532,25 @@ void tl_view_confidence(const tl_view *view, tl_cost cost, tl_confidence *out)
 
 /* ---- prediction ------------------------------------------------------------------------------------ */
 
-/* A prediction is never below this share of the device's level: costs are positive. */
-static double positive(double mean, double level)
-{
-    return mean < .01 * level ? .01 * level : mean;
-}
-
 static tl_err predict_head(
     tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
 {
     tl_dmat x = {0};
     double *z = NULL;
+    double *unit = NULL;
     const tl_head *head = &view->costs[cost].head;
-    TL_TRY(tl_predictor_rows(view->predictor, cost, designs, n, &x, &z));
+    TL_TRY(rows_of_head(view, cost, designs, n, &x, &z, &unit));
     tl_err err = tl_head_predict(head, tl_dro(x), z, mean, sd);
+    for (int i = 0; i < n && err == TL_OK; i++) {
+        mean[i] = positive(mean[i], head->level);
+        if (unit != NULL) {
+            mean[i] *= unit[i];
+            sd[i] *= unit[i];
+        }
+    }
     tl_dmat_done(&x);
     tl_mem_free(z);
+    tl_mem_free(unit);
     return err;
 }
 
@@ -374,6 +567,33 @@ static tl_err predict_known(
     return TL_OK;
 }
 
+/*
+ * The middle of a log-normal and what makes mean + sd its upper deviation: no limit
+ * is promised by an sd that is too small on that side. Energy is power times latency.
+ */
+static tl_err predict_shot(
+    tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
+{
+    static const double most_log_sd = 3;
+    const tl_zero_shot *shot = &view->costs[cost].shot;
+    double *logs = tl_mem_new((size_t)n, sizeof *logs);
+    if (logs == NULL) {
+        return tl_fail(TL_ENOMEM, "predictions of %d designs", n);
+    }
+    tl_err err = tl_zero_shot_predict(shot, designs, n, logs);
+    if (err == TL_OK && cost == TL_COST_ENERGY) {
+        err = predict_cost(view, TL_COST_LATENCY, designs, n, mean, sd);
+    }
+    double spread = expm1(fmin(shot->log_sd, most_log_sd));
+    for (int i = 0; i < n && err == TL_OK; i++) {
+        double over = cost == TL_COST_ENERGY ? sd[i] / mean[i] : 0;
+        mean[i] = exp(logs[i]) * (cost == TL_COST_ENERGY ? mean[i] : 1);
+        sd[i] = mean[i] * hypot(spread, over);
+    }
+    tl_mem_free(logs);
+    return err;
+}
+
 static tl_err predict_cost(
     tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
 {
@@ -381,14 +601,13 @@ static tl_err predict_cost(
     if (v->basis == TL_BASIS_KNOWN) {
         return predict_known(view, cost, designs, n, mean, sd);
     }
+    if (v->shot.n > 0) {
+        return predict_shot(view, cost, designs, n, mean, sd);
+    }
     if (v->head.n_columns == 0) {
         return roofline_of(view->predictor, &view->profile, cost, designs, n, mean, sd);
     }
-    TL_TRY(predict_head(view, cost, designs, n, mean, sd));
-    for (int i = 0; i < n; i++) {
-        mean[i] = positive(mean[i], v->head.level);
-    }
-    return TL_OK;
+    return predict_head(view, cost, designs, n, mean, sd);
 }
 
 /* The whole listing, once; the rows are shared by all devices. */
@@ -400,7 +619,8 @@ static tl_err list_cost(tl_view *view, tl_cost cost)
     double *mean = tl_mem_new(n, sizeof *mean);
     double *sd = tl_mem_new(n, sizeof *sd);
     tl_err err = mean == NULL || sd == NULL ? tl_fail(TL_ENOMEM, "%zu predictions", n) : TL_OK;
-    if (err == TL_OK && v->basis != TL_BASIS_KNOWN && v->head.n_columns > 0) {
+    if (err == TL_OK && v->basis != TL_BASIS_KNOWN && v->head.n_columns > 0 &&
+        v->latency.use == LATENCY_UNUSED) {
         err = tl_predictor_list_rows(predictor, cost);
         if (err == TL_OK) {
             err = tl_head_predict(

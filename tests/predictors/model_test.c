@@ -55,6 +55,9 @@ static tl_model *make(const tl_space *space)
         .log_launch_us = 3,
         .log_launch_sd = 1,
         .n_devices = 9};
+    tl_profile profile = {.name = "board", .batch = 4, .runtime = "tflite"};
+    assert_ok(tl_model_add_profile(model, &profile));
+    model->relatives_scale[TL_COST_ENERGY] = 2.5;
     return model;
 }
 
@@ -85,6 +88,11 @@ static void what_is_packed_is_unpacked(void **state)
     assert_close(model->calibrations[0].noise_share, .04, 0);
     assert_true(isnan(model->calibrations[0].z[4]));
     assert_int_equal(model->prior.n_devices, 9);
+    assert_int_equal(model->n_profiles, 1);
+    assert_string_equal(model->profiles[0].runtime, "tflite");
+    assert_int_equal(model->profiles[0].batch, 4);
+    assert_close(model->relatives_scale[TL_COST_LATENCY], 1, 0);
+    assert_close(model->relatives_scale[TL_COST_ENERGY], 2.5, 0);
     assert_close(model->figures[0].value, .97, 0);
     assert_string_equal(model->table_sums[0].sha256, "abc");
     tl_model_free(model);

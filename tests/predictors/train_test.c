@@ -26,7 +26,7 @@ typedef struct world {
     tl_choice *designs; /* [N_ROWS, n_slots] */
     double latency[N_DEVICES][N_ROWS];
     double accuracy[N_ROWS];
-    tl_train_column columns[N_DEVICES + 1];
+    tl_train_column columns[2 * N_DEVICES];
     int n_steps; /* progress calls until it says stop; 0: never */
 } world;
 
@@ -251,6 +251,105 @@ static void a_profile_alone_gives_a_wide_answer_and_a_bare_name_none(void **stat
     unmake(&w);
 }
 
+/* Two processors and two graphics cards, a batch each; energy of all but the last. */
+static void set_profiles(world *w, tl_profile *profiles, double (*energy)[N_ROWS])
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        assert_ok(tl_profile_bare(device_names[d], &profiles[d]));
+        profiles[d].device_class = d < 2 ? TL_DEVICE_CPU : TL_DEVICE_GPU;
+        profiles[d].peak_gflops[TL_FP32] = d < 2 ? 100 * (1 + d) : 5000 * d;
+        w->columns[d].profile = &profiles[d];
+    }
+    for (int d = 0; d < N_DEVICES - 1; d++) {
+        for (int i = 0; i < N_ROWS; i++) {
+            energy[d][i] = 3 * w->latency[d][i];
+        }
+        w->columns[N_DEVICES + d] = w->columns[d];
+        w->columns[N_DEVICES + d].metric = TL_METRIC_ENERGY_MJ;
+        w->columns[N_DEVICES + d].values = energy[d];
+    }
+}
+
+/* Largest difference of the ratio a / b from what is wanted, over the world's designs. */
+static double worst_ratio(
+    tl_view *view, const world *w, const double *latency_ms, double wanted, tl_cost cost)
+{
+    static tl_prediction p[N_ROWS];
+    double worst = 0;
+    assert_ok(tl_view_predict(view, w->designs, N_ROWS, p));
+    for (int i = 0; i < N_ROWS; i++) {
+        double got = cost == TL_COST_LATENCY ? p[i].latency_ms : p[i].energy_mj;
+        worst = fmax(worst, fabs(log(got / latency_ms[i] / wanted)));
+    }
+    return worst;
+}
+
+static void a_profile_like_that_of_a_known_device_predicts_like_it(void **state)
+{
+    (void)state;
+    static double energy[N_DEVICES - 1][N_ROWS];
+    tl_profile profiles[N_DEVICES];
+    world w = make();
+    set_columns(&w);
+    set_profiles(&w, profiles, energy);
+    tl_model *model = train(&w, 0, 2 * N_DEVICES - 1, NULL, false);
+    assert_int_equal(model->n_profiles, N_DEVICES);
+    tl_predictor *predictor = predictor_of(&w, model);
+    tl_profile twin = profiles[1];
+    tl_view_data data = {.device = "twin", .profile = &twin};
+    tl_view *view = NULL;
+    assert_ok(tl_view_new(predictor, &data, &view));
+    assert_int_equal(tl_view_basis(view, TL_COST_LATENCY), TL_BASIS_PROFILE);
+    assert_true(worst_ratio(view, &w, w.latency[1], 1, TL_COST_LATENCY) < .3);
+    assert_true(worst_ratio(view, &w, w.latency[1], 3, TL_COST_ENERGY) < .3);
+    tl_prediction near;
+    assert_ok(tl_view_predict(view, w.designs, 1, &near));
+    tl_view_unref(view);
+
+    twin.device_class = TL_DEVICE_ASIC; /* nobody knows one */
+    twin.batch = 64;
+    assert_ok(tl_view_new(predictor, &data, &view));
+    tl_prediction far;
+    assert_ok(tl_view_predict(view, w.designs, 1, &far));
+    assert_true(far.latency_std_ms / far.latency_ms > near.latency_std_ms / near.latency_ms);
+    assert_true(far.latency_ms > near.latency_ms);
+    tl_view_unref(view);
+    tl_predictor_unref(predictor);
+    unmake(&w);
+}
+
+static void energy_of_a_device_of_known_latency_takes_few_samples(void **state)
+{
+    (void)state;
+    enum {
+        FEW = 4
+    };
+    static double energy[N_DEVICES - 1][N_ROWS];
+    tl_profile profiles[N_DEVICES];
+    double measured[FEW];
+    world w = make();
+    set_columns(&w);
+    set_profiles(&w, profiles, energy);
+    tl_predictor *predictor = predictor_of(&w, train(&w, 0, 2 * N_DEVICES - 1, NULL, false));
+    for (int i = 0; i < FEW; i++) {
+        measured[i] = 20 * w.latency[3][i];
+    }
+    tl_view_data data = {.device = device_names[3], .profile = &profiles[3]};
+    tl_view *view = NULL;
+    assert_ok(tl_view_new(predictor, &data, &view));
+    assert_int_equal(tl_view_basis(view, TL_COST_ENERGY), TL_BASIS_PROFILE);
+    assert_true(worst_ratio(view, &w, w.latency[3], 3, TL_COST_ENERGY) < .3);
+    tl_view_unref(view);
+    data.samples[TL_COST_ENERGY] =
+        (tl_samples){.designs = w.designs, .values = measured, .n = FEW};
+    assert_ok(tl_view_new(predictor, &data, &view));
+    assert_int_equal(tl_view_basis(view, TL_COST_ENERGY), TL_BASIS_MEASURED);
+    assert_true(worst_ratio(view, &w, w.latency[3], 20, TL_COST_ENERGY) < .2);
+    tl_view_unref(view);
+    tl_predictor_unref(predictor);
+    unmake(&w);
+}
+
 static void one_design_is_predicted_as_it_is_among_many(void **state)
 {
     (void)state;
@@ -422,6 +521,8 @@ int main(void)
         TEST(twenty_samples_of_a_new_device_predict_the_rest),
         TEST(a_known_device_needs_no_samples_and_few_samples_set_its_level),
         TEST(a_profile_alone_gives_a_wide_answer_and_a_bare_name_none),
+        TEST(a_profile_like_that_of_a_known_device_predicts_like_it),
+        TEST(energy_of_a_device_of_known_latency_takes_few_samples),
         TEST(one_design_is_predicted_as_it_is_among_many),
         TEST(training_again_keeps_what_it_did_not_replace),
         TEST(columns_with_too_little_are_left_out_with_a_note),

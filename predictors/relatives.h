@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_PREDICTORS_RELATIVES_H
+#define TL_PREDICTORS_RELATIVES_H
+
+/*
+ * Relatives: how much known devices say of one of which only the profile is known.
+ *
+ * The logarithm of what a design costs is a Gaussian process over devices:
+ *
+ *     k(d, d') = constant + class [same class] + slopes (u . u')
+ *                + near exp(-|u - u'|^2 / 2) [class] [runtime]
+ *
+ * u being the logarithms of batch, peak and bandwidth over their lengths, a
+ * figure that a profile leaves out taken as typical. [class] and [runtime] are 1
+ * where both devices have the same and less where they differ. The answer for a
+ * design x is then linear in what the known devices say of it,
+ *
+ *     f(x) = prior(x) + sum_s w_s (f_s(x) - prior(x)),
+ *
+ * with the same weights for every design: one small solve. Its hyperparameters
+ * were chosen by leaving out each device of the public tables in turn; a
+ * tl_model holds what is specific to a space (scale of the variance).
+ */
+
+#include "device-profiles/profile.h"
+
+/* The class, a peak or a bandwidth is known: relatives can be told from others. */
+bool tl_relatives_can_tell(const tl_profile *profile);
+
+/*
+ * Weights [n] of n >= 1 known devices for the device, and the standard deviation of
+ * the logarithm that they leave.
+ */
+TL_MUST_USE tl_err tl_relatives_weigh(
+    const tl_profile *device,
+    const tl_profile *const *known,
+    int n,
+    double *out_weights,
+    double *out_log_sd);
+
+/* What log latency rises by with the batch of this profile. */
+double tl_relatives_trend(const tl_profile *profile);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_PREDICTORS_ZERO_SHOT_H
+#define TL_PREDICTORS_ZERO_SHOT_H
+
+/*
+ * What designs cost on a device of which only the profile is known, from what
+ * known devices of known profile say of them (relatives.h).
+ *
+ * Latency: log t(x) is the weighted mean of the known devices' log latencies,
+ * each moved by the trend of its batch; where few are near, the rest of the
+ * weight goes to the roofline's shape (to the MACs' where the profile has no
+ * roofline) and the mean device's, half each, at the mean level.
+ *
+ * Energy is power times latency, and the logarithm of the power of a design
+ * comes from the known devices in the same way: energy on each of them over
+ * latency on the same one. The device's own latency is the caller's: measured, known
+ * or itself from the profile.
+ *
+ *     tl_zero_shot shot = {0};
+ *     TL_TRY(tl_zero_shot_init(features, profile, relatives, n, scale, &shot));
+ *     err = tl_zero_shot_predict(&shot, designs, n_designs, log_ms);
+ *     ...
+ *     tl_zero_shot_done(&shot);
+ */
+
+#include "predictors/features.h"
+#include "predictors/source.h"
+
+#include "device-profiles/profile.h"
+
+enum {
+    TL_ZERO_SHOT_MIN_RELATIVES = 2
+};
+
+/* A known device of known profile. */
+typedef struct tl_relative {
+    const tl_profile *profile;
+    const tl_source *source;  /* latency, or energy */
+    const tl_source *latency; /* of the same device where source is energy; else NULL */
+} tl_relative;
+
+typedef struct tl_zero_shot {
+    const tl_features *features; /* borrowed */
+    tl_profile profile;
+    tl_relative *relatives; /* [n]; what they point at is borrowed */
+    double *shares;         /* [n]: of the logarithm of each relative's prediction */
+    int n;
+    double constant; /* log of the level */
+    double roofline_share;
+    double roofline_unit; /* of the middle design */
+    double log_sd;
+} tl_zero_shot;
+
+/* relatives [n], n >= TL_ZERO_SHOT_MIN_RELATIVES; scale: tl_model.relatives_scale of the cost. */
+TL_MUST_USE tl_err tl_zero_shot_init(
+    const tl_features *features,
+    const tl_profile *profile,
+    const tl_relative *relatives,
+    int n,
+    double scale,
+    tl_zero_shot *out_shot);
+void tl_zero_shot_done(tl_zero_shot *shot);
+
+/* log ms, or log of mJ per ms, of n designs. Any number of threads may ask. */
+TL_MUST_USE tl_err tl_zero_shot_predict(
+    const tl_zero_shot *shot, const tl_choice *designs, int n, double *out_log);
+
+#endif
