@@ -3,11 +3,12 @@
  * Accuracy of unseen designs: fits accuracy models on some designs of a public
  * table and judges them on a fifth of the canonical forms, which no fit saw.
  *
- *     bench_accuracy DATA_DIR [SPACES_DIR [SEEDS [CASE]]]
+ *     bench_accuracy DATA_DIR [SPACES_DIR [SEEDS [CASE [REPULSION]]]]
  *
  * One line per case and task, tab-separated: means over the seeds. A seed draws the
  * split, the sample and the model; in a case of five folds each seed holds out another
- * fold of one split. CASE keeps the cases whose name contains it.
+ * fold of one split. CASE keeps the cases whose name contains it;
+ * REPULSION fits repulsive ensembles with that much of it.
  *
  * Coverage is that of central intervals (tl_accuracy_intervals) and, as std90, of 1.645
  * standard deviations, and nll the mean negative log-likelihood in normal scores; all
@@ -44,6 +45,13 @@ typedef struct bench_case {
     int n_train; /* 0: all that are not held out */
     bool has_folds;
 } bench_case;
+
+/* Repulsive ensembles where it is positive. */
+typedef struct bench_setup {
+    const char *data_dir, *spaces_dir;
+    int n_seeds;
+    double repulsion;
+} bench_setup;
 
 static const bench_case cases[] = {
     {"nasbench201-200",   "nasbench201",   "nasbench201.csv",        200,  false},
@@ -303,6 +311,7 @@ static tl_err run_seed(
     const tl_space *space,
     const bench_labels *all,
     const bench_case *c,
+    double repulsion,
     uint64_t seed,
     scratch *s,
     figures *sums,
@@ -320,7 +329,10 @@ static tl_err run_seed(
         .tasks = all->tasks,
         .n_tasks = all->n_tasks,
     };
-    tl_accuracy_options options = {.seed = seed};
+    tl_accuracy_options options = {
+        .seed = seed,
+        .ensemble = repulsion > 0.0 ? TL_ENSEMBLE_REPULSIVE : TL_ENSEMBLE_DEEP,
+        .repulsion = repulsion};
     tl_accuracy_model *model = NULL;
     tl_accuracy_report report[BENCH_MAX_TASKS];
     tl_bytes packed = {0};
@@ -373,8 +385,7 @@ static void print_figures(
     (void)fflush(stdout);
 }
 
-static tl_err run_case(
-    const bench_case *c, const char *data_dir, const char *spaces_dir, int n_seeds)
+static tl_err run_case(const bench_case *c, const bench_setup *setup)
 {
     bench_labels all = {0};
     scratch s = {0};
@@ -382,23 +393,25 @@ static tl_err run_case(
     costs spent = {0};
     tl_space *space = NULL;
     tl_text path = {0};
-    tl_text_addf(&path, "%s/%s.yaml", spaces_dir, c->space);
+    tl_text_addf(&path, "%s/%s.yaml", setup->spaces_dir, c->space);
     tl_err err = tl_space_load(path.data, &space);
     if (err != TL_OK) {
         goto done;
     }
     tl_text_clear(&path);
-    tl_text_addf(&path, "%s/%s", data_dir, c->table);
+    tl_text_addf(&path, "%s/%s", setup->data_dir, c->table);
     if ((err = bench_labels_read(space, path.data, &all)) != TL_OK ||
         (err = scratch_init(&all, &s)) != TL_OK) {
         goto done;
     }
-    for (int seed = 1; seed <= n_seeds; seed++) {
-        if ((err = run_seed(space, &all, c, (uint64_t)seed, &s, sums, &spent)) != TL_OK) {
+    for (int seed = 1; seed <= setup->n_seeds; seed++) {
+        if ((err = run_seed(
+                 space, &all, c, setup->repulsion, (uint64_t)seed, &s, sums, &spent)) !=
+            TL_OK) {
             goto done;
         }
     }
-    print_figures(c, &all, n_seeds, sums, &spent);
+    print_figures(c, &all, setup->n_seeds, sums, &spent);
 done:
     scratch_done(&s);
     bench_labels_done(&all);
@@ -410,11 +423,15 @@ done:
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        (void)fprintf(stderr, "usage: %s DATA_DIR [SPACES_DIR [SEEDS [CASE]]]\n", argv[0]);
+        (void)fprintf(
+            stderr, "usage: %s DATA_DIR [SPACES_DIR [SEEDS [CASE [REPULSION]]]]\n", argv[0]);
         return 2;
     }
-    const char *spaces_dir = argc > 2 ? argv[2] : "spaces";
-    int n_seeds = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 3;
+    bench_setup setup = {
+        .data_dir = argv[1],
+        .spaces_dir = argc > 2 ? argv[2] : "spaces",
+        .n_seeds = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 3,
+        .repulsion = argc > 5 ? strtod(argv[5], NULL) : 0.0};
     int status = EXIT_SUCCESS;
     tl_blas_single_thread();
     printf("case\ttask\tseeds\tmethod\tspearman\tsd\town_spearman\ttop5_gap\trmse\tnll\t"
@@ -424,7 +441,7 @@ int main(int argc, char **argv)
         if (argc > 4 && strstr(cases[i].name, argv[4]) == NULL) {
             continue;
         }
-        if (run_case(&cases[i], argv[1], spaces_dir, n_seeds) != TL_OK) {
+        if (run_case(&cases[i], &setup) != TL_OK) {
             (void)fprintf(stderr, "%s: %s\n", cases[i].name, tl_err_detail());
             status = EXIT_FAILURE;
         }

@@ -12,6 +12,8 @@
  *     separate   tl_accuracy_fit on each table: what is shipped
  *     per_task   one trunk, an output per data set, the condition as input
  *     per_column one trunk, an output per column, the condition as input
+ *     pair       tl_accuracy_fit on both qat tables at once, an output per column, no input
+ *     triple     the same with the analog table
  *
  * and repeat: two isomorphic cells' agreement, one pair a form (with equal bits), whose square
  * root is about what a perfect predictor would reach.
@@ -52,7 +54,7 @@ typedef struct column {
     const char *name;
     int table, task; /* of the table */
     int condition, data_set;
-    double separate, per_task, per_column; /* sums over seeds */
+    double separate, per_task, per_column, pair, triple; /* sums over seeds */
     double repeat;
     int n_pairs, n_test;
 } column;
@@ -65,7 +67,7 @@ typedef struct bench {
     int *fold[N_TABLES];
     column columns[MAX_COLUMNS];
     int n_columns, n_conditions;
-    double separate_s, per_task_s, per_column_s;
+    double separate_s, per_task_s, per_column_s, pair_s, triple_s;
 } bench;
 
 static int data_set_of(const char *task)
@@ -229,6 +231,103 @@ static tl_err run_separate(bench *b, int t, uint64_t seed)
     }
     tl_accuracy_model_free(model);
     tl_mem_free(values);
+    return err;
+}
+
+/* ---- tables stacked ------------------------------------------------------------ */
+
+/* The tables as one, a row a design of a table, a task a column. */
+typedef struct stack {
+    tl_choice *designs;
+    double *labels, *accuracy, *std; /* [n, n_tasks] */
+    const char *tasks[MAX_COLUMNS];
+    int n, n_tasks;
+} stack;
+
+static void stack_done(stack *s)
+{
+    tl_mem_free(s->designs);
+    tl_mem_free(s->labels);
+    tl_mem_free(s->accuracy);
+    tl_mem_free(s->std);
+}
+
+/* Held-out labels are left out. */
+static tl_err stack_tables(const bench *b, const int *tables, int n_tables, stack *s)
+{
+    int n_slots = tl_space_n_slots(b->space);
+    for (int i = 0; i < n_tables; i++) {
+        s->n += b->tables[tables[i]].table.n;
+        for (int k = 0; k < b->tables[tables[i]].n_tasks; k++) {
+            s->tasks[s->n_tasks++] = b->tables[tables[i]].tasks[k];
+        }
+    }
+    size_t n_values = (size_t)s->n * (size_t)s->n_tasks;
+    s->designs = tl_mem_new((size_t)s->n * (size_t)n_slots, sizeof *s->designs);
+    s->labels = tl_mem_new(n_values, sizeof *s->labels);
+    s->accuracy = tl_mem_new(n_values, sizeof *s->accuracy);
+    s->std = tl_mem_new(n_values, sizeof *s->std);
+    if (s->designs == NULL || s->labels == NULL || s->accuracy == NULL || s->std == NULL) {
+        return tl_fail(TL_ENOMEM, "%d designs", s->n);
+    }
+    int row = 0;
+    int task = 0;
+    for (int i = 0; i < n_tables; i++) {
+        const bench_labels *l = &b->tables[tables[i]];
+        memcpy(
+            s->designs + (ptrdiff_t)row * n_slots, l->table.designs,
+            (size_t)l->table.n * (size_t)n_slots * sizeof *s->designs);
+        for (int r = 0; r < l->table.n; r++, row++) {
+            double *to = s->labels + (ptrdiff_t)row * s->n_tasks;
+            bool is_held_out = b->fold[tables[i]][r] == 0;
+            for (int k = 0; k < s->n_tasks; k++) {
+                bool is_own = task <= k && k < task + l->n_tasks;
+                to[k] = is_own && !is_held_out ? l->values[(ptrdiff_t)r * l->n_tasks + k - task]
+                                               : (double)NAN;
+            }
+        }
+        task += l->n_tasks;
+    }
+    return TL_OK;
+}
+
+static tl_err run_stacked(bench *b, const int *tables, int n_tables, uint64_t seed)
+{
+    stack s = {0};
+    tl_accuracy_model *model = NULL;
+    int64_t start_ns = tl_clock_ns();
+    tl_err err = stack_tables(b, tables, n_tables, &s);
+    tl_accuracy_data data = {
+        .space = b->space,
+        .designs = s.designs,
+        .n = s.n,
+        .labels = s.labels,
+        .tasks = s.tasks,
+        .n_tasks = s.n_tasks};
+    tl_accuracy_options options = {.seed = seed};
+    if (err != TL_OK || (err = tl_accuracy_fit(&data, &options, &model, NULL)) != TL_OK ||
+        (err = tl_accuracy_predict(model, s.designs, s.n, s.accuracy, s.std)) != TL_OK) {
+        goto done;
+    }
+    *(n_tables == 2 ? &b->pair_s : &b->triple_s) +=
+        (double)(tl_clock_ns() - start_ns) / TL_NS_PER_S;
+    int row = 0;
+    int task = 0;
+    for (int i = 0; i < n_tables; i++) {
+        const bench_labels *l = &b->tables[tables[i]];
+        for (int k = 0; k < b->n_columns; k++) {
+            column *c = &b->columns[k];
+            if (c->table == tables[i]) {
+                *(n_tables == 2 ? &c->pair : &c->triple) += judge(
+                    b, c, s.accuracy + (ptrdiff_t)row * s.n_tasks + task + c->task, s.n_tasks);
+            }
+        }
+        row += l->table.n;
+        task += l->n_tasks;
+    }
+done:
+    tl_accuracy_model_free(model);
+    stack_done(&s);
     return err;
 }
 
@@ -428,7 +527,7 @@ static tl_err find_repeats(bench *b, int t)
         err = tl_fail(TL_ENOMEM, "%d forms", table->n);
         goto done;
     }
-    /* As many folds as designs: a fold is one form, or a few designs short of it. */
+    /* As many folds as designs: a fold is one form. */
     if ((err = tl_canonical_folds(b->space, table->designs, table->n, table->n, 1, form)) !=
         TL_OK) {
         goto done;
@@ -465,17 +564,19 @@ done:
 
 static void print_columns(const bench *b, int n_seeds)
 {
-    printf("task\tseeds\tn_test\tseparate\tper_task\tper_column\trepeat\tn_pairs\tceiling\n");
+    printf(
+        "task\tseeds\tn_test\tseparate\tper_task\tper_column\tpair\ttriple\trepeat\tn_pairs\tceiling\n");
     for (int k = 0; k < b->n_columns; k++) {
         const column *c = &b->columns[k];
         printf(
-            "%s\t%d\t%d\t%.4f\t%.4f\t%.4f\t%.4f\t%d\t%.4f\n", c->name, n_seeds, c->n_test,
-            c->separate / n_seeds, c->per_task / n_seeds, c->per_column / n_seeds, c->repeat,
-            c->n_pairs, sqrt(c->repeat));
+            "%s\t%d\t%d\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%d\t%.4f\n", c->name, n_seeds,
+            c->n_test, c->separate / n_seeds, c->per_task / n_seeds, c->per_column / n_seeds,
+            c->pair / n_seeds, c->triple / n_seeds, c->repeat, c->n_pairs, sqrt(c->repeat));
     }
     printf(
-        "seconds\t%d\t0\t%.1f\t%.1f\t%.1f\t0\t0\t0\n", n_seeds, b->separate_s / n_seeds,
-        b->per_task_s / n_seeds, b->per_column_s / n_seeds);
+        "seconds\t%d\t0\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t0\t0\t0\n", n_seeds,
+        b->separate_s / n_seeds, b->per_task_s / n_seeds, b->per_column_s / n_seeds,
+        b->pair_s / n_seeds, b->triple_s / n_seeds);
 }
 
 int main(int argc, char **argv)
@@ -495,6 +596,10 @@ int main(int argc, char **argv)
         err = split(&b, (uint64_t)seed);
         for (int t = 0; t < N_TABLES && err == TL_OK; t++) {
             err = run_separate(&b, t, (uint64_t)seed);
+        }
+        static const int stacked[] = {1, 2, 4}; /* both qat tables, the analog one */
+        for (int n = 2; n <= 3 && err == TL_OK; n++) {
+            err = run_stacked(&b, stacked, n, (uint64_t)seed);
         }
         for (int variant = 0; variant < 2 && err == TL_OK; variant++) {
             err = run_together(&b, variant == 1, (uint64_t)seed);

@@ -42,7 +42,18 @@ typedef struct tl_accuracy_data {
     int n_tasks;
 } tl_accuracy_data;
 
+/*
+ * What the spread comes from (docs/decisions/0010-which-ensemble.md): several networks, or one
+ * with many last layers that are kept apart where nothing was measured (repulsion.h).
+ */
+typedef enum tl_accuracy_ensemble {
+    TL_ENSEMBLE_DEEP,
+    TL_ENSEMBLE_REPULSIVE
+} tl_accuracy_ensemble;
+
 typedef struct tl_accuracy_options {
+    tl_accuracy_ensemble ensemble;
+    double repulsion; /* repulsive: 0 for .01 */
     uint64_t seed;
     int n_threads; /* 0 and 1: the calling thread alone; results do not depend on it */
     /* Called now and then with steps done and in all; false cancels. May be NULL. */

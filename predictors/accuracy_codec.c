@@ -14,6 +14,7 @@ enum {
     VERSION = 1,
     MAX_MEMBERS = 64,
     MAX_RIDGES = 64,
+    MAX_HEADS = 64,
     MAX_WIDTH = 1024,
     MAX_MEMORY_BYTES = 64 * 1024 * 1024,
 };
@@ -113,6 +114,7 @@ static tl_err put_score(const tl_score_model *score, model_message *message)
     size_t n_codes = is_cell ? (size_t)score->net.cell.n_codes : 0;
     message->numbers = (uint32_t)score->n_numbers;
     message->members = (uint32_t)score->n_members;
+    message->heads = score->n_members > 0 ? (uint32_t)(score->net.n_out / score->n_out) : 0;
     message->d = is_cell ? (uint32_t)score->net.cell.d : 0;
     message->h = (uint32_t)(is_cell ? score->net.cell.h : score->net.mlp.h);
     message->ridges = (uint32_t)score->n_ridges;
@@ -264,13 +266,15 @@ static tl_err get_read_as(const model_message *message, int n_codes, tl_score_mo
 static tl_err get_net(
     const tl_score_encoder *encoder, const model_message *message, tl_score_model *score)
 {
-    bool is_sized = message->h <= MAX_WIDTH && message->d <= MAX_WIDTH;
+    bool is_sized =
+        message->h <= MAX_WIDTH && message->d <= MAX_WIDTH && message->heads <= MAX_HEADS;
+    int n_heads = is_sized && message->heads > 1 ? (int)message->heads : 1;
     if (encoder->is_cell) {
         tl_cellnet_shape shape = encoder->cell.shape;
         shape.d = is_sized ? (int)message->d : 0;
         shape.h = is_sized ? (int)message->h : 0;
         shape.n_conditions = message->n_mean > 0 ? encoder->n_numbers : 0;
-        shape.n_out = score->n_out;
+        shape.n_out = score->n_out * n_heads;
         if (!tl_cellnet_shape_is_valid(&shape)) {
             return tl_fail(TL_EDAMAGED, "accuracy model: no network has these sizes");
         }
@@ -278,7 +282,9 @@ static tl_err get_net(
         return get_read_as(message, shape.n_codes, score);
     }
     tl_mlp_shape shape = {
-        .d = encoder->n_numbers, .h = is_sized ? (int)message->h : 0, .n_out = score->n_out};
+        .d = encoder->n_numbers,
+        .h = is_sized ? (int)message->h : 0,
+        .n_out = score->n_out * n_heads};
     if (!tl_mlp_shape_is_valid(&shape)) {
         return tl_fail(TL_EDAMAGED, "accuracy model: no network has these sizes");
     }

@@ -15,8 +15,10 @@ enum {
     HELD_OUT_ENOUGH = 600, /* designs that are enough to calibrate on */
     FORM_MIN_HELD_OUT = 50,
     FOLD_SEED = 7919,
+    N_HEADS = 16, /* of a repulsive ensemble */
 };
 
+static const double default_repulsion = 0.01;
 static const double same_designs_share = 0.9;
 static const double form_min_r2 = 0.1;    /* of what is left over, explained by the form */
 static const double form_min_gain = 0.95; /* squared error must fall below this share */
@@ -139,6 +141,20 @@ static bool pass_progress(void *context, int64_t done, int64_t total)
                f->options->context, f->n_steps_before + done, f->n_steps_total);
 }
 
+static int n_heads(const fitting *f)
+{
+    if (f->options->ensemble == TL_ENSEMBLE_DEEP) {
+        return 0;
+    }
+    int room = TL_ACCURACY_MAX_TASKS / f->data.n_tasks; /* of outputs of one network */
+    return room < N_HEADS ? room : N_HEADS;
+}
+
+static int64_t n_steps(const fitting *f)
+{
+    return tl_score_n_steps(&f->model->encoder, f->data.n, n_heads(f));
+}
+
 /* Fits the designs outside the fold; -1: all of them. */
 static tl_err fit_without(fitting *f, int left_out, tl_score_model *out_score)
 {
@@ -151,7 +167,10 @@ static tl_err fit_without(fitting *f, int left_out, tl_score_model *out_score)
     if (n_rows == 0) {
         return tl_fail(TL_EINVAL, "accuracy: all designs compute the same function");
     }
+    double repulsion = f->options->repulsion;
     tl_score_options options = {
+        .n_heads = n_heads(f),
+        .repulsion = repulsion > 0.0 ? repulsion : default_repulsion,
         .seed = f->options->seed,
         .n_threads = f->options->n_threads,
         .n_designs = f->data.n,
@@ -161,7 +180,7 @@ static tl_err fit_without(fitting *f, int left_out, tl_score_model *out_score)
     };
     TL_TRY(tl_score_fit(
         &f->model->encoder, &f->input, tl_ro(f->y), f->rows, n_rows, &options, out_score));
-    f->n_steps_before += tl_score_n_steps(&f->model->encoder, f->data.n);
+    f->n_steps_before += n_steps(f);
     return TL_OK;
 }
 
@@ -364,8 +383,7 @@ static tl_err plan_folds(fitting *f)
         int wanted = (HELD_OUT_ENOUGH + per_fold - 1) / per_fold;
         f->n_folds = wanted < k ? wanted : k;
     }
-    f->n_steps_total =
-        tl_score_n_steps(&f->model->encoder, f->data.n) * (int64_t)(f->n_folds + 1);
+    f->n_steps_total = n_steps(f) * (int64_t)(f->n_folds + 1);
     /* Not the seed alone: the caller may have split with it. */
     return tl_canonical_folds(
         f->data.space, f->designs, f->data.n, k, f->options->seed + FOLD_SEED, f->fold);
@@ -380,13 +398,12 @@ static tl_err choose_method(fitting *f)
         return TL_OK;
     }
     double error_without = held_out_error(f);
-    f->n_steps_total += tl_score_n_steps(&f->model->encoder, f->data.n) * (int64_t)f->n_folds;
+    f->n_steps_total += n_steps(f) * (int64_t)f->n_folds;
     f->has_numbers = true;
     TL_TRY(hold_out(f));
     if (held_out_error(f) > form_min_gain * error_without) {
         f->has_numbers = false;
-        f->n_steps_total +=
-            tl_score_n_steps(&f->model->encoder, f->data.n) * (int64_t)f->n_folds;
+        f->n_steps_total += n_steps(f) * (int64_t)f->n_folds;
         return hold_out(f);
     }
     return TL_OK;

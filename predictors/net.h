@@ -89,6 +89,13 @@ typedef struct tl_net_train_options {
     int n_members;
     int n_steps, batch;
     double learning_rate, weight_decay;
+    /*
+     * Above 1, a network's outputs are those of that many heads, side by side: each learns
+     * the targets, and they repel each other (repulsion.h) on unlabelled inputs, 64 a step.
+     */
+    int n_heads;
+    double repulsion;
+    const tl_net_input *unlabelled; /* NULL: no repulsion */
     uint64_t seed;
     int n_threads; /* 0 and 1: the calling thread alone; the result does not depend on it */
     /*
@@ -101,7 +108,7 @@ typedef struct tl_net_train_options {
 
 /*
  * Trains n_members networks from their own random starts, each with its own
- * order of the designs, on the mean squared error over the targets y [n, n_out]
+ * order of the designs, on the mean squared error over the targets y [n, outputs of a head]
  * that are not NaN: AdamW, 50 steps of warm-up, then a cosine down to 0, the
  * gradient's norm clipped at 5. params [n_members, n_params] is written.
  * Fails with TL_ECANCELLED, or TL_ENUMERIC when a parameter is not finite at the end.
@@ -113,7 +120,10 @@ TL_MUST_USE tl_err tl_net_train(
     const tl_net_train_options *options,
     float *params);
 
-/* Mean and variance over the members, each [n, n_out]. */
+/*
+ * Mean and variance over the members and their heads, each [n, outputs of a head]; how
+ * many heads there are follows from the columns.
+ */
 TL_MUST_USE tl_err tl_net_predict(
     const tl_net *net,
     const tl_net_input *input,

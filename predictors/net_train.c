@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "numerics/adamw.h"
 #include "numerics/gemm.h"
+#include "predictors/repulsion.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -17,6 +18,7 @@ enum {
     PREDICT_ROWS = 512,
     PROGRESS_STEPS = 32, /* between two calls */
     MAX_THREADS = 64,
+    UNLABELLED_ROWS = 64, /* a step */
 };
 
 /* Everything one member's training needs beside its parameters. */
@@ -24,9 +26,10 @@ typedef struct member {
     void *work;
     int *order;      /* [n]: this epoch's order of the designs */
     int next;        /* position in it */
-    int8_t *codes;   /* [batch, n_codes] */
-    tl_mat x;        /* [batch, d] */
-    tl_mat y, dy;    /* [batch, n_out] */
+    int8_t *codes;   /* [rows, n_codes]: a batch, then what is unlabelled */
+    tl_mat x;        /* [rows, d] */
+    tl_mat y, dy;    /* [rows, n_out] */
+    double *scratch; /* of repulsion */
     tl_mat gradient; /* [1, n_params] */
     tl_adamw *adamw;
     tl_rng rng;
@@ -41,6 +44,8 @@ typedef struct training {
     float *params;
     tl_rng *rngs; /* [n_members] */
     int batch;
+    int rows; /* that a step reads: a batch and what is unlabelled */
+    int n_heads;
     atomic_int next_member;
     atomic_llong n_steps_done;
     atomic_bool is_cancelled;
@@ -53,6 +58,7 @@ static void member_done(const tl_net *net, member *m)
     }
     tl_mem_free(m->order);
     tl_mem_free(m->codes);
+    tl_mem_free(m->scratch);
     tl_mat_done(&m->x);
     tl_mat_done(&m->y);
     tl_mat_done(&m->dy);
@@ -68,16 +74,17 @@ static tl_err member_init(const training *t, float *params, member *m)
     tl_adamw_options adamw = {.weight_decay = t->options->weight_decay, .clip_norm = CLIP_NORM};
     tl_err err = TL_OK;
     *m = (member){0};
-    m->work = net->kind->work_new(net, t->batch);
+    m->work = net->kind->work_new(net, t->rows);
     m->order = tl_mem_new((size_t)t->input->n, sizeof *m->order);
-    m->codes = tl_mem_new((size_t)t->batch, (size_t)t->input->n_codes);
-    if (m->work == NULL || m->order == NULL || m->codes == NULL) {
+    m->codes = tl_mem_new((size_t)t->rows, (size_t)t->input->n_codes);
+    m->scratch = tl_mem_new((size_t)tl_repulsion_scratch_len(t->n_heads), sizeof *m->scratch);
+    if (m->work == NULL || m->order == NULL || m->codes == NULL || m->scratch == NULL) {
         err = tl_fail(TL_ENOMEM, "training of %d parameters", net->n_params);
         goto done;
     }
-    if ((err = tl_mat_init(&m->x, t->batch, t->input->x.cols)) != TL_OK ||
-        (err = tl_mat_init(&m->y, t->batch, net->n_out)) != TL_OK ||
-        (err = tl_mat_init(&m->dy, t->batch, net->n_out)) != TL_OK ||
+    if ((err = tl_mat_init(&m->x, t->rows, t->input->x.cols)) != TL_OK ||
+        (err = tl_mat_init(&m->y, t->rows, net->n_out)) != TL_OK ||
+        (err = tl_mat_init(&m->dy, t->rows, net->n_out)) != TL_OK ||
         (err = tl_mat_init(&m->gradient, 1, net->n_params)) != TL_OK) {
         goto done;
     }
@@ -94,50 +101,73 @@ done:
     return err;
 }
 
-/* The next `batch` designs of the member's order, into codes and x; their rows into rows. */
+/* Copies row `from` of the input to row `to` of what the step reads. */
+static void take_row(member *m, const tl_net_input *input, int from, int to)
+{
+    if (input->n_codes > 0) {
+        memcpy(
+            m->codes + (ptrdiff_t)to * input->n_codes,
+            input->codes + (ptrdiff_t)from * input->n_codes, (size_t)input->n_codes);
+    }
+    if (input->x.cols > 0) {
+        memcpy(
+            tl_mat_row(m->x, to), tl_cmat_row(input->x, from),
+            (size_t)input->x.cols * sizeof(float));
+    }
+}
+
+/* The next `batch` designs of the member's order, then unlabelled ones; their rows into rows. */
 static void next_batch(const training *t, member *m, const int **out_rows)
 {
-    const tl_net_input *input = t->input;
-    if (m->next + t->batch > input->n) {
-        tl_rng_permutation(&m->rng, input->n, m->order);
+    if (m->next + t->batch > t->input->n) {
+        tl_rng_permutation(&m->rng, t->input->n, m->order);
         m->next = 0;
     }
     const int *rows = m->order + m->next;
     m->next += t->batch;
     for (int i = 0; i < t->batch; i++) {
-        if (input->n_codes > 0) {
-            memcpy(
-                m->codes + (ptrdiff_t)i * input->n_codes,
-                input->codes + (ptrdiff_t)rows[i] * input->n_codes, (size_t)input->n_codes);
-        }
-        if (input->x.cols > 0) {
-            memcpy(
-                tl_mat_row(m->x, i), tl_cmat_row(input->x, rows[i]),
-                (size_t)input->x.cols * sizeof(float));
-        }
+        take_row(m, t->input, rows[i], i);
+    }
+    const tl_net_input *unlabelled = t->options->unlabelled;
+    for (int i = t->batch; i < t->rows; i++) {
+        take_row(m, unlabelled, (int)tl_rng_below(&m->rng, (uint64_t)unlabelled->n), i);
     }
     *out_rows = rows;
 }
 
-/* dy = d/dy of the mean of (y - target)^2 over the targets that are known. */
+/* dy = d/dy of the mean over heads of (y - target)^2, over the targets that are known. */
 static void mse_bwd(tl_cmat y, tl_cmat targets, const int *rows, tl_mat dy)
 {
     int n_known = 0;
     for (int i = 0; i < y.rows; i++) {
         const float *target = tl_cmat_row(targets, rows[i]);
-        for (int j = 0; j < y.cols; j++) {
+        for (int j = 0; j < targets.cols; j++) {
             n_known += !isnan(target[j]);
         }
     }
+    n_known *= y.cols / targets.cols;
     float scale = n_known > 0 ? 2.0F / (float)n_known : 0.0F;
     for (int i = 0; i < y.rows; i++) {
         const float *target = tl_cmat_row(targets, rows[i]);
         const float *from = tl_cmat_row(y, i);
         float *to = tl_mat_row(dy, i);
         for (int j = 0; j < y.cols; j++) {
-            to[j] = isnan(target[j]) ? 0.0F : scale * (from[j] - target[j]);
+            float wanted = target[j % targets.cols];
+            to[j] = isnan(wanted) ? 0.0F : scale * (from[j] - wanted);
         }
     }
+}
+
+/* dy of the unlabelled rows. */
+static void repel(const training *t, member *m)
+{
+    tl_mat dy = tl_mat_rows(m->dy, t->batch, t->rows);
+    for (int i = 0; i < dy.rows; i++) {
+        memset(tl_mat_row(dy, i), 0, (size_t)dy.cols * sizeof(float));
+    }
+    tl_repulsion_bwd(
+        tl_ro(tl_mat_rows(m->y, t->batch, t->rows)), t->n_heads, t->options->repulsion,
+        m->scratch, dy);
 }
 
 static void train_step(const training *t, member *m, double rate, float *params)
@@ -146,9 +176,12 @@ static void train_step(const training *t, member *m, double rate, float *params)
     const int *rows = NULL;
     next_batch(t, m, &rows);
     tl_net_input input = {
-        .n = t->batch, .n_codes = t->input->n_codes, .codes = m->codes, .x = tl_ro(m->x)};
+        .n = t->rows, .n_codes = t->input->n_codes, .codes = m->codes, .x = tl_ro(m->x)};
     net->kind->fwd(net, params, &input, m->work, m->y);
-    mse_bwd(tl_ro(m->y), t->y, rows, m->dy);
+    mse_bwd(tl_ro(tl_mat_rows(m->y, 0, t->batch)), t->y, rows, tl_mat_rows(m->dy, 0, t->batch));
+    if (t->rows > t->batch) {
+        repel(t, m);
+    }
     net->kind->bwd(net, params, &input, m->work, tl_ro(m->dy), m->gradient.data);
     (void)tl_adamw_step(m->adamw, rate);
 }
@@ -253,7 +286,7 @@ tl_err tl_net_train(
     const tl_net_train_options *options,
     float *params)
 {
-    TL_ASSERT(input->n > 0 && y.rows == input->n && y.cols == net->n_out);
+    TL_ASSERT(input->n > 0 && y.rows == input->n && net->n_out % y.cols == 0);
     TL_ASSERT(options->n_members > 0 && options->n_steps >= 0 && options->batch > 0);
     training t = {
         .net = net,
@@ -263,6 +296,10 @@ tl_err tl_net_train(
         .params = params,
         .batch = options->batch < input->n ? options->batch : input->n,
     };
+    t.n_heads = net->n_out / y.cols;
+    TL_ASSERT(t.n_heads == (options->n_heads > 1 ? options->n_heads : 1));
+    bool has_repulsion = t.n_heads > 1 && options->unlabelled != NULL;
+    t.rows = t.batch + (has_repulsion ? UNLABELLED_ROWS : 0);
     t.rngs = tl_mem_new((size_t)options->n_members, sizeof *t.rngs);
     if (t.rngs == NULL) {
         return tl_fail(TL_ENOMEM, "training of %d members", options->n_members);
@@ -277,14 +314,14 @@ tl_err tl_net_train(
     return err;
 }
 
-/* Adds a member's answers for the designs from `begin` on to the running mean and spread. */
-static void add_answers(int k, tl_cmat y, int begin, tl_mat mean, tl_mat spread)
+/* Adds the k-th head's answers for the designs from `begin` on to the running mean and spread. */
+static void add_answers(int k, int head, tl_cmat y, int begin, tl_mat mean, tl_mat spread)
 {
     for (int i = 0; i < y.rows; i++) {
-        const float *from = tl_cmat_row(y, i);
+        const float *from = tl_cmat_row(y, i) + (ptrdiff_t)head * mean.cols;
         float *m = tl_mat_row(mean, begin + i);
         float *s = tl_mat_row(spread, begin + i);
-        for (int j = 0; j < y.cols; j++) {
+        for (int j = 0; j < mean.cols; j++) {
             /* Welford's update: exact also where the members nearly agree. */
             float delta = from[j] - m[j];
             m[j] += delta / (float)(k + 1);
@@ -302,6 +339,8 @@ tl_err tl_net_predict(
     tl_mat spread)
 {
     TL_ASSERT(mean.rows == input->n && spread.rows == input->n && n_members > 0);
+    TL_ASSERT(mean.cols == spread.cols && net->n_out % mean.cols == 0);
+    int n_heads = net->n_out / mean.cols;
     int chunk = input->n < PREDICT_ROWS ? input->n : PREDICT_ROWS;
     tl_mat y = {0};
     TL_TRY(tl_mat_init(&y, chunk, net->n_out));
@@ -311,8 +350,8 @@ tl_err tl_net_predict(
         return tl_fail(TL_ENOMEM, "prediction of %d designs", input->n);
     }
     for (int i = 0; i < input->n; i++) {
-        memset(tl_mat_row(mean, i), 0, (size_t)net->n_out * sizeof(float));
-        memset(tl_mat_row(spread, i), 0, (size_t)net->n_out * sizeof(float));
+        memset(tl_mat_row(mean, i), 0, (size_t)mean.cols * sizeof(float));
+        memset(tl_mat_row(spread, i), 0, (size_t)mean.cols * sizeof(float));
     }
     for (int begin = 0; begin < input->n; begin += PREDICT_ROWS) {
         int n = input->n - begin < PREDICT_ROWS ? input->n - begin : PREDICT_ROWS;
@@ -325,12 +364,14 @@ tl_err tl_net_predict(
         for (int k = 0; k < n_members; k++) {
             tl_mat answers = tl_mat_rows(y, 0, n);
             net->kind->fwd(net, params + (ptrdiff_t)k * net->n_params, &part, work, answers);
-            add_answers(k, tl_ro(answers), begin, mean, spread);
+            for (int head = 0; head < n_heads; head++) {
+                add_answers(k * n_heads + head, head, tl_ro(answers), begin, mean, spread);
+            }
         }
     }
     for (int i = 0; i < input->n; i++) {
-        for (int j = 0; j < net->n_out; j++) {
-            tl_mat_row(spread, i)[j] /= (float)n_members;
+        for (int j = 0; j < mean.cols; j++) {
+            tl_mat_row(spread, i)[j] /= (float)(n_members * n_heads);
         }
     }
     net->kind->work_free(work);

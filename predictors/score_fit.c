@@ -15,6 +15,7 @@ enum {
     FEW_FOR_MLP = 150, /* below, ridges stand alone */
     N_PART_RIDGES = 4, /* fitted on parts, for the spread */
     RIDGE_MIN_ROWS = 2,
+    N_UNLABELLED = 1024, /* random designs on which heads repel each other */
 };
 
 /* Sizes and rates by the number of designs, found on held-out cells (bench/results/accuracy.tsv). */
@@ -68,14 +69,18 @@ static plan plan_numbers(const tl_score_encoder *encoder, int n)
     };
 }
 
-static plan plan_for(const tl_score_encoder *encoder, int n_designs)
+static plan plan_for(const tl_score_encoder *encoder, int n_designs, int n_heads)
 {
-    return encoder->is_cell ? plan_cell(n_designs) : plan_numbers(encoder, n_designs);
+    plan p = encoder->is_cell ? plan_cell(n_designs) : plan_numbers(encoder, n_designs);
+    if (n_heads > 0 && p.n_members > 0) {
+        p.n_members = 1;
+    }
+    return p;
 }
 
-int64_t tl_score_n_steps(const tl_score_encoder *encoder, int n_designs)
+int64_t tl_score_n_steps(const tl_score_encoder *encoder, int n_designs, int n_heads)
 {
-    plan p = plan_for(encoder, n_designs);
+    plan p = plan_for(encoder, n_designs, n_heads);
     return (int64_t)p.n_members * p.n_steps;
 }
 
@@ -297,8 +302,59 @@ static void shape_net(
     }
 }
 
+/* Random designs of the space with a path, as the model reads them. */
+static tl_err sample_unlabelled(
+    const tl_score_encoder *encoder, const tl_score_model *model, uint64_t seed, batch *b)
+{
+    int n_slots = tl_space_n_slots(encoder->space);
+    tl_score_input input = {0};
+    tl_mat y = {0};
+    tl_rng rng;
+    tl_err err = TL_OK;
+    tl_choice *designs = tl_mem_new((size_t)N_UNLABELLED * (size_t)n_slots, sizeof *designs);
+    int *rows = tl_mem_new(N_UNLABELLED, sizeof *rows);
+    if (designs == NULL || rows == NULL) {
+        err = tl_fail(TL_ENOMEM, "%d random designs", (int)N_UNLABELLED);
+        goto done;
+    }
+    tl_rng_init(&rng, seed);
+    for (int i = 0; i < N_UNLABELLED; i++) {
+        tl_space_sample(encoder->space, &rng, designs + (ptrdiff_t)i * n_slots);
+    }
+    if ((err = tl_score_encode(encoder, designs, N_UNLABELLED, &input)) != TL_OK ||
+        (err = tl_mat_init(&y, N_UNLABELLED, 0)) != TL_OK) {
+        goto done;
+    }
+    int n = 0;
+    for (int i = 0; i < N_UNLABELLED; i++) {
+        rows[n] = i;
+        n += !input.is_dead[i];
+    }
+    err = batch_init(model, &input, tl_ro(y), rows, n, encoder->n_codes, b);
+done:
+    tl_score_input_done(&input);
+    tl_mat_done(&y);
+    tl_mem_free(designs);
+    tl_mem_free(rows);
+    return err;
+}
+
+static tl_net_input read_batch(const tl_score_model *model, const batch *b)
+{
+    return (tl_net_input){
+        .n = b->y.rows,
+        .n_codes = model->net.cell.n_edges,
+        .codes = b->codes,
+        .x = tl_ro(b->x),
+    };
+}
+
 static tl_err fit_net(
-    const plan *p, const tl_score_options *options, const batch *b, tl_score_model *model)
+    const tl_score_encoder *encoder,
+    const plan *p,
+    const tl_score_options *options,
+    const batch *b,
+    tl_score_model *model)
 {
     size_t n_params = (size_t)p->n_members * (size_t)model->net.n_params;
     model->params = tl_mem_new(n_params, sizeof *model->params);
@@ -306,24 +362,32 @@ static tl_err fit_net(
         return tl_fail(TL_ENOMEM, "%zu parameters", n_params);
     }
     model->n_members = p->n_members;
+    batch unlabelled = {0};
+    tl_err err = TL_OK;
+    if (options->n_heads > 1 && options->repulsion > 0.0) {
+        err = sample_unlabelled(encoder, model, options->seed, &unlabelled);
+    }
+    tl_net_input pool = read_batch(model, &unlabelled);
     tl_net_train_options train = {
         .n_members = p->n_members,
         .n_steps = p->n_steps,
         .batch = p->batch,
         .learning_rate = p->learning_rate,
         .weight_decay = p->weight_decay,
+        .n_heads = options->n_heads,
+        .repulsion = options->repulsion,
+        .unlabelled = pool.n > 0 ? &pool : NULL,
         .seed = options->seed,
         .n_threads = options->n_threads,
         .progress = options->progress,
         .context = options->context,
     };
-    tl_net_input read = {
-        .n = b->y.rows,
-        .n_codes = model->net.cell.n_edges,
-        .codes = b->codes,
-        .x = tl_ro(b->x),
-    };
-    return tl_net_train(&model->net, &read, tl_ro(b->y), &train, model->params);
+    tl_net_input read = read_batch(model, b);
+    if (err == TL_OK) {
+        err = tl_net_train(&model->net, &read, tl_ro(b->y), &train, model->params);
+    }
+    batch_done(&unlabelled);
+    return err;
 }
 
 tl_err tl_score_fit(
@@ -336,7 +400,7 @@ tl_err tl_score_fit(
     tl_score_model *out_model)
 {
     TL_ASSERT(n_rows > 0 && y.rows == input->n);
-    plan p = plan_for(encoder, options->n_designs);
+    plan p = plan_for(encoder, options->n_designs, options->n_heads);
     tl_score_model model = {.n_out = y.cols, .n_numbers = encoder->n_numbers};
     batch b = {0};
     tl_err err = TL_OK;
@@ -357,8 +421,9 @@ tl_err tl_score_fit(
         subtract_ridges(&model, &b);
     }
     if (p.n_members > 0) {
-        shape_net(encoder, &p, b.x.cols, y.cols, &model.net);
-        if ((err = fit_net(&p, options, &b, &model)) != TL_OK) {
+        int n_heads = options->n_heads > 1 ? options->n_heads : 1;
+        shape_net(encoder, &p, b.x.cols, y.cols * n_heads, &model.net);
+        if ((err = fit_net(encoder, &p, options, &b, &model)) != TL_OK) {
             goto done;
         }
     }

@@ -52,7 +52,7 @@ typedef struct tl_score_model {
     /* Cells: a code never seen in training is read as its nearest relative. */
     int8_t read_as[TL_NET_MAX_CODES];
     tl_net net;
-    int n_members; /* 0: no networks */
+    int n_members; /* 0: no networks; of net.n_out / n_out heads each */
     float *params; /* [n_members, net.n_params] */
     int n_ridges;  /* 0: no ridges; else one on all designs, then some on four fifths each */
     float *ridges; /* [n_ridges, n_out, n_numbers + 1], the constant last */
@@ -61,6 +61,8 @@ typedef struct tl_score_model {
 void tl_score_model_done(tl_score_model *model); /* accepts a zeroed one */
 
 typedef struct tl_score_options {
+    int n_heads;      /* 0: a deep ensemble; else one trunk with that many heads */
+    double repulsion; /* between them */
     uint64_t seed;
     int n_threads;
     int n_designs;    /* that the final model will see: sets sizes and steps, for folds too */
@@ -70,7 +72,7 @@ typedef struct tl_score_options {
 } tl_score_options;
 
 /* Networks and steps of a fit, for progress: calls report up to this many. */
-int64_t tl_score_n_steps(const tl_score_encoder *encoder, int n_designs);
+int64_t tl_score_n_steps(const tl_score_encoder *encoder, int n_designs, int n_heads);
 
 /*
  * Fits rows [n_rows] of input to the scores y [input->n, n_out], NaN where
