@@ -72,7 +72,7 @@ static size_t edit_distance(const char *a, const char *b)
 const char *tl_name_nearest(const char *name, const char *const *names, size_t n)
 {
     const char *nearest = NULL;
-    size_t best = strlen(name) / 2 + 2;
+    size_t best = strlen(name) / 2 + 1; /* at least half of it is right */
     for (size_t i = 0; i < n; i++) {
         size_t distance = edit_distance(name, names[i]);
         if (distance < best) {

@@ -75,6 +75,11 @@ static tl_err make_room(tl_table_parser *parser, long line)
     return grow(parser, n > 0 ? 2 * n : FIRST_ROWS);
 }
 
+/* Nothing runs within a picosecond or for thirty years. A value beyond is a slip, and a few
+ * of them among others leave a device without a prediction: its kernel is no longer definite. */
+static const double MIN_COST = 1e-9;
+static const double MAX_COST = 1e12;
+
 static tl_err parse_value(tl_metric metric, const char *field, double *out_value)
 {
     double value = 0;
@@ -88,6 +93,10 @@ static tl_err parse_value(tl_metric metric, const char *field, double *out_value
     }
     if (metric != TL_METRIC_ACCURACY && !(value > 0)) {
         return tl_fail(TL_EINVAL, "got \"%.40s\", want a number above 0", field);
+    }
+    if (metric != TL_METRIC_ACCURACY && (value < MIN_COST || value > MAX_COST)) {
+        return tl_fail(
+            TL_EINVAL, "got \"%.40s\", want a number from %g to %g", field, MIN_COST, MAX_COST);
     }
     *out_value = value;
     return TL_OK;

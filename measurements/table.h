@@ -6,8 +6,8 @@
  * Measurement tables: CSV with a header, columns told apart by their names alone.
  *
  *     a slot of the space       one choice of the design, by its option's name; "-" where absent
- *     latency_ms@DEVICE         above 0; an empty cell is not measured
- *     energy_mj@DEVICE          above 0
+ *     latency_ms@DEVICE         1e-9 to 1e12; an empty cell is not measured
+ *     energy_mj@DEVICE          1e-9 to 1e12
  *     accuracy@TASK             top-1, 0 to 100 percent
  *     macs_m params_m spread_ms@...   comments: ignored
  *

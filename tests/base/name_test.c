@@ -36,6 +36,7 @@ static void the_nearest_name_is_found_and_nonsense_is_not(void **state)
     assert_string_equal("clock_mhz", tl_name_nearest("clock_mzh", names, TL_COUNT(names)));
     assert_string_equal("cores", tl_name_nearest("core", names, TL_COUNT(names)));
     assert_null(tl_name_nearest("zzzzzzzzzz", names, TL_COUNT(names)));
+    assert_null(tl_name_nearest("bogus", names, TL_COUNT(names)));
 }
 
 int main(void)

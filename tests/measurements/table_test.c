@@ -110,6 +110,7 @@ static void what_is_no_table_is_refused_with_its_place(void **state)
         {HEADER ",latency_ms@d\n" CELL_A ",-\n",      "got \"-\", want a number"                                       },
         {HEADER ",latency_ms@d\n" CELL_A ", 1\n",     "got \" 1\", want a number"                                      },
         {HEADER ",latency_ms@d\n" CELL_A ",-1\n",     "got \"-1\", want a number above 0"                              },
+        {HEADER ",latency_ms@d\n" CELL_A ",1e-300\n", "want a number from 1e-09 to 1e+12"                              },
         {HEADER ",latency_ms@d\n" CELL_A ",0\n",      "got \"0\", want a number above 0"                               },
         {HEADER ",energy_mj@d\n" CELL_A ",-0\n",
          "column energy_mj@d: got \"-0\", want a number above 0"                                                       },
