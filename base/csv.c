@@ -364,12 +364,6 @@ void tl_csv_add_double(tl_text *text, double value)
     tl_text_add_double(text, value);
 }
 
-void tl_csv_add_int(tl_text *text, long long value)
-{
-    add_comma(text);
-    tl_text_addf(text, "%lld", value);
-}
-
 void tl_csv_end(tl_text *text)
 {
     tl_text_add_bytes(text, "\n", 1);

@@ -77,7 +77,6 @@ void tl_csv_add(tl_text *text, const char *field);
 
 /* The shortest decimal that reads back as the same bits; NaN is an empty field. */
 void tl_csv_add_double(tl_text *text, double value);
-void tl_csv_add_int(tl_text *text, long long value);
 
 /* Ends the present record. */
 void tl_csv_end(tl_text *text);

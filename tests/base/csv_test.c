@@ -178,9 +178,8 @@ static void doubles_are_written_short_and_read_back_bit_for_bit(void **state)
     tl_csv_add_double(&text, (double)NAN);
     tl_csv_add_double(&text, 10.7544);
     tl_csv_add_double(&text, 1.0 / 3.0);
-    tl_csv_add_int(&text, -5);
     tl_csv_end(&text);
-    assert_string_equal(text.data, "0.1,,10.7544,0.3333333333333333,-5\n");
+    assert_string_equal(text.data, "0.1,,10.7544,0.3333333333333333\n");
     uint64_t bits = tl_test_seed();
     for (int i = 0; i < 20000; i++) {
         bits = bits * 6364136223846793005U + 1442695040888963407U;
