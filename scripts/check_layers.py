@@ -56,7 +56,7 @@ OWNERS = [
                                  r"daemon/settings_file\.c"]),
     (r"zmq\.h", [r"daemon/server\.c", r"clients/c/\w+\.c", r"bench/\w+\.c",
                  r"tests/daemon/\w+\.c"]),
-    (r"(oneapi/)?dnnl/?.*\.h", [r"clients/agent/dnn\.c"]),
+    (r"(oneapi/)?dnnl/?.*\.h", [r"clients/agent/dnn(\.c|_ops\.c|_impl\.h)"]),
     (r"jansson\.h", [r"clients/cli/render\.c"]),
     (r"argp\.h", [r"clients/(cli|agent)/.*", r"daemon/.*", r"bench/.*"]),
     (r"uthash\.h|utlist\.h|utarray\.h", [r".*\.c"]),

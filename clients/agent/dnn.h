@@ -109,8 +109,6 @@ TL_MUST_USE tl_err tl_dnn_gemm(tl_dnn *plan, tl_dnn_type type, int m, int n, int
 /* Runs every operator once and waits for the end. */
 TL_MUST_USE tl_err tl_dnn_run(tl_dnn *plan);
 
-int tl_dnn_n_steps(const tl_dnn *plan); /* operators and reorders */
-
 /* values [ch, size, size], whatever the tensor's layout. */
 TL_MUST_USE tl_err tl_dnn_write(tl_dnn *plan, tl_dnn_tensor x, const float *values);
 TL_MUST_USE tl_err tl_dnn_read(tl_dnn *plan, tl_dnn_tensor x, float *out_values);
