@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#undef tl_fail
+#undef tl_fail_in
+
 enum {
     DETAIL_BYTES = 1024
 };

@@ -73,6 +73,13 @@ tl_err tl_failv(tl_err err, const char *format, va_list args) TL_PRINTF(2, 0);
  */
 tl_err tl_fail_in(tl_err err, const char *format, ...) TL_PRINTF(2, 3);
 
+#ifdef __clang_analyzer__
+/* The analyzer does not look into base/err.c, and would follow paths on which a call that
+ * failed returned TL_OK. */
+#    define tl_fail(err, ...)    (tl_fail(err, __VA_ARGS__), (err))
+#    define tl_fail_in(err, ...) (tl_fail_in(err, __VA_ARGS__), (err))
+#endif
+
 /* The detail of the last tl_fail() on this thread, or "" after tl_err_clear(). */
 const char *tl_err_detail(void);
 void tl_err_clear(void);

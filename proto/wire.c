@@ -136,31 +136,35 @@ static tl_err check_bytes(
     return TL_OK;
 }
 
+/* The value behind a tag. */
+static tl_err check_value(const ProtobufCMessageDescriptor *type, uint64_t tag, cursor *c)
+{
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3U));
+    uint64_t ignored = 0;
+    bool is_whole = true;
+    switch (tag & 7U) {
+    case WIRE_VARINT: is_whole = read_varint(c, &ignored); break;
+    case WIRE_64BIT: is_whole = skip(c, 8); break;
+    case WIRE_32BIT: is_whole = skip(c, 4); break;
+    case WIRE_BYTES: return check_bytes(field, c, type->short_name);
+    default: return tl_fail(TL_EINVAL, "%s: not a message of this protocol", type->short_name);
+    }
+    return is_whole ? TL_OK
+                    : tl_fail(
+                          TL_EINVAL, "%s: the message is cut short",
+                          field != NULL ? field->name : type->short_name);
+}
+
 /* Depth is that of the schema, which is not recursive. */
 static tl_err check_message(const ProtobufCMessageDescriptor *type, cursor c)
 {
     while (c.at < c.end) {
         uint64_t tag = 0;
-        uint64_t ignored = 0;
         if (!read_varint(&c, &tag) || tag >> 3U == 0 || tag > UINT32_MAX) {
             return tl_fail(TL_EINVAL, "%s: not a message of this protocol", type->short_name);
         }
-        const ProtobufCFieldDescriptor *field =
-            protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3U));
-        bool is_whole = true;
-        switch (tag & 7U) {
-        case WIRE_VARINT: is_whole = read_varint(&c, &ignored); break;
-        case WIRE_64BIT: is_whole = skip(&c, 8); break;
-        case WIRE_32BIT: is_whole = skip(&c, 4); break;
-        case WIRE_BYTES: TL_TRY(check_bytes(field, &c, type->short_name)); break;
-        default:
-            return tl_fail(TL_EINVAL, "%s: not a message of this protocol", type->short_name);
-        }
-        if (!is_whole) {
-            return tl_fail(
-                TL_EINVAL, "%s: the message is cut short",
-                field != NULL ? field->name : type->short_name);
-        }
+        TL_TRY(check_value(type, tag, &c));
     }
     return TL_OK;
 }

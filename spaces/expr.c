@@ -377,15 +377,18 @@ double tl_expr_eval(const tl_expr *expr, const tl_env *env)
         } else if (step->op == STEP_VAR) {
             stack[top++] = env->vars[step->var];
         } else if (step->op < FIRST_BINARY) {
+            TL_ASSERT(top >= 1); /* compiling saw to it */
             double x = stack[top - 1];
             stack[top - 1] = isnan(x) ? x : unary(step->op, x);
         } else {
+            TL_ASSERT(top >= 2);
             double x = stack[top - 2];
             double y = stack[top - 1];
             top--;
             stack[top - 1] = isnan(x) || isnan(y) ? (double)NAN : binary(step->op, x, y);
         }
     }
+    TL_ASSERT(top == 1);
     return stack[0];
 }
 
