@@ -30,6 +30,8 @@ enum {
 static const double max_slot_s = 0.1;
 static const double budget_share = 0.5;
 
+static const double max_spread_frac = 100; /* what a profile holds; beyond is only noise */
+
 /* What is measured: rate = work / time, or time itself where work is 0. */
 typedef struct figure {
     const char *key; /* full name in the profile */
@@ -260,7 +262,9 @@ static tl_err report_figure(figure *f, tl_probe_result *result)
     }
     TL_TRY(set_number(&result->profile, f->key, median));
     (void)snprintf(spread_key, sizeof spread_key, "spread_frac.%s", f->key);
-    TL_TRY(set_number(&result->profile, spread_key, spread_frac));
+    TL_TRY(set_number(
+        &result->profile, spread_key,
+        spread_frac < max_spread_frac ? spread_frac : max_spread_frac));
     if (spread_frac >= result->worst_spread_frac) {
         result->worst_spread_frac = spread_frac;
         (void)snprintf(result->worst_key, sizeof result->worst_key, "%s", f->key);
