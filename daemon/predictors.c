@@ -376,8 +376,10 @@ static tl_view *find_current(
     tl_view *view = NULL;
     (void)pthread_mutex_lock(&predictors->lock);
     view_entry *entry = find_view(predictors, predictor, profile->name);
-    if (entry != NULL && entry->revision == revision &&
-        memcmp(&entry->profile, profile, sizeof *profile) == 0) {
+    /* Padding that differs costs a view that is made again, no more. */
+    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
+    bool is_same = entry != NULL && memcmp(&entry->profile, profile, sizeof *profile) == 0;
+    if (is_same && entry->revision == revision) {
         entry->used_ns = tl_clock_ns();
         view = tl_view_ref(entry->view);
     }

@@ -133,7 +133,7 @@ static int find_inputs(
 static tl_err run_line(
     tl_lowering *lowering, const tl_line *line, const tl_tensor *labels, tl_tensor entry)
 {
-    tl_tensor inputs[TL_MAX_FROM];
+    tl_tensor inputs[TL_MAX_FROM] = {0};
     double *vars = lowering->env.vars;
     int n_times = 1;
     for (int round = 0; round < n_times; round++) {
