@@ -151,6 +151,44 @@ def accuracies():
                "best of top 5 below the best, points", "train, s"], out), source(notes)])
 
 
+def coverage():
+    notes, rows = read("accuracy_coverage")
+    out = [[r["case"], r["task"], r["seeds"], number(r["spearman"]), number(r["nll"], 2)] +
+           [number(r[c], 3) for c in ("cover50", "cover80", "cover90", "cover95", "std90")]
+           for r in rows]
+    return "\n\n".join([
+        "## Intervals of accuracy",
+        "The share of held-out designs within the central interval of each probability; the last column is that of 1.645 reported deviations on both sides. "
+        "The negative log-likelihood is in normal scores (a standard normal guess has 1.42).",
+        table(["designs", "task", "seeds", "Spearman", "NLL", "50%", "80%", "90%", "95%", "± 1.645 std"], out),
+        source(notes)])
+
+
+def uncertainty():
+    notes, rows = read("uncertainty")
+    out = [[r["case"], r["task"], r["ensemble"], number(r["spearman"]), number(r["nll"], 2)] +
+           [number(r[c], 3) for c in ("cover50", "cover80", "cover90", "cover95")] +
+           [r["model_bytes"]] for r in sorted(rows, key=lambda r: (r["case"], r["task"]))]
+    return "\n\n".join([
+        "### Which ensemble",
+        "A deep ensemble beside one trunk with many last layers (`docs/decisions/0010-which-ensemble.md`).",
+        table(["designs", "task", "ensemble", "Spearman", "NLL", "50%", "80%", "90%", "95%", "bytes"], out),
+        source(notes)])
+
+
+def conditions():
+    notes, rows = read("conditions")
+    columns = ("separate", "per_task", "per_column", "pair", "triple", "repeat", "ceiling")
+    out = [[r["task"], r["n_test"]] + [r[c] if r[c] == "-" else number(r[c]) for c in columns]
+           for r in rows if r["task"] != "seconds"]
+    return "\n\n".join([
+        "### One network for all conditions, or one each",
+        "Spearman on held-out cells. *Repeat* is how far two trainings of isomorphic cells agree, *ceiling* about what a perfect predictor would reach.",
+        table(["task", "held out", "a model a table", "one trunk, output a data set, condition as input",
+               "the same, output a column", "both qat tables", "qat and analog", "repeat", "ceiling"], out),
+        source(notes)])
+
+
 def limits():
     notes, rows = read("limits_missed")
     out = [[r["samples"], r["confidence"][:4].rstrip("0"), r["task"],
@@ -231,7 +269,7 @@ def main():
         "# What tailor reaches, measured",
         "Written by `bench/accuracy_doc.py` from `bench/results/`; each table names the command that made it. All go through the public commands on a daemon that "
         "starts without models, on the public tables described in `bench/README.md`.",
-        pools(), accuracies(), limits(), evaluation(), speed()])
+        pools(), accuracies(), coverage(), uncertainty(), conditions(), limits(), evaluation(), speed()])
     with open(os.path.join(SOURCE_DIR, "docs", "accuracy.md"), "w", encoding="utf-8") as file:
         file.write(text + "\n")
 
