@@ -30,7 +30,7 @@ def main():
         for seed in range(1, n_seeds + 1):
             for row in daemon.table("evaluate", "--space", "nasbench201", "--devices",
                                     ",".join(DEVICES), "--samples", SAMPLES, "--seed", seed):
-                key = (row["device"], row["method"], row["set"])
+                key = (row["subject"], row["method"], row["set"])
                 found.setdefault(key, []).append([number(row[f]) for f in FIGURES])
     rows = []
     for key, seeds in found.items():

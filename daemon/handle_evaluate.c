@@ -15,15 +15,16 @@ typedef Tailor__V1__EvaluateRequest evaluate_request;
 typedef Tailor__V1__EvaluateReply evaluate_reply;
 
 enum {
-    MAX_GRADED = 8, /* devices, unless they are named */
+    MAX_GRADED = 8, /* columns, unless they are named */
     MAX_SAMPLES = 500,
     FIGURE_DIGITS = 5
 };
 
-/* The latencies that take part. */
+/* The columns that take part. */
 typedef struct material {
+    tl_metric metric;
     tl_column columns[TL_POOL_MAX_DEVICES];
-    tl_train_column latency[TL_POOL_MAX_DEVICES];
+    tl_train_column parts[TL_POOL_MAX_DEVICES];
     const tl_train_column *pointers[TL_POOL_MAX_DEVICES];
     bool is_graded[TL_POOL_MAX_DEVICES];
     int n;
@@ -48,9 +49,9 @@ static void material_done(material *m)
     tl_mem_free(m);
 }
 
-static bool is_wanted(const evaluate_request *request, const char *device)
+static bool is_wanted(const evaluate_request *request, const char *subject)
 {
-    return tl_handle_is_named(request->devices, request->n_devices, device);
+    return tl_handle_is_named(request->subjects, request->n_subjects, subject);
 }
 
 /* ---- the request ------------------------------------------------------------------------- */
@@ -73,6 +74,17 @@ static tl_err check_methods(const evaluate_request *request)
     return TL_OK;
 }
 
+static tl_err find_metric(const evaluate_request *request, tl_metric *out_metric)
+{
+    const char *name =
+        request->metric[0] != '\0' ? request->metric : tl_metric_name(TL_METRIC_LATENCY_MS);
+    if (!tl_metric_find(name, strlen(name), out_metric)) {
+        return tl_fail(
+            TL_EINVAL, "metric \"%.64s\": want latency_ms, energy_mj or accuracy", name);
+    }
+    return TL_OK;
+}
+
 static tl_err check_request(const evaluate_request *request)
 {
     if (request->samples > MAX_SAMPLES || (request->samples > 0 && request->samples < 3)) {
@@ -84,36 +96,37 @@ static tl_err check_request(const evaluate_request *request)
 
 /* ---- what is graded ------------------------------------------------------------------------- */
 
-static const tl_column_info *find_latency(const tl_column_list *list, const char *device)
+static const tl_column_info *find_column(
+    const tl_column_list *list, tl_metric metric, const char *subject)
 {
     for (size_t i = 0; i < list->n_columns; i++) {
-        if (list->columns[i].metric == TL_METRIC_LATENCY_MS &&
-            strcmp(list->columns[i].subject, device) == 0) {
+        if (list->columns[i].metric == metric &&
+            strcmp(list->columns[i].subject, subject) == 0) {
             return &list->columns[i];
         }
     }
     return NULL;
 }
 
-static tl_err check_devices(const evaluate_request *request, const tl_column_list *list)
+static tl_err check_subjects(const evaluate_request *request, const material *m)
 {
-    if (request->n_devices > TL_POOL_MAX_DEVICES) {
-        return tl_fail(TL_ELIMIT, "at most %d devices are graded", (int)TL_POOL_MAX_DEVICES);
+    if (request->n_subjects > TL_POOL_MAX_DEVICES) {
+        return tl_fail(TL_ELIMIT, "at most %d columns are graded", (int)TL_POOL_MAX_DEVICES);
     }
-    for (size_t i = 0; i < request->n_devices; i++) {
-        const tl_column_info *column = find_latency(list, request->devices[i]);
+    for (size_t i = 0; i < request->n_subjects; i++) {
+        const tl_column_info *column = find_column(&m->list, m->metric, request->subjects[i]);
         if (column == NULL || column->n < TL_POOL_MIN_ROWS) {
             return tl_fail(
                 column == NULL ? TL_ENOTFOUND : TL_ESTATE,
-                "device %.128s: %d latencies are stored for space %s, want at least %d",
-                request->devices[i], column == NULL ? 0 : column->n, request->space,
-                (int)TL_POOL_MIN_ROWS);
+                "%s@%.128s: %d designs of space %s are measured, want at least %d",
+                tl_metric_name(m->metric), request->subjects[i], column == NULL ? 0 : column->n,
+                request->space, (int)TL_POOL_MIN_ROWS);
         }
     }
     return TL_OK;
 }
 
-static tl_err add_latency(
+static tl_err add_column(
     tl_call *call,
     const tl_space *space,
     const tl_column_info *found,
@@ -123,19 +136,19 @@ static tl_err add_latency(
     tl_column *column = &m->columns[m->n];
     TL_TRY(tl_columns_get(
         tl_engine_store(call->engine), space, found->metric, found->subject, column));
-    m->latency[m->n] = (tl_train_column){
+    m->parts[m->n] = (tl_train_column){
         .metric = found->metric,
         .subject = found->subject,
         .designs = column->designs,
         .values = column->values,
         .n = column->n};
-    m->pointers[m->n] = &m->latency[m->n];
+    m->pointers[m->n] = &m->parts[m->n];
     m->is_graded[m->n++] = is_graded;
     return TL_OK;
 }
 
-/* The named devices first, then others as known ones, as many as there is room for. */
-static tl_err collect_latencies(
+/* The named ones first, then others as known ones, as many as there is room for. */
+static tl_err collect_columns(
     tl_call *call, const evaluate_request *request, const tl_space *space, material *m)
 {
     for (int is_second = 0; is_second < 2; is_second++) {
@@ -143,10 +156,9 @@ static tl_err collect_latencies(
             const tl_column_info *column = &m->list.columns[i];
             bool wanted = is_wanted(request, column->subject);
             bool is_turn = wanted == (is_second == 0);
-            if (column->metric == TL_METRIC_LATENCY_MS && column->n >= TL_POOL_MIN_ROWS &&
-                is_turn) {
-                bool is_graded = request->n_devices > 0 ? wanted : m->n < MAX_GRADED;
-                TL_TRY(add_latency(call, space, column, is_graded, m));
+            if (column->metric == m->metric && column->n >= TL_POOL_MIN_ROWS && is_turn) {
+                bool is_graded = request->n_subjects > 0 ? wanted : m->n < MAX_GRADED;
+                TL_TRY(add_column(call, space, column, is_graded, m));
             }
         }
     }
@@ -171,14 +183,14 @@ static tl_err collect(
     tl_call *call, const evaluate_request *request, const tl_space *space, material *m)
 {
     TL_TRY(tl_columns_list(tl_engine_store(call->engine), request->space, &m->list));
-    TL_TRY(check_devices(request, &m->list));
-    TL_TRY(collect_latencies(call, request, space, m));
+    TL_TRY(check_subjects(request, m));
+    TL_TRY(collect_columns(call, request, space, m));
     if (m->n == 0) {
         return tl_fail(
-            TL_ESTATE, "space %s: no device has %d stored latencies", request->space,
-            (int)TL_POOL_MIN_ROWS);
+            TL_ESTATE, "space %s: no %s of %d designs is stored", request->space,
+            tl_metric_name(m->metric), (int)TL_POOL_MIN_ROWS);
     }
-    return collect_accuracy(call, space, m);
+    return m->metric == TL_METRIC_ACCURACY ? TL_OK : collect_accuracy(call, space, m);
 }
 
 /* ---- the reply -------------------------------------------------------------------------------- */
@@ -186,24 +198,30 @@ static tl_err collect(
 static tl_err add_names(
     const tl_evaluation *evaluation, int first, size_t repeat, Tailor__V1__Table *table)
 {
-    Tailor__V1__Column *device = NULL;
+    Tailor__V1__Column *subject = NULL;
     Tailor__V1__Column *method = NULL;
     Tailor__V1__Column *set = NULL;
-    TL_TRY(tl_table_reply_text(table, "device", &device));
+    TL_TRY(tl_table_reply_text(table, "subject", &subject));
     TL_TRY(tl_table_reply_text(table, "method", &method));
     TL_TRY(tl_table_reply_text(table, "set", &set));
     for (size_t row = 0; row < table->n_rows; row++) {
         const tl_grade *grade = &evaluation->grades[first + (int)(row / repeat)];
-        TL_TRY(tl_table_reply_set_text(device, row, grade->device));
+        TL_TRY(tl_table_reply_set_text(subject, row, grade->subject));
         TL_TRY(tl_table_reply_set_text(method, row, grade->method));
         TL_TRY(tl_table_reply_set_text(set, row, tl_grade_set_name(grade->set)));
     }
     return TL_OK;
 }
 
-static tl_err add_figures(const tl_evaluation *evaluation, Tailor__V1__Table *table)
+static tl_err add_figures(
+    const tl_evaluation *evaluation, tl_metric metric, Tailor__V1__Table *table)
 {
     double *numbers = NULL;
+    Tailor__V1__Column *column = NULL;
+    TL_TRY(tl_table_reply_text(table, "metric", &column));
+    for (size_t row = 0; row < table->n_rows; row++) {
+        TL_TRY(tl_table_reply_set_text(column, row, tl_metric_name(metric)));
+    }
     TL_TRY(add_names(evaluation, 0, 1, table));
     TL_TRY(tl_table_reply_blank(table, "designs", 0, &numbers));
     for (int i = 0; i < evaluation->n_grades; i++) {
@@ -247,13 +265,13 @@ static tl_err add_curves(const tl_evaluation *evaluation, int first, Tailor__V1_
 static int first_mean(const tl_evaluation *evaluation)
 {
     int i = evaluation->n_grades;
-    while (i > 0 && strcmp(evaluation->grades[i - 1].device, "mean") == 0) {
+    while (i > 0 && strcmp(evaluation->grades[i - 1].subject, "mean") == 0) {
         i--;
     }
     return i;
 }
 
-static tl_err report(const tl_evaluation *evaluation, evaluate_reply *reply)
+static tl_err report(const tl_evaluation *evaluation, tl_metric metric, evaluate_reply *reply)
 {
     int first = first_mean(evaluation);
     size_t n_points = (size_t)(evaluation->n_grades - first) * 2 * TL_CURVE_POINTS;
@@ -262,7 +280,7 @@ static tl_err report(const tl_evaluation *evaluation, evaluate_reply *reply)
     if (reply->figures == NULL || reply->curves == NULL) {
         return tl_fail(TL_ENOMEM, "a report");
     }
-    TL_TRY(add_figures(evaluation, reply->figures));
+    TL_TRY(add_figures(evaluation, metric, reply->figures));
     return add_curves(evaluation, first, reply->curves);
 }
 
@@ -295,10 +313,11 @@ static tl_err evaluate(
     if (m == NULL) {
         return tl_fail(TL_ENOMEM, "columns of measurements");
     }
-    tl_err err = collect(call, request, space, m);
-    if (err == TL_OK) {
+    tl_err err = find_metric(request, &m->metric);
+    if (err == TL_OK && (err = collect(call, request, space, m)) == TL_OK) {
         tl_evaluate_options options = {
             .space = space,
+            .metric = m->metric,
             .columns = m->pointers,
             .n_columns = m->n,
             .is_graded = m->is_graded,
@@ -311,7 +330,7 @@ static tl_err evaluate(
         err = tl_evaluate(&options, &notes, &evaluation);
     }
     if (err == TL_OK && (err = tl_text_err(&notes)) == TL_OK &&
-        (err = report(&evaluation, reply)) == TL_OK) {
+        (err = report(&evaluation, m->metric, reply)) == TL_OK) {
         err = tl_handle_add_lines(&notes, &reply->notes, &reply->n_notes);
     }
     tl_evaluation_done(&evaluation);

@@ -118,7 +118,7 @@ static tl_err fill_figures(
     return TL_OK;
 }
 
-/* grade: device, method, set, time and memory are filled. */
+/* grade: subject, method, set, time and memory are filled. */
 static tl_err judge(const tl_contest *contest, double dof, bool is_outside, tl_grade *grade)
 {
     int n_inside = contest->n_inside;
@@ -192,8 +192,8 @@ static tl_err add_grade(
     tl_grade *grade)
 {
     int set = is_outside ? contest->outside_set : contest->inside_set;
-    *grade =
-        (tl_grade){.device = contest->device, .method = method->name, .set = (tl_grade_set)set};
+    *grade = (tl_grade){
+        .subject = contest->subject, .method = method->name, .set = (tl_grade_set)set};
     for (int k = 0; k < TL_N_FIGURES; k++) {
         grade->figures[k] = TL_UNKNOWN;
     }
@@ -212,7 +212,7 @@ tl_err tl_contest_run(tl_contest *contest, tl_grade *grades, int *n_grades)
         double time_ms = 0;
         bool is_taken =
             contest->takes == NULL || contest->takes(contest->context, method->name);
-        bool can_run = contest->problem.head != NULL || strcmp(method->name, "head") != 0;
+        bool can_run = tl_infer_can_run(method, &contest->problem);
         /* the exact posterior, first in the table, is the reference of the others in any case */
         if (!can_run || (!is_taken && k > 0)) {
             continue;

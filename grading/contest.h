@@ -66,7 +66,7 @@ enum {
 
 /* One method on one device and set. A figure that does not apply is NaN. */
 typedef struct tl_grade {
-    const char *device; /* borrowed from the columns; "mean" over devices */
+    const char *subject; /* device or task, borrowed from the columns; "mean" over them */
     const char *method;
     tl_grade_set set;
     int n_designs;
@@ -77,7 +77,7 @@ typedef struct tl_grade {
 
 typedef struct tl_contest {
     /* The caller's, borrowed. */
-    const char *device;
+    const char *subject;
     tl_infer_problem problem;
     const double *offset;        /* [m] added to the answers */
     const double *measured;      /* [m] */
@@ -102,7 +102,7 @@ void tl_contest_done(tl_contest *contest);
 
 /*
  * Appends a grade for each method and graded set; there is room for two a method. A method
- * that needs more than the problem has ("head" without its columns) is passed over.
+ * that needs more than the problem has (tl_infer_can_run()) is passed over.
  */
 TL_MUST_USE tl_err tl_contest_run(tl_contest *contest, tl_grade *grades, int *n_grades);
 

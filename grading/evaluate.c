@@ -19,6 +19,7 @@ typedef struct device_run {
     const tl_evaluate_options *options;
     tl_trial trial;
     tl_infer_head head;
+    tl_infer_accuracy accuracy;
     tl_contest contest;
     double *samples;  /* [n] values, perhaps damaged */
     double *targets;  /* [n] */
@@ -27,7 +28,9 @@ typedef struct device_run {
 
 static int n_samples_of(const tl_evaluate_options *options)
 {
-    return options->n_samples > 0 ? options->n_samples : TL_EVALUATE_SAMPLES;
+    int usual =
+        options->metric == TL_METRIC_ACCURACY ? TL_EVALUATE_TASK_SAMPLES : TL_EVALUATE_SAMPLES;
+    return options->n_samples > 0 ? options->n_samples : usual;
 }
 
 static void run_done(device_run *run)
@@ -52,14 +55,22 @@ static void fill_run(const tl_pool *pool, const char *device, device_run *run)
         .query_z = trial->queries.z,
         .query_offset = trial->queries.offset
     };
+    run->accuracy = (tl_infer_accuracy){
+        .space = pool->space,
+        .samples = trial->samples.designs,
+        .labels = run->samples,
+        .query = trial->queries.designs,
+        .query_offset = trial->queries.offset};
+    bool is_accuracy = run->options->metric == TL_METRIC_ACCURACY;
     run->contest = (tl_contest){
-        .device = device,
+        .subject = device,
         .problem =
             {.x = tl_dro(trial->samples.scaled),
                       .y = run->targets,
                       .query = tl_dro(trial->queries.scaled),
                       .unlabelled = tl_dro(trial->unlabelled.scaled),
-                      .head = &run->head,
+                      .head = is_accuracy ? NULL : &run->head,
+                      .accuracy = is_accuracy ? &run->accuracy : NULL,
                       .seed = run->options->seed},
         .offset = trial->queries.offset,
         .measured = run->measured,
@@ -106,6 +117,7 @@ static tl_err pose(device_run *run)
         run->measured[i] = trial->queries.value[i] / level;
     }
     run->head.level = level;
+    run->accuracy.level = level;
     return tl_infer_scales(&run->contest.problem);
 }
 
@@ -116,6 +128,8 @@ static void corrupt(device_run *run)
     for (int i = 0; i < run->trial.samples.n; i++) {
         bool is_hit = tl_rng_uniform(&rng) < corrupted_frac;
         double factor = least_factor + (most_factor - least_factor) * tl_rng_uniform(&rng);
+        /* a slow run multiplies a latency; a training that went wrong divides an accuracy */
+        factor = run->options->metric == TL_METRIC_ACCURACY ? 1 / factor : factor;
         run->samples[i] *= is_hit ? factor : 1;
     }
     run->contest.inside_set = TL_SET_CORRUPTED;
@@ -147,7 +161,7 @@ static tl_err grade_unseen(
     tl_unseen unseen;
     TL_TRY(tl_unseen_init(pool, device, n_samples_of(options), options->seed, &unseen));
     tl_contest contest = {
-        .device = pool->columns[device]->subject,
+        .subject = pool->columns[device]->subject,
         .problem =
             {.x = tl_dro(unseen.x),
                       .y = unseen.y,
@@ -208,7 +222,7 @@ static void add_means(int n_devices, tl_evaluation *out)
     for (int i = 0; i < per_device; i++) {
         tl_grade *mean = &out->grades[out->n_grades + i];
         *mean = (tl_grade){
-            .device = "mean", .method = out->grades[i].method, .set = out->grades[i].set};
+            .subject = "mean", .method = out->grades[i].method, .set = out->grades[i].set};
         for (int d = 0; d < n_devices; d++) {
             add_to_mean(&out->grades[d * per_device + i], n_devices, mean);
         }
@@ -218,31 +232,61 @@ static void add_means(int n_devices, tl_evaluation *out)
 
 /* ---- all of it ----------------------------------------------------------------------------------- */
 
-static tl_err grade_pool(
+/* Grades device i of the pool; one that cannot be is a note. */
+static tl_err grade_or_note(
+    const tl_pool *pool,
+    int i,
+    const tl_evaluate_options *options,
+    tl_text *notes,
+    tl_evaluation *out)
+{
+    tl_err err = grade_device(pool, options, i, out);
+    if (err == TL_ESTATE) {
+        tl_text_addf(notes, "%s\n", tl_err_detail());
+        err = TL_OK;
+    }
+    return err;
+}
+
+/* A pool of all columns; of accuracies, which have nothing in common, one of each alone. */
+static tl_err grade_column(
+    const tl_pool *pool,
+    int i,
+    const tl_evaluate_options *options,
+    tl_text *notes,
+    tl_evaluation *out)
+{
+    tl_pool alone = {0};
+    if (options->metric != TL_METRIC_ACCURACY) {
+        return grade_or_note(pool, i, options, notes, out);
+    }
+    TL_TRY(tl_pool_init(
+        options->space, &options->columns[i], 1, options->accuracy, options->seed, &alone));
+    tl_err err = grade_or_note(&alone, 0, options, notes, out);
+    tl_pool_done(&alone);
+    return err;
+}
+
+static tl_err grade_all(
     const tl_pool *pool, const tl_evaluate_options *options, tl_text *notes, tl_evaluation *out)
 {
     int n_graded = 0;
-    for (int i = 0; i < pool->n_devices; i++) {
+    for (int i = 0; i < options->n_columns; i++) {
+        int n_before = out->n_grades;
+        const char *subject = options->columns[i]->subject;
         if (!options->is_graded[i]) {
             continue;
         }
         if (options->progress != NULL &&
-            !options->progress(
-                options->context, pool->columns[i]->subject, i, pool->n_devices)) {
-            return tl_fail(TL_ECANCELLED, "grading, at %s", pool->columns[i]->subject);
+            !options->progress(options->context, subject, i, options->n_columns)) {
+            return tl_fail(TL_ECANCELLED, "grading, at %s", subject);
         }
-        tl_err err = grade_device(pool, options, i, out);
-        if (err == TL_ESTATE) {
-            tl_text_addf(notes, "%s\n", tl_err_detail());
-        } else if (err != TL_OK) {
-            return err;
-        } else {
-            n_graded++;
-        }
+        TL_TRY(grade_column(pool, i, options, notes, out));
+        n_graded += out->n_grades > n_before;
     }
-    if (n_graded == 0 || out->n_grades == 0) {
+    if (n_graded == 0) {
         return tl_fail(
-            TL_ESTATE, "no device could be graded: want one with %d measured designs",
+            TL_ESTATE, "nothing could be graded: want a column with %d measured designs",
             (int)TL_POOL_MIN_ROWS);
     }
     add_means(n_graded, out);
@@ -255,12 +299,12 @@ tl_err tl_evaluate(
     tl_pool pool = {0};
     tl_evaluation evaluation = {0};
     size_t most = ((size_t)options->n_columns + 1) * (size_t)tl_infer_n_methods * TL_N_SETS;
+    int n_pooled = options->metric == TL_METRIC_ACCURACY ? 0 : options->n_columns;
     TL_TRY(tl_pool_init(
-        options->space, options->columns, options->n_columns, options->accuracy, options->seed,
-        &pool));
+        options->space, options->columns, n_pooled, options->accuracy, options->seed, &pool));
     evaluation.grades = tl_mem_new(most, sizeof *evaluation.grades);
     tl_err err = evaluation.grades == NULL ? tl_fail(TL_ENOMEM, "%zu grades", most)
-                                           : grade_pool(&pool, options, notes, &evaluation);
+                                           : grade_all(&pool, options, notes, &evaluation);
     if (err == TL_OK) {
         *out_evaluation = evaluation;
         evaluation = (tl_evaluation){0};

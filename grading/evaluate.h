@@ -3,13 +3,13 @@
 #define TL_GRADING_EVALUATE_H
 
 /*
- * Grades the latency predictors of a space on its stored measurements.
+ * Grades the predictors of a space, of one metric, on its stored measurements.
  *
  * Each device is left out in turn (trial.h); every inference method (infer.h)
  * gets the same samples of it and is judged on designs held out: near, far (outside
  * the range of the samples), and near again after a share of the samples was
  * multiplied by 3 to 10; then, fitted to the other devices alone, on the device itself
- * (unseen.h). Latencies are divided by the level of the samples, so that
+ * (unseen.h). Accuracies are graded task by task in the same way; no task knows another. Values are divided by the level of the samples, so that
  * errors and widths of different devices compare.
  *
  *     tl_evaluation evaluation = {0};
@@ -23,7 +23,8 @@
 #include "grading/trial.h"
 
 enum {
-    TL_EVALUATE_SAMPLES = 20
+    TL_EVALUATE_SAMPLES = 20,
+    TL_EVALUATE_TASK_SAMPLES = 200 /* accuracies: nothing is known of a task but them */
 };
 
 /* device by device; the means come last. */
@@ -34,12 +35,13 @@ typedef struct tl_evaluation {
 
 typedef struct tl_evaluate_options {
     const tl_space *space;
-    const tl_train_column *const *columns; /* latencies of all devices that may take part */
+    tl_metric metric;
+    const tl_train_column *const *columns; /* of all devices, or tasks, that may take part */
     int n_columns;                         /* at most TL_POOL_MAX_DEVICES */
     const bool *is_graded;                 /* [n_columns]; the others are only known */
     const tl_column *accuracy; /* for the cost of decisions; NULL: it is not graded */
     bool (*takes)(const void *context, const char *method); /* NULL: all methods */
-    int n_samples; /* of the device left out; 0: TL_EVALUATE_SAMPLES */
+    int n_samples; /* of each column graded; 0: the usual ones above */
     uint64_t seed;
     /* Called now and then on the calling thread; false cancels. May be NULL. */
     bool (*progress)(void *context, const char *what, int64_t done, int64_t total);

@@ -15,6 +15,7 @@ const tl_infer_method tl_infer_methods[] = {
     {"gp",         "exact Gaussian process, the closed form",                   tl_infer_gp_run        },
     {"hmc",        "Hamiltonian Monte Carlo, the scales unknown too",           tl_infer_hmc_run       },
     {"head",       "the shipped few-shot head: scales averaged, Student noise", tl_infer_head_run      },
+    {"accuracy",   "the shipped accuracy predictor",                            tl_infer_accuracy_run  },
     {"mean-field", "independent normals, one a weight",                         tl_infer_mean_field_run},
     {"repulsive",  "repulsive last-layer ensemble",                             tl_infer_repulsive_run },
     {"ensemble",   "deep ensemble of small networks",                           tl_infer_ensemble_run  },
@@ -22,6 +23,14 @@ const tl_infer_method tl_infer_methods[] = {
 };
 
 const int tl_infer_n_methods = (int)TL_COUNT(tl_infer_methods);
+
+bool tl_infer_can_run(const tl_infer_method *method, const tl_infer_problem *problem)
+{
+    if (method->run == tl_infer_head_run) {
+        return problem->head != NULL;
+    }
+    return method->run != tl_infer_accuracy_run || problem->accuracy != NULL;
+}
 
 const tl_infer_method *tl_infer_find(const char *name)
 {

@@ -13,8 +13,9 @@
  * The columns of x are scaled so that all weights have the same prior. "gp" is
  * the exact posterior of that model, in closed form: the others can be compared
  * with the truth, not only with each other. "ensemble" and "dropout" put a small
- * network in the place of x . w. "head" is the predictor that tailor ships, on the
- * same samples; it chooses its scales itself.
+ * network in the place of x . w. "head" and "accuracy" are the predictors that tailor
+ * ships, of latency or energy and of accuracy, on the same samples; they choose their
+ * scales themselves.
  *
  *     tl_infer_problem problem = {.x = x, .y = y, .query = query, .seed = 1};
  *     TL_TRY(tl_infer_scales(&problem));
@@ -26,6 +27,7 @@
 #include "numerics/mat.h"
 #include "predictors/head.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* What "head" reads: the same samples and queries in its own columns. */
@@ -38,12 +40,23 @@ typedef struct tl_infer_head {
     const double *query_offset; /* ... and this is taken off, to be a target y */
 } tl_infer_head;
 
+/* What "accuracy" reads: the same samples and queries as designs. */
+typedef struct tl_infer_accuracy {
+    const tl_space *space;
+    const tl_choice *samples; /* [n, n_slots] */
+    const double *labels;     /* [n] percent */
+    const tl_choice *query;   /* [m, n_slots] */
+    double level;             /* as above */
+    const double *query_offset;
+} tl_infer_accuracy;
+
 typedef struct tl_infer_problem {
     tl_dcmat x;          /* [n, d] */
     const double *y;     /* [n] */
     tl_dcmat query;      /* [m, d] */
     tl_dcmat unlabelled; /* [r, d]: other rows without y, where particles repel each other */
-    const tl_infer_head *head; /* NULL: "head" cannot run */
+    const tl_infer_head *head;         /* NULL: "head" cannot run */
+    const tl_infer_accuracy *accuracy; /* NULL: "accuracy" cannot run */
     double prior_variance;
     double noise_variance;
     uint64_t seed;
@@ -64,6 +77,9 @@ typedef struct tl_infer_method {
 /* The table; the exact posterior is at TL_INFER_EXACT. */
 extern const tl_infer_method tl_infer_methods[];
 extern const int tl_infer_n_methods;
+
+/* Whether the problem has what the method reads. */
+bool tl_infer_can_run(const tl_infer_method *method, const tl_infer_problem *problem);
 
 /* NULL when there is none of that name. */
 const tl_infer_method *tl_infer_find(const char *name);

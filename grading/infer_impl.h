@@ -7,6 +7,7 @@
 #include "grading/infer.h"
 
 tl_err tl_infer_head_run(const tl_infer_problem *problem, tl_infer_answer *answer);
+tl_err tl_infer_accuracy_run(const tl_infer_problem *problem, tl_infer_answer *answer);
 tl_err tl_infer_gp_run(const tl_infer_problem *problem, tl_infer_answer *answer);
 tl_err tl_infer_hmc_run(const tl_infer_problem *problem, tl_infer_answer *answer);
 tl_err tl_infer_mean_field_run(const tl_infer_problem *problem, tl_infer_answer *answer);

@@ -22,16 +22,24 @@ static const double least_offset = .25;
 
 /* ---- which designs are held out ----------------------------------------------------------- */
 
-/* The same for all devices: by the design alone. */
-static bool is_held_out(const tl_pool *pool, const tl_choice *design)
+/*
+ * By what the design computes, so that the same function is never on both sides, and
+ * alike for all devices. form is scratch.
+ */
+static tl_err find_held_out(
+    const tl_pool *pool, const tl_choice *design, tl_text *form, bool *out_is_held)
 {
+    static const uint64_t prime = 0x100000001b3U; /* of FNV */
     tl_rng rng;
     uint64_t digest = pool->seed;
-    for (int k = 0; k < tl_space_n_slots(pool->space); k++) {
-        digest = digest * 0x100000001b3ULL + design[k] + 1;
+    tl_text_clear(form);
+    tl_space_canonical(pool->space, design, form);
+    for (size_t i = 0; i < form->len; i++) {
+        digest = (digest ^ (unsigned char)form->data[i]) * prime;
     }
     tl_rng_init(&rng, digest);
-    return tl_rng_uniform(&rng) < held_out_frac;
+    *out_is_held = tl_rng_uniform(&rng) < held_out_frac;
+    return tl_text_err(form);
 }
 
 static const tl_choice *design_of(const tl_pool *pool, const tl_train_column *column, int row)
@@ -52,17 +60,23 @@ static void copy_designs(
 }
 
 /* At most MAX_KNOWN_ROWS rows of chance that are not held out. */
-static int choose_known_rows(
-    const tl_pool *pool, const tl_train_column *column, tl_rng *rng, int *order)
+static tl_err choose_known_rows(
+    const tl_pool *pool, const tl_train_column *column, tl_rng *rng, int *order, int *out_n)
 {
     int n = 0;
+    tl_text form = {0};
+    tl_err err = TL_OK;
     tl_rng_permutation(rng, column->n, order);
-    for (int i = 0; i < column->n && n < MAX_KNOWN_ROWS; i++) {
-        if (!is_held_out(pool, design_of(pool, column, order[i]))) {
+    for (int i = 0; i < column->n && n < MAX_KNOWN_ROWS && err == TL_OK; i++) {
+        bool is_held = false;
+        err = find_held_out(pool, design_of(pool, column, order[i]), &form, &is_held);
+        if (!is_held) {
             order[n++] = order[i];
         }
     }
-    return n;
+    tl_text_done(&form);
+    *out_n = n;
+    return err;
 }
 
 static tl_err fit_known(
@@ -78,7 +92,10 @@ static tl_err fit_known(
         err = tl_fail(TL_ENOMEM, "%d measurements", column->n);
         goto done;
     }
-    int n = choose_known_rows(pool, column, rng, order);
+    int n = 0;
+    if ((err = choose_known_rows(pool, column, rng, order, &n)) != TL_OK) {
+        goto done;
+    }
     copy_designs(pool, column, order, n, designs);
     for (int i = 0; i < n; i++) {
         y[i] = column->values[order[i]];
@@ -141,15 +158,17 @@ static void rows_done(tl_trial_rows *rows)
     tl_dmat_done(&rows->head);
     tl_dmat_done(&rows->scaled);
     tl_mem_free(rows->z);
+    tl_mem_free(rows->designs);
     memset(rows, 0, sizeof *rows);
 }
 
 /* z, offset, value and gain are one block, held by z. */
-static tl_err rows_init(int n, int n_columns, tl_trial_rows *rows)
+static tl_err rows_init(int n, int n_slots, int n_columns, tl_trial_rows *rows)
 {
-    *rows = (tl_trial_rows){.n = n};
+    *rows = (tl_trial_rows){.n = n, .n_slots = n_slots};
     rows->z = tl_mem_new((size_t)n * 4, sizeof *rows->z);
-    if (rows->z == NULL) {
+    rows->designs = tl_mem_new((size_t)n * (size_t)n_slots, sizeof *rows->designs);
+    if (rows->z == NULL || rows->designs == NULL) {
         return tl_fail(TL_ENOMEM, "%d designs", n);
     }
     rows->offset = rows->z + n;
@@ -167,6 +186,9 @@ static void copy_row(const tl_trial_rows *from, int i, tl_trial_rows *to, int k)
     memcpy(
         tl_dmat_row(to->scaled, k), tl_dmat_row(from->scaled, i),
         (size_t)from->scaled.cols * sizeof(double));
+    memcpy(
+        to->designs + (ptrdiff_t)k * to->n_slots, from->designs + (ptrdiff_t)i * from->n_slots,
+        (size_t)to->n_slots * sizeof *to->designs);
     to->z[k] = from->z[i];
     to->offset[k] = from->offset[i];
     to->value[k] = from->value[i];
@@ -176,7 +198,7 @@ static void copy_row(const tl_trial_rows *from, int i, tl_trial_rows *to, int k)
 static tl_err rows_of(
     const tl_trial_rows *from, const int *chosen, int n, tl_trial_rows *out_rows)
 {
-    tl_err err = rows_init(n, from->head.cols, out_rows);
+    tl_err err = rows_init(n, from->n_slots, from->head.cols, out_rows);
     for (int k = 0; k < n && err == TL_OK; k++) {
         copy_row(from, chosen[k], out_rows, k);
     }
@@ -217,19 +239,15 @@ static int fellows_of(const tl_pool *pool, int device, const tl_source **out)
     return n;
 }
 
-static tl_err encode(
-    const tl_pool *pool,
-    int device,
-    const tl_choice *designs,
-    double spread,
-    tl_trial_rows *rows)
+static tl_err encode(const tl_pool *pool, int device, double spread, tl_trial_rows *rows)
 {
     const tl_source *fellows[TL_POOL_MAX_DEVICES];
     tl_dmat source = {0};
     int n_head = tl_features_n_head(pool->features);
     int n_fellows = fellows_of(pool, device, fellows);
     TL_TRY(tl_dmat_init(&source, rows->n, tl_features_n_source(pool->features)));
-    tl_err err = tl_features_encode(pool->features, designs, rows->n, (tl_dmat){0}, source);
+    tl_err err =
+        tl_features_encode(pool->features, rows->designs, rows->n, (tl_dmat){0}, source);
     if (err == TL_OK) {
         for (int i = 0; i < rows->n; i++) {
             memcpy(
@@ -259,6 +277,26 @@ static double gain_of(const tl_pool *pool, const tl_choice *design)
 
 /* ---- the trial ------------------------------------------------------------------------------------ */
 
+/* The rows' values, gains and whether they are held out; designs and order are there. */
+static tl_err describe(
+    const tl_pool *pool,
+    const tl_train_column *column,
+    const int *order,
+    bool *held,
+    tl_trial_rows *rows)
+{
+    tl_text form = {0};
+    tl_err err = TL_OK;
+    for (int i = 0; i < rows->n && err == TL_OK; i++) {
+        const tl_choice *design = design_of(pool, column, order[i]);
+        rows->value[i] = column->values[order[i]];
+        rows->gain[i] = gain_of(pool, design);
+        err = find_held_out(pool, design, &form, &held[i]);
+    }
+    tl_text_done(&form);
+    return err;
+}
+
 /* Rows of chance of the device, encoded. */
 static tl_err look_at(
     const tl_pool *pool,
@@ -270,36 +308,29 @@ static tl_err look_at(
 {
     const tl_train_column *column = pool->columns[device];
     const tl_source *fellows[TL_POOL_MAX_DEVICES];
-    size_t n_slots = (size_t)tl_space_n_slots(pool->space);
     int n = column->n < MAX_ROWS ? column->n : MAX_ROWS;
     tl_rng rng;
     tl_err err = TL_OK;
     int *order = tl_mem_new((size_t)column->n, sizeof *order);
-    tl_choice *designs = tl_mem_new((size_t)n * n_slots, sizeof *designs);
     bool *held = tl_mem_new((size_t)n, sizeof *held);
     trial->n_sources = fellows_of(pool, device, fellows);
-    if (order == NULL || designs == NULL || held == NULL) {
+    int n_columns = tl_features_n_head(pool->features) + trial->n_sources;
+    if (order == NULL || held == NULL) {
         err = tl_fail(TL_ENOMEM, "%d designs", n);
     } else if ((err = tl_sources_spread(fellows, trial->n_sources, &trial->spread)) == TL_OK) {
-        err = rows_init(n, tl_features_n_head(pool->features) + trial->n_sources, rows);
+        err = rows_init(n, tl_space_n_slots(pool->space), n_columns, rows);
     }
     if (err == TL_OK) {
         tl_rng_init(&rng, seed);
         tl_rng_permutation(&rng, column->n, order);
-        copy_designs(pool, column, order, n, designs);
-        for (int i = 0; i < n; i++) {
-            rows->value[i] = column->values[order[i]];
-            rows->gain[i] = gain_of(pool, design_of(pool, column, order[i]));
-            held[i] = is_held_out(pool, design_of(pool, column, order[i]));
-        }
-        err = encode(pool, device, designs, trial->spread, rows);
+        copy_designs(pool, column, order, n, rows->designs);
+        err = describe(pool, column, order, held, rows);
     }
-    if (err == TL_OK) {
+    if (err == TL_OK && (err = encode(pool, device, trial->spread, rows)) == TL_OK) {
         *out_held = held;
         held = NULL;
     }
     tl_mem_free(held);
-    tl_mem_free(designs);
     tl_mem_free(order);
     return err;
 }

@@ -4,9 +4,10 @@
 
 /*
  * Trials: one device left out, the others known, a few samples of it, and held-out
- * designs to be judged on.
+ * designs to be judged on. Of a pool of one column, energies or accuracies too, nothing
+ * else is known.
  *
- * A fifth of all designs, the same for every device, is held out: no known
+ * A fifth of all designs, by what they compute and the same for every device, is held out: no known
  * device's model and no sample has seen them. Of the rest the known devices are
  * fitted. The samples of the device left out come from those designs that its fellows
  * find no slower than their 80% quantile: held-out designs below it are "near",
@@ -27,10 +28,10 @@
 #include "predictors/train.h"
 
 enum {
-    TL_POOL_MIN_ROWS = 100, /* fewer measurements of a device: it takes no part */
+    TL_POOL_MIN_ROWS = 64, /* fewer measurements of a device: it takes no part */
     TL_POOL_MAX_DEVICES = 24,
     TL_TRIAL_MAX_QUERIES = 400, /* of each kind */
-    TL_TRIAL_MIN_QUERIES = 8,
+    TL_TRIAL_MIN_QUERIES = 3,
     TL_TRIAL_UNLABELLED = 48
 };
 
@@ -57,13 +58,14 @@ void tl_pool_done(tl_pool *pool);
 
 /* Designs as a trial needs them. */
 typedef struct tl_trial_rows {
-    int n;
-    tl_dmat head;   /* [n, P + S]: the shipped head's columns */
-    tl_dmat scaled; /* [n, P + S + 1]: scaled to one prior, the constant last */
-    double *z;      /* what an average known device says */
-    double *offset; /* the shape that it expects, around 1 */
-    double *value;  /* measured, ms */
-    double *gain;   /* accuracy of the design; NaN where unknown */
+    int n, n_slots;
+    tl_choice *designs; /* [n, n_slots] */
+    tl_dmat head;       /* [n, P + S]: the shipped head's columns */
+    tl_dmat scaled;     /* [n, P + S + 1]: scaled to one prior, the constant last */
+    double *z;          /* what an average known device says */
+    double *offset;     /* the shape that it expects, around 1 */
+    double *value;      /* measured */
+    double *gain;       /* accuracy of the design; NaN where unknown */
 } tl_trial_rows;
 
 typedef struct tl_trial {

@@ -225,8 +225,9 @@ tailor_err tailor_evaluate(
     Tailor__V1__EvaluateRequest request;
     tailor__v1__evaluate_request__init(&request);
     request.space = tl_client_string(options->space);
-    request.n_devices = options->n_devices;
-    request.devices = (char **)(uintptr_t)options->devices;
+    request.metric = tl_client_string(options->metric);
+    request.n_subjects = options->n_subjects;
+    request.subjects = (char **)(uintptr_t)options->subjects;
     request.n_methods = options->n_methods;
     request.methods = (char **)(uintptr_t)options->methods;
     request.has_seed = options->seed != NULL;

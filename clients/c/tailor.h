@@ -303,17 +303,19 @@ void tailor_train_report_free(tailor_train_report *report); /* NULL is fine */
 
 typedef struct tailor_evaluate_options {
     const char *space;
-    size_t n_devices; /* graded; 0: up to eight of those with enough measurements */
-    const char *const *devices;
+    const char *metric; /* "energy_mj" or "accuracy"; NULL: latency_ms */
+    size_t n_subjects;  /* devices (of accuracies tasks) graded; 0: up to eight that can be */
+    const char *const *subjects;
     size_t n_methods; /* of inference; 0: all */
     const char *const *methods;
     const uint64_t *seed; /* NULL: the daemon's own */
-    uint32_t samples;     /* measurements of the device left out; 0: 20 */
+    uint32_t samples;     /* measurements of each; 0: 20, of accuracies 200 */
 } tailor_evaluate_options;
 
 typedef struct tailor_evaluation {
-    tailor_table *figures; /* device, method, set, designs; docs/evaluate.md has the rest */
-    tailor_table *curves;  /* curve, device, method, set, x, y */
+    tailor_table
+        *figures;         /* metric, subject, method, set, designs, what docs/evaluate.md has */
+    tailor_table *curves; /* curve, subject, method, set, x, y */
     size_t n_notes;
     const char *const *notes;
 } tailor_evaluation;

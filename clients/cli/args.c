@@ -54,6 +54,7 @@ static const struct field {
     FIELD("method", TL_KEY_METHOD, FIELD_TEXT, method),
     FIELD("explain", TL_KEY_EXPLAIN, FIELD_FLAG, has_explain),
     FIELD("methods", TL_KEY_METHODS, FIELD_TEXT, methods),
+    FIELD("metric", TL_KEY_METRIC, FIELD_TEXT, metric),
     FIELD("samples", TL_KEY_SAMPLES, FIELD_COUNT, samples),
     FIELD("with-infeasible", TL_KEY_WITH_INFEASIBLE, FIELD_FLAG, with_infeasible),
 #undef FIELD

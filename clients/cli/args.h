@@ -42,6 +42,7 @@ enum {
     TL_KEY_CANDIDATES,
     TL_KEY_WITH_INFEASIBLE,
     TL_KEY_METHODS,
+    TL_KEY_METRIC,
     TL_KEY_SAMPLES,
 };
 
@@ -78,7 +79,7 @@ typedef struct tl_args {
     uint64_t seed;
 
     double max_latency_ms, max_energy_mj, min_accuracy, confidence;
-    const char *maximize, *minimize, *method;
+    const char *maximize, *minimize, *method, *metric;
     bool has_explain;
     bool with_infeasible;
     const char *candidates;

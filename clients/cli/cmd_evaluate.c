@@ -8,16 +8,24 @@
 #include "clients/cli/words.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const char devices_doc[] =
     "grade these devices (default: up to eight with enough measurements)";
+static const char tasks_doc[] =
+    "with --metric accuracy: grade these tasks (default: all, up to eight)";
+static const char metric_doc[] =
+    "what is predicted: latency_ms (default), energy_mj or accuracy";
 static const char methods_doc[] = "inference methods to compare (default: all)";
-static const char samples_doc[] = "measurements of the device left out (default 20)";
+static const char samples_doc[] =
+    "measurements of each device or task (default 20, of a task 200)";
 
 /* clang-format off */
 static const struct argp_option options[] = {
     TL_OPTION_SPACE,
     {"devices", TL_KEY_DEVICES, "D1,D2,...", 0, devices_doc, 0},
+    {"metric", TL_KEY_METRIC, "METRIC", 0, metric_doc, 0},
+    {"tasks", TL_KEY_TASKS, "T1,...", 0, tasks_doc, 0},
     {"methods", TL_KEY_METHODS, "M1,...", 0, methods_doc, 0},
     {"samples", TL_KEY_SAMPLES, "N", 0, samples_doc, 0},
     TL_OPTION_SEED,
@@ -118,11 +126,16 @@ static int evaluate(const tl_cli *cli, const tailor_evaluate_options *evaluate_o
 static int run(tl_cli *cli)
 {
     const tl_args *args = cli->args;
-    tl_words devices = {0};
+    bool is_accuracy = args->metric != NULL && strcmp(args->metric, "accuracy") == 0;
+    tl_words subjects = {0};
     tl_words methods = {0};
     int status = TL_EXIT_FAILED;
     tl_err err = TL_OK;
-    if ((err = tl_words_init(&devices, args->devices)) != TL_OK ||
+    if ((is_accuracy ? args->devices : args->tasks) != NULL) {
+        tl_cli_say(cli, "--devices is of latencies and energies, --tasks of accuracies");
+        return TL_EXIT_USAGE;
+    }
+    if ((err = tl_words_init(&subjects, is_accuracy ? args->tasks : args->devices)) != TL_OK ||
         (err = tl_words_init(&methods, args->methods)) != TL_OK) {
         status = tl_cli_failed(cli, err);
         goto done;
@@ -130,15 +143,16 @@ static int run(tl_cli *cli)
     status = evaluate(
         cli, &(tailor_evaluate_options){
                  .space = args->space,
-                 .n_devices = devices.n_words,
-                 .devices = devices.words,
+                 .metric = args->metric,
+                 .n_subjects = subjects.n_words,
+                 .subjects = subjects.words,
                  .n_methods = methods.n_words,
                  .methods = methods.words,
                  .seed = args->has_seed ? &args->seed : NULL,
                  .samples = args->samples,
              });
 done:
-    tl_words_done(&devices);
+    tl_words_done(&subjects);
     tl_words_done(&methods);
     return status;
 }

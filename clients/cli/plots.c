@@ -51,7 +51,7 @@ static unsigned place(const plot_source *source, const char *name)
 
 /* ---- curves ------------------------------------------------------------------------------ */
 
-/* One line a method; the columns are curve, device, method, set, x, y. */
+/* One line a method; the columns are curve, subject, method, set, x, y. */
 static void add_curves(const plot_source *source, const char *curve, tl_text *script)
 {
     for (size_t k = 0; k < source->n_methods; k++) {
@@ -66,7 +66,7 @@ static void add_curves(const plot_source *source, const char *curve, tl_text *sc
 static void write_calibration(const plot_source *source, tl_text *script)
 {
     tl_text_add(
-        script, "set title \"Calibration: held-out designs, mean over devices\"\n"
+        script, "set title \"Calibration: held-out designs, means\"\n"
                 "set xlabel \"predicted quantile\"\nset ylabel \"share observed below it\"\n"
                 "set xrange [0:1]\nset yrange [0:1]\nset key left top\n"
                 "plot x with lines dt 2 lc rgb \"gray\" title \"calibrated\", \\\n    ");
@@ -79,7 +79,7 @@ static void write_rejection(const plot_source *source, tl_text *script)
     tl_text_add(
         script, "set title \"Rejection: error of what is kept\"\n"
                 "set xlabel \"share rejected, largest uncertainty first\"\n"
-                "set ylabel \"RMSE, relative to the device's level\"\n"
+                "set ylabel \"RMSE, relative to the level\"\n"
                 "set xrange [0:1]\nset yrange [0:*]\nset key left bottom\nplot ");
     add_curves(source, "rejection", script);
     tl_text_add(script, "\n");
@@ -92,11 +92,11 @@ static void add_points(
 {
     unsigned at_x = place(source, x);
     unsigned at_y = place(source, y);
-    static const char *const filter = "(strcol(1) eq \"mean\" && strcol(3) eq";
+    static const char *const filter = "(strcol(2) eq \"mean\" && strcol(4) eq";
     tl_text_addf(
         script,
         "\"figures.csv\" using (%s \"%s\") ? column(%u) : NaN):%u with points pt 7 title \"%s\", \\\n"
-        "    \"figures.csv\" using (%s \"%s\") ? column(%u) : NaN):%u:2 "
+        "    \"figures.csv\" using (%s \"%s\") ? column(%u) : NaN):%u:3 "
         "with labels offset 0,0.8 notitle",
         filter, set, at_x, at_y, set, filter, set, at_x, at_y);
 }
@@ -106,8 +106,8 @@ static void write_coverage(const plot_source *source, tl_text *script)
     static const char *const sets[] = {"near", "far", "corrupted", "unseen"};
     tl_text_add(
         script,
-        "set title \"80% intervals: coverage against width, mean over devices\"\n"
-        "set xlabel \"mean width, relative to the device's level\"\n"
+        "set title \"80% intervals: coverage against width, means\"\n"
+        "set xlabel \"mean width, relative to the level\"\n"
         "set ylabel \"share covered\"\nset logscale x\nset yrange [0:1.05]\n"
         "set key right bottom\nplot .8 with lines dt 2 lc rgb \"gray\" title \"nominal\"");
     for (size_t k = 0; k < TL_COUNT(sets); k++) {
@@ -127,12 +127,12 @@ static void write_likelihood(const plot_source *source, tl_text *script)
                 "set logscale y\nset key right bottom\nplot ");
     unsigned at_x = place(source, "nll");
     unsigned at_y = place(source, "distance_exact");
-    static const char *const filter = "(strcol(1) eq \"mean\" && strcol(3) eq \"near\")";
+    static const char *const filter = "(strcol(2) eq \"mean\" && strcol(4) eq \"near\")";
     tl_text_addf(
         script,
         "\"figures.csv\" using (%s ? column(%u) : NaN):(column(%u) + .001) with points pt 7 "
         "title \"near\", \\\n    \"figures.csv\" using (%s ? column(%u) : NaN):(column(%u) + "
-        ".001):2 with labels offset 0,0.8 notitle\n",
+        ".001):3 with labels offset 0,0.8 notitle\n",
         filter, at_x, at_y, filter, at_x, at_y);
 }
 

@@ -42,7 +42,7 @@ class EvaluateTest(harness.Case):
     def test_every_device_method_and_set_has_a_row(self):
         rows = self.rows("evaluate", "--space", "nasbench201", "--methods", "gp,head,repulsive",
                          "--seed", "3")
-        self.assertEqual({r["device"] for r in rows}, set(DEVICES) | {"mean"})
+        self.assertEqual({r["subject"] for r in rows}, set(DEVICES) | {"mean"})
         self.assertEqual({r["method"] for r in rows}, {"gp", "head", "repulsive"})
         self.assertEqual({r["set"] for r in rows}, SETS)
         self.assertEqual(len(rows), 4 * (3 * 4 - 1))
@@ -57,6 +57,19 @@ class EvaluateTest(harness.Case):
             self.assertGreaterEqual(float(row["decision_cost"]), 0)
             if row["method"] == "gp":
                 self.assertAlmostEqual(0, float(row["distance_exact"]), 6)
+
+    def test_accuracies_are_graded_with_their_own_predictor(self):
+        rows = self.rows("evaluate", "--space", "nasbench201", "--metric", "accuracy",
+                         "--methods", "gp,accuracy", "--samples", 100)
+        self.assertEqual({"toy", "mean"}, {r["subject"] for r in rows})
+        self.assertEqual({"accuracy"}, {r["metric"] for r in rows})
+        self.assertEqual({"gp", "accuracy"}, {r["method"] for r in rows})
+        self.assertEqual(SETS - {"unseen"}, {r["set"] for r in rows})
+        self.refused("evaluate", "--space", "nasbench201", "--metric", "accuracy",
+                     "--devices", "adder", status=harness.USAGE)
+        said = self.refused("evaluate", "--space", "nasbench201", "--metric", "beauty")
+        self.assertIn("energy_mj", said)
+        self.refused("evaluate", "--space", "nasbench201", "--metric", "energy_mj")
 
     def test_the_same_seed_gives_the_same_grades(self):
         def grades(seed):
@@ -103,7 +116,7 @@ class EvaluateTest(harness.Case):
         said = self.refused("evaluate", "--space", "nasbench201", "--devices", "nobody")
         self.assertIn("nobody", said)
         said = self.refused("evaluate", "--space", "nasbench201", "--devices", "rare")
-        self.assertIn("20 latencies", said)
+        self.assertIn("20 designs", said)
         said = self.refused("evaluate", "--space", "nasbench201", "--methods", "guess")
         self.assertIn("mean-field", said)
         said = self.refused("evaluate", "--space", "fbnet")
