@@ -2,6 +2,7 @@
 
 /* tailord: the command line, the signals, and the life of engine and server. */
 
+#include "base/file.h"
 #include "base/log.h"
 #include "daemon/engine.h"
 #include "daemon/server.h"
@@ -25,6 +26,7 @@ enum {
 
 const char *argp_program_version = "tailord " TL_VERSION;
 
+/* clang-format off: a table */
 static const struct argp_option options[] = {
     {"data",                                      'd', "DIR", 0, "measurements, devices and trained models", 0},
     {"models",                                      'm', "DIR", 0, "shipped models, read only", 0},
@@ -37,6 +39,7 @@ static const struct argp_option options[] = {
     {"metrics",                                    OPTION_METRICS, "HOST:PORT", 0, "not in this version", 0},
     {0                                },
 };
+/* clang-format on */
 
 static const char *option_name(int key)
 {
@@ -145,6 +148,9 @@ static tl_err run(const tl_settings *settings)
     TL_TRY(catch_signals());
     TL_TRY(tl_engine_open(&engine_options, &engine));
     tl_log(TL_LOG_INFO, "tailord %s, data in %s", TL_VERSION, settings->data);
+    if (!tl_file_exists(settings->models)) {
+        tl_log(TL_LOG_WARN, "%s: no such folder, so no shipped models", settings->models);
+    }
     tl_err err = serve(settings, engine);
     tl_engine_close(engine);
     return err;
