@@ -26,18 +26,19 @@ enum {
 
 const char *argp_program_version = "tailord " TL_VERSION;
 
-/* clang-format off: a table */
+/* clang-format off */
 static const struct argp_option options[] = {
-    {"data",                                      'd', "DIR", 0, "measurements, devices and trained models", 0},
-    {"models",                                      'm', "DIR", 0, "shipped models, read only", 0},
-    {"listen", 'l', "ENDPOINT", 0, "tcp://ADDRESS:PORT or ipc://PATH; may be repeated", 0},
-    {"workers",                                           'w', "N", 0, "threads for long requests", 0},
-    {"config",   'c', "FILE", 0, "the same options as YAML", 0},
-    {"log-level",                                          OPTION_LOG_LEVEL, "LEVEL", 0, "error, warn, info or debug", 0},
-    {"keys",                                          OPTION_KEYS, "DIR", 0,
+    {"data",      'd',              "DIR",      0, "measurements, devices and trained models", 0},
+    {"models",    'm',              "DIR",      0, "shipped models, read only", 0},
+    {"listen",    'l',              "ENDPOINT", 0,
+     "tcp://ADDRESS:PORT or ipc://PATH; may be repeated", 0},
+    {"workers",   'w',              "N",        0, "threads for long requests", 0},
+    {"config",    'c',              "FILE",     0, "the same options as YAML", 0},
+    {"log-level", OPTION_LOG_LEVEL, "LEVEL",    0, "error, warn, info or debug", 0},
+    {"keys",      OPTION_KEYS,      "DIR",      0,
      "not in this version: listening beyond this machine is refused", 0},
-    {"metrics",                                    OPTION_METRICS, "HOST:PORT", 0, "not in this version", 0},
-    {0                                },
+    {"metrics",   OPTION_METRICS,   "HOST:PORT", 0, "not in this version", 0},
+    {0},
 };
 /* clang-format on */
 

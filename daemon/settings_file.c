@@ -27,7 +27,6 @@ static const cyaml_schema_value_t endpoint_schema = {
     CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 256),
 };
 
-/* clang-format off: one setting a line */
 #define TEXT(name, member)                                                        \
     CYAML_FIELD_STRING_PTR(                                                       \
         name, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, file_settings, member, 1, \
@@ -57,7 +56,6 @@ static const cyaml_schema_field_t fields_of_several[] = {
 };
 #undef TEXTS
 #undef TEXT
-/* clang-format on */
 
 static const cyaml_schema_value_t schemas[] = {
     {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, file_settings, fields_of_several)},
