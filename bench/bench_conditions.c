@@ -14,6 +14,7 @@
  *     per_column one trunk, an output per column, the condition as input
  *     pair       tl_accuracy_fit on both qat tables at once, an output per column, no input
  *     triple     the same with the analog table
+ *     four       the same with the plain table too
  *
  * and repeat: two isomorphic cells' agreement, one pair a form (with equal bits), whose square
  * root is about what a perfect predictor would reach.
@@ -36,6 +37,7 @@
 enum {
     N_FOLDS = 5,
     N_TABLES = 5,
+    N_STACKS = 3, /* of 2, 3 and 4 tables */
     MAX_COLUMNS = 24,
     MAX_ROWS = 400000, /* a design under a condition, some more than once */
     N_MEMBERS = 5,
@@ -54,7 +56,8 @@ typedef struct column {
     const char *name;
     int table, task; /* of the table */
     int condition, data_set;
-    double separate, per_task, per_column, pair, triple; /* sums over seeds */
+    double separate, per_task, per_column; /* sums over seeds */
+    double stacked[N_STACKS];
     double repeat;
     int n_pairs, n_test;
 } column;
@@ -67,7 +70,7 @@ typedef struct bench {
     int *fold[N_TABLES];
     column columns[MAX_COLUMNS];
     int n_columns, n_conditions;
-    double separate_s, per_task_s, per_column_s, pair_s, triple_s;
+    double separate_s, per_task_s, per_column_s, stacked_s[N_STACKS];
 } bench;
 
 static int data_set_of(const char *task)
@@ -309,8 +312,7 @@ static tl_err run_stacked(bench *b, const int *tables, int n_tables, uint64_t se
         (err = tl_accuracy_predict(model, s.designs, s.n, s.accuracy, s.std)) != TL_OK) {
         goto done;
     }
-    *(n_tables == 2 ? &b->pair_s : &b->triple_s) +=
-        (double)(tl_clock_ns() - start_ns) / TL_NS_PER_S;
+    b->stacked_s[n_tables - 2] += (double)(tl_clock_ns() - start_ns) / TL_NS_PER_S;
     int row = 0;
     int task = 0;
     for (int i = 0; i < n_tables; i++) {
@@ -318,7 +320,7 @@ static tl_err run_stacked(bench *b, const int *tables, int n_tables, uint64_t se
         for (int k = 0; k < b->n_columns; k++) {
             column *c = &b->columns[k];
             if (c->table == tables[i]) {
-                *(n_tables == 2 ? &c->pair : &c->triple) += judge(
+                c->stacked[n_tables - 2] += judge(
                     b, c, s.accuracy + (ptrdiff_t)row * s.n_tasks + task + c->task, s.n_tasks);
             }
         }
@@ -565,18 +567,19 @@ done:
 static void print_columns(const bench *b, int n_seeds)
 {
     printf(
-        "task\tseeds\tn_test\tseparate\tper_task\tper_column\tpair\ttriple\trepeat\tn_pairs\tceiling\n");
+        "task\tseeds\tn_test\tseparate\tper_task\tper_column\tpair\ttriple\tfour\trepeat\tn_pairs\tceiling\n");
     for (int k = 0; k < b->n_columns; k++) {
         const column *c = &b->columns[k];
         printf(
-            "%s\t%d\t%d\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%d\t%.4f\n", c->name, n_seeds,
-            c->n_test, c->separate / n_seeds, c->per_task / n_seeds, c->per_column / n_seeds,
-            c->pair / n_seeds, c->triple / n_seeds, c->repeat, c->n_pairs, sqrt(c->repeat));
+            "%s\t%d\t%d\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%d\t%.4f\n", c->name,
+            n_seeds, c->n_test, c->separate / n_seeds, c->per_task / n_seeds,
+            c->per_column / n_seeds, c->stacked[0] / n_seeds, c->stacked[1] / n_seeds,
+            c->stacked[2] / n_seeds, c->repeat, c->n_pairs, sqrt(c->repeat));
     }
     printf(
-        "seconds\t%d\t0\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t0\t0\t0\n", n_seeds,
+        "seconds\t%d\t0\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t0\t0\t0\n", n_seeds,
         b->separate_s / n_seeds, b->per_task_s / n_seeds, b->per_column_s / n_seeds,
-        b->pair_s / n_seeds, b->triple_s / n_seeds);
+        b->stacked_s[0] / n_seeds, b->stacked_s[1] / n_seeds, b->stacked_s[2] / n_seeds);
 }
 
 int main(int argc, char **argv)
@@ -597,8 +600,8 @@ int main(int argc, char **argv)
         for (int t = 0; t < N_TABLES && err == TL_OK; t++) {
             err = run_separate(&b, t, (uint64_t)seed);
         }
-        static const int stacked[] = {1, 2, 4}; /* both qat tables, the analog one */
-        for (int n = 2; n <= 3 && err == TL_OK; n++) {
+        static const int stacked[] = {1, 2, 4, 0}; /* qat50, qat150, analog, plain */
+        for (int n = 2; n < 2 + N_STACKS && err == TL_OK; n++) {
             err = run_stacked(&b, stacked, n, (uint64_t)seed);
         }
         for (int variant = 0; variant < 2 && err == TL_OK; variant++) {

@@ -249,15 +249,56 @@ static tl_err fit_group(tl_training *training, const tl_accuracy_data *data)
     return err;
 }
 
+/* Does a design of the group fill an optional slot (weight bits)? */
+static bool fills_optional(const tl_space *space, const task_table *table, int group)
+{
+    int n_slots = tl_space_n_slots(space);
+    for (int i = 0; i < table->n; i++) {
+        const tl_choice *design = tl_design_at(table->designs, n_slots, i);
+        bool is_filled = false;
+        for (int s = 0; s < n_slots && !is_filled; s++) {
+            is_filled = tl_space_slot(space, s)->is_optional && design[s] != TL_CHOICE_ABSENT;
+        }
+        for (int t = 0; is_filled && t < table->n_tasks; t++) {
+            if (table->group[t] == group &&
+                !isnan(table->labels[(ptrdiff_t)i * table->n_tasks + t])) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/*
+ * Groups whose designs fill optional slots become one: what weight bits do is learnt from all
+ * of them, which a table of few designs gains most by (bench/results/conditions.tsv). Leaves
+ * the groups that gave their tasks away empty.
+ */
+static void join_groups(const tl_space *space, task_table *table, int n_groups)
+{
+    int first = -1;
+    for (int group = 0; group < n_groups; group++) {
+        if (!fills_optional(space, table, group)) {
+            continue;
+        }
+        for (int t = 0; first >= 0 && t < table->n_tasks; t++) {
+            table->group[t] = table->group[t] == group ? first : table->group[t];
+        }
+        first = first >= 0 ? first : group;
+    }
+}
+
 static tl_err fit_groups(tl_training *training, task_table *table)
 {
+    const tl_space *space = training->options->space;
     tl_err err = TL_OK;
     int n_groups =
         tl_accuracy_group_tasks(table->n, table->n_tasks, table->labels, table->group);
+    join_groups(space, table, n_groups);
     for (int group = 0; group < n_groups && err == TL_OK; group++) {
         group_data g;
-        err = take_group(training->options->space, table, group, &g);
-        if (err == TL_OK) {
+        err = take_group(space, table, group, &g);
+        if (err == TL_OK && g.data.n_tasks > 0) {
             err = fit_group(training, &g.data);
         }
         group_done(&g);

@@ -514,6 +514,57 @@ static void without_any_model_there_is_no_task_and_no_accuracy(void **state)
 #define TEST(function) \
     cmocka_unit_test_setup_teardown(function, tl_test_count_blocks, tl_test_no_leaks)
 
+/* Every convolution of every design gets some bits. */
+static tl_choice *with_bits(const world *w)
+{
+    const tl_cell *cell = tl_space_cell(w->space);
+    tl_choice *designs = tl_mem_new(N_ROWS * w->n_slots, sizeof *designs);
+    assert_non_null(designs);
+    memcpy(designs, w->designs, N_ROWS * w->n_slots * sizeof *designs);
+    for (size_t i = 0; i < N_ROWS; i++) {
+        tl_choice *design = designs + i * w->n_slots;
+        for (int e = 0; e < cell->n_edges; e++) {
+            if (cell->options[design[cell->edge_slot[e]]].op == TL_EDGE_CONV) {
+                design[cell->bits_slot[e]] = (tl_choice)((i + (size_t)e) % 3);
+            }
+        }
+    }
+    return designs;
+}
+
+static void tasks_of_designs_with_weight_bits_share_a_model(void **state)
+{
+    (void)state;
+    enum {
+        HALF = N_ROWS / 2
+    };
+    world w = make();
+    set_columns(&w);
+    tl_choice *designs = with_bits(&w);
+    tl_train_column *columns = w.columns + N_DEVICES;
+    columns[1] = columns[2] = columns[0];
+    columns[1].subject = "task-long";
+    columns[2].subject = "task-short";
+    columns[1].n = columns[2].n = HALF;
+    columns[1].designs = designs;
+    columns[2].designs = designs + HALF * w.n_slots;
+    columns[2].values = w.accuracy + HALF;
+    tl_model *model = train(&w, N_DEVICES, 3, NULL, false);
+    int output = 0;
+    const tl_accuracy_model *plain = tl_model_task_find(model, "task", &output);
+    const tl_accuracy_model *of_long = tl_model_task_find(model, "task-long", &output);
+    const tl_accuracy_model *of_short = tl_model_task_find(model, "task-short", &output);
+    assert_int_equal(model->n_accuracies, 2);
+    assert_non_null(plain);
+    assert_non_null(of_long);
+    assert_ptr_equal(of_long, of_short);
+    assert_ptr_not_equal(of_long, plain);
+    assert_int_equal(tl_accuracy_model_n_labels(of_short, output), HALF);
+    tl_model_free(model);
+    tl_mem_free(designs);
+    unmake(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -527,6 +578,7 @@ int main(void)
         TEST(training_again_keeps_what_it_did_not_replace),
         TEST(columns_with_too_little_are_left_out_with_a_note),
         TEST(training_can_be_cancelled_at_any_step),
+        TEST(tasks_of_designs_with_weight_bits_share_a_model),
         TEST(tasks_follow_the_condition_of_the_device),
         TEST(without_any_model_there_is_no_task_and_no_accuracy),
     };
