@@ -8,6 +8,7 @@
 #include "daemon/handle.h"
 #include "daemon/methods.h"
 #include "measurements/columns.h"
+#include "measurements/designs.h"
 #include "numerics/rng.h"
 #include "predictors/suggest.h"
 
@@ -60,6 +61,34 @@ static tl_err draw(const tl_space *space, uint64_t seed, candidates *out)
     return TL_OK;
 }
 
+/* Keeps the first of equal candidates: to measure one twice is not to choose two. */
+static tl_err drop_equal(candidates *from, int n_slots)
+{
+    int *order = NULL;
+    bool *is_equal = tl_mem_new((size_t)from->n, sizeof *is_equal);
+    tl_err err = is_equal != NULL ? tl_designs_order(from->designs, n_slots, from->n, &order)
+                                  : tl_fail(TL_ENOMEM, "%d candidates", from->n);
+    for (int i = 1; err == TL_OK && i < from->n; i++) {
+        is_equal[order[i]] = tl_design_compare(
+                                 tl_design_at(from->designs, n_slots, order[i - 1]),
+                                 tl_design_at(from->designs, n_slots, order[i]), n_slots) == 0;
+    }
+    int n = 0;
+    for (int i = 0; err == TL_OK && i < from->n; i++) {
+        if (!is_equal[i]) {
+            memmove(
+                from->designs + (size_t)n * (size_t)n_slots,
+                tl_design_at(from->designs, n_slots, i),
+                (size_t)n_slots * sizeof *from->designs);
+            n++;
+        }
+    }
+    from->n = err == TL_OK ? n : from->n;
+    tl_mem_free(order);
+    tl_mem_free(is_equal);
+    return err;
+}
+
 static tl_err parse(const suggest_request *request, const tl_space *space, candidates *out)
 {
     tl_table table = {0};
@@ -70,7 +99,7 @@ static tl_err parse(const suggest_request *request, const tl_space *space, candi
     *out = (candidates){.designs = table.designs, .n = table.n};
     table.designs = NULL;
     tl_table_done(&table);
-    return TL_OK;
+    return drop_equal(out, tl_space_n_slots(space));
 }
 
 /* ---- the choice -------------------------------------------------------------------------- */

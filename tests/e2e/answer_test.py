@@ -289,6 +289,15 @@ class Answers(harness.Case):
     def test_the_same_seed_suggests_the_same(self):
         self.assertEqual(self.suggest("new", 5, "--seed", 3), self.suggest("new", 5, "--seed", 3))
 
+    def test_a_candidate_given_twice_is_one(self):
+        cells = harness.cells(3, salt=9)
+        path = self.write("candidates.csv", harness.table(cells + cells, {}))
+        rows = self.suggest("new", 3, "--candidates", path)
+        self.assertEqual(set(cells), {harness.key(row) for row in rows})
+        self.assertIn("at most 3", self.refused(
+            "measure", "suggest", *SPACE, "--device", "new", "--count", "4",
+            "--candidates", path))
+
     def test_bad_suggestions_are_refused(self):
         self.refused("measure", "suggest", *SPACE, "--device", "nobody", "--count", "3")
         self.refused("measure", "suggest", *SPACE, "--device", "new", "--count", "100000000")
