@@ -527,18 +527,23 @@ static void only_this_machine_can_be_listened_to(void **state)
     }
 }
 
+static tl_server_options listening_at(const char *const *endpoint)
+{
+    return (tl_server_options){
+        .endpoints = endpoint,
+        .n_endpoints = 1,
+        .methods = tl_test_methods,
+        .n_methods = tl_test_methods_len,
+        .stop_fd = -1};
+}
+
 static void an_endpoint_in_use_is_said(void **state)
 {
     (void)state;
     const char *endpoint = "tcp://127.0.0.1:*";
     tl_server *first = NULL;
     tl_server *second = NULL;
-    tl_server_options options = {
-        .endpoints = &endpoint,
-        .n_endpoints = 1,
-        .methods = tl_test_methods,
-        .n_methods = tl_test_methods_len,
-        .stop_fd = -1};
+    tl_server_options options = listening_at(&endpoint);
     assert_ok(tl_server_open(&options, &first));
     endpoint = tl_server_endpoint(first, 0);
     assert_null(strchr(endpoint, '*'));
@@ -556,12 +561,7 @@ static void a_socket_that_is_served_is_not_taken_over(void **state)
     tl_server *second = NULL;
     start(&f, 1, 0, NULL);
     const char *endpoint = f.serving.endpoint;
-    tl_server_options options = {
-        .endpoints = &endpoint,
-        .n_endpoints = 1,
-        .methods = tl_test_methods,
-        .n_methods = tl_test_methods_len,
-        .stop_fd = -1};
+    tl_server_options options = listening_at(&endpoint);
     assert_err(TL_EBUSY, tl_server_open(&options, &second));
     assert_detail("in use");
     raw_client late = connect_raw(f.serving.endpoint);
@@ -576,12 +576,7 @@ static void localhost_is_the_address_that_clients_connect_to(void **state)
     (void)state;
     const char *endpoint = "tcp://localhost:*";
     tl_server *server = NULL;
-    tl_server_options options = {
-        .endpoints = &endpoint,
-        .n_endpoints = 1,
-        .methods = tl_test_methods,
-        .n_methods = tl_test_methods_len,
-        .stop_fd = -1};
+    tl_server_options options = listening_at(&endpoint);
     assert_ok(tl_server_open(&options, &server));
     assert_non_null(strstr(tl_server_endpoint(server, 0), "tcp://127.0.0.1:"));
     tl_server_close(server);
