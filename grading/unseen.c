@@ -225,8 +225,9 @@ tl_err tl_unseen_init(
     const tl_pool *pool, int device, int n_samples, uint64_t seed, tl_unseen *unseen)
 {
     roster *r = NULL;
+    int n_used = n_samples < TL_UNSEEN_MAX_SAMPLES ? n_samples : TL_UNSEEN_MAX_SAMPLES;
     *unseen = (tl_unseen){0};
-    TL_TRY(roster_init(pool, device, n_samples, seed, &r));
+    TL_TRY(roster_init(pool, device, n_used, seed, &r));
     tl_err err = sign_all(r);
     if (err == TL_OK && (err = alloc(r, unseen)) == TL_OK) {
         fill(r, unseen);

@@ -17,6 +17,7 @@
 enum {
     TL_UNSEEN_MAX_KNOWN = 10,     /* devices that are fitted to */
     TL_UNSEEN_MIN_KNOWN = 2,      /* fewer: there is nothing to learn of devices */
+    TL_UNSEEN_MAX_SAMPLES = 30,   /* of each of them: the work grows with the cube of all */
     TL_UNSEEN_INSIDE_QUERIES = 40 /* of each of them, that nothing was fitted to */
 };
 
@@ -28,7 +29,7 @@ typedef struct tl_unseen {
     int n_inside;
 } tl_unseen;
 
-/* TL_ESTATE where there are too few devices or designs. */
+/* At most TL_UNSEEN_MAX_SAMPLES are used. TL_ESTATE where there are too few devices or designs. */
 TL_MUST_USE tl_err tl_unseen_init(
     const tl_pool *pool, int device, int n_samples, uint64_t seed, tl_unseen *unseen);
 void tl_unseen_done(tl_unseen *unseen);

@@ -124,7 +124,7 @@ static void write_likelihood(const plot_source *source, tl_text *script)
                 " posterior\"\n"
                 "set xlabel \"negative log-likelihood of held-out designs\"\n"
                 "set ylabel \"distance to the exact posterior, nats + 0.001\"\n"
-                "set logscale y\nset key right bottom\nplot ");
+                "set logscale y\nset key off\nplot ");
     unsigned at_x = place(source, "nll");
     unsigned at_y = place(source, "distance_exact");
     static const char *const filter = "(strcol(2) eq \"mean\" && strcol(4) eq \"near\")";
