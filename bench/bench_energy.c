@@ -185,10 +185,8 @@ static tl_predictor *predictor_without(const bench *b, const char *device, bool 
             (known->cost == TL_COST_ENERGY || !keeps_latency)) {
             continue;
         }
-        tl_source copy = known->source;
-        copy.weights = new_array(copy.n_weights, sizeof *copy.weights);
-        memcpy(
-            copy.weights, known->source.weights, (size_t)copy.n_weights * sizeof *copy.weights);
+        tl_source copy;
+        check(tl_source_copy(&known->source, &copy), "source");
         check(tl_model_add_source(model, known->device, known->cost, &copy), "source");
     }
     check(tl_predictor_new(b->space, model, &predictor), "predictor");

@@ -165,7 +165,7 @@ static tl_err find_numbers(tl_raw_layout *layout, int *out_n_slots)
     double *free_numbers = layout->number_memory;
     for (int s = 0; s < n_slots; s++) {
         const tl_slot *slot = tl_space_slot(layout->space, s);
-        if (slot->n_options > 2 && !slot->is_optional && read_numbers(slot, free_numbers)) {
+        if (slot->n_options >= 2 && !slot->is_optional && read_numbers(slot, free_numbers)) {
             layout->numbers[s] = free_numbers;
             free_numbers += slot->n_options;
             (*out_n_slots)++;

@@ -14,6 +14,7 @@
 typedef Tailor__Model__V1__ModelFile file_message;
 typedef Tailor__Model__V1__Model model_message;
 typedef Tailor__Model__V1__Source source_message;
+typedef Tailor__Model__V1__Binning binning_message;
 typedef Tailor__Model__V1__Calibration calibration_message;
 typedef Tailor__Model__V1__Prior prior_message;
 typedef Tailor__Model__V1__Provenance provenance_message;
@@ -21,6 +22,10 @@ typedef Tailor__Model__V1__TableSum sum_message;
 typedef Tailor__Model__V1__Figure figure_message;
 
 static const char magic[] = "tailor-model";
+
+enum {
+    N_BINS = TL_BINNING_GRIDS * TL_BINNING_BINS
+};
 
 /* ---- to a message: everything from tl_mem_new(), so that tl_wire_free() releases it ---- */
 
@@ -63,6 +68,35 @@ static tl_err new_doubles(int n, const double *from, size_t *out_n, double **out
     return TL_OK;
 }
 
+static tl_err put_shape(const tl_binning *from, source_message *source)
+{
+    ProtobufCMessage *made = tl_wire_new(&tailor__model__v1__binning__descriptor);
+    if (made == NULL) {
+        return tl_fail(TL_ENOMEM, "bins of a model file");
+    }
+    binning_message *to = source->shape = (binning_message *)made;
+    uint32_t n = 0;
+    for (uint32_t b = 0; b < N_BINS; b++) {
+        n += from->weights[b] != 0;
+    }
+    to->bins = tl_mem_new(n, sizeof *to->bins);
+    to->weights = tl_mem_new(n, sizeof *to->weights);
+    if (to->bins == NULL || to->weights == NULL) {
+        return tl_fail(TL_ENOMEM, "bins of a model file");
+    }
+    for (uint32_t b = 0; b < N_BINS; b++) {
+        if (from->weights[b] != 0) {
+            to->bins[to->n_bins++] = b;
+            to->weights[to->n_weights++] = (float)from->weights[b];
+        }
+    }
+    to->begin = (uint32_t)from->begin;
+    to->end = (uint32_t)from->end;
+    to->scale = from->scale;
+    to->mean = from->mean;
+    return TL_OK;
+}
+
 static tl_err put_source(const tl_model_source *from, source_message *to)
 {
     const tl_source *source = &from->source;
@@ -82,7 +116,7 @@ static tl_err put_source(const tl_model_source *from, source_message *to)
     for (size_t i = 0; i < to->n_weights; i++) {
         to->weights[i] = (float)source->weights[i];
     }
-    return TL_OK;
+    return source->shape.weights != NULL ? put_shape(&source->shape, to) : TL_OK;
 }
 
 static tl_err put_sources(const tl_model *model, model_message *message)
@@ -284,6 +318,35 @@ static tl_err check_source(const source_message *from, int n_weights)
     return TL_OK;
 }
 
+static tl_err get_shape(const binning_message *from, int n_columns, tl_binning *out)
+{
+    if (from == NULL) {
+        return TL_OK;
+    }
+    bool is_valid = from->begin < from->end && from->end <= (uint32_t)n_columns &&
+                    from->end - from->begin <= TL_BINNING_MAX_INPUTS &&
+                    from->n_bins == from->n_weights && isfinite(from->scale) &&
+                    isfinite(from->mean);
+    for (size_t i = 0; i < from->n_bins && is_valid; i++) {
+        is_valid = from->bins[i] < N_BINS && isfinite(from->weights[i]);
+    }
+    if (!is_valid) {
+        return tl_fail(TL_EDAMAGED, "bins of a source: a number is out of range");
+    }
+    out->weights = tl_mem_new(N_BINS, sizeof *out->weights);
+    if (out->weights == NULL) {
+        return tl_fail(TL_ENOMEM, "bins of a source device");
+    }
+    for (size_t i = 0; i < from->n_bins; i++) {
+        out->weights[from->bins[i]] = (double)from->weights[i];
+    }
+    out->begin = (int)from->begin;
+    out->end = (int)from->end;
+    out->scale = from->scale;
+    out->mean = from->mean;
+    return TL_OK;
+}
+
 static tl_err get_source(const source_message *from, int n_weights, tl_model *model)
 {
     tl_cost cost = TL_COST_LATENCY;
@@ -304,7 +367,10 @@ static tl_err get_source(const source_message *from, int n_weights, tl_model *mo
     for (int i = 0; i < n_weights; i++) {
         source.weights[i] = (double)from->weights[i];
     }
-    tl_err err = tl_model_add_source(model, from->device, cost, &source);
+    tl_err err = get_shape(from->shape, n_weights, &source.shape);
+    if (err == TL_OK) {
+        err = tl_model_add_source(model, from->device, cost, &source);
+    }
     if (err != TL_OK) {
         tl_source_done(&source);
     }

@@ -14,6 +14,7 @@ enum {
 };
 
 static const double spread_without_sources = .15;
+static const double least_relative = .02; /* of what f multiplies */
 
 static tl_err relative_values(int n, const double *y, double *out_relative, double *out_median)
 {
@@ -61,7 +62,75 @@ done:
 void tl_source_done(tl_source *source)
 {
     tl_mem_free(source->weights);
+    tl_binning_done(&source->shape);
     memset(source, 0, sizeof *source);
+}
+
+tl_err tl_source_copy(const tl_source *source, tl_source *out_copy)
+{
+    size_t n_bins = (size_t)TL_BINNING_GRIDS * TL_BINNING_BINS;
+    tl_source copy = *source;
+    copy.shape.weights = NULL;
+    copy.weights = tl_mem_new((size_t)copy.n_weights, sizeof *copy.weights);
+    if (source->shape.weights != NULL) {
+        copy.shape.weights = tl_mem_new(n_bins, sizeof *copy.shape.weights);
+    }
+    if (copy.weights == NULL || (source->shape.weights != NULL && copy.shape.weights == NULL)) {
+        tl_source_done(&copy);
+        return tl_fail(TL_ENOMEM, "weights of a source device");
+    }
+    memcpy(copy.weights, source->weights, (size_t)copy.n_weights * sizeof *copy.weights);
+    if (source->shape.weights != NULL) {
+        memcpy(copy.shape.weights, source->shape.weights, n_bins * sizeof *copy.shape.weights);
+    }
+    *out_copy = copy;
+    return TL_OK;
+}
+
+/* The columns of the numbers that the space chooses; NULL without any. */
+static const tl_feature_group *find_numbers(const tl_features *features)
+{
+    for (int g = 0; g < tl_features_n_groups(features); g++) {
+        const tl_feature_group *group = tl_features_group(features, g);
+        if (strcmp(group->name, "num") == 0 && group->begin < group->end &&
+            group->end - group->begin <= TL_BINNING_MAX_INPUTS) {
+            return group;
+        }
+    }
+    return NULL;
+}
+
+tl_err tl_source_refine(
+    tl_source *source, const tl_features *features, tl_dcmat x, const double *y)
+{
+    const tl_feature_group *numbers = find_numbers(features);
+    if (numbers == NULL || x.rows < TL_SOURCE_MIN_REFINED) {
+        return TL_OK;
+    }
+    double *rest = tl_mem_new((size_t)x.rows, sizeof *rest);
+    if (rest == NULL) {
+        return tl_fail(TL_ENOMEM, "source model");
+    }
+    tl_source_predict(source, x, rest);
+    for (int i = 0; i < x.rows; i++) {
+        rest[i] = log(y[i] / (source->median * fmax(rest[i], least_relative)));
+    }
+    double scale = sqrt(numbers->end - numbers->begin); /* columns of a unit group */
+    tl_err err = tl_binning_fit(x, rest, numbers->begin, numbers->end, scale, &source->shape);
+    tl_mem_free(rest);
+    return err;
+}
+
+static void multiply_shape(const tl_source *source, tl_dcmat x, double *relative)
+{
+    for (int begin = 0; begin < x.rows; begin += BLOCK) {
+        double f[BLOCK];
+        int end = x.rows - begin < BLOCK ? x.rows : begin + BLOCK;
+        tl_binning_predict(&source->shape, tl_dcmat_rows(x, begin, end), f);
+        for (int i = begin; i < end; i++) {
+            relative[i] = fmax(relative[i], least_relative) * exp(f[i - begin]);
+        }
+    }
 }
 
 void tl_source_predict(const tl_source *source, tl_dcmat x, double *out_relative)
@@ -71,6 +140,9 @@ void tl_source_predict(const tl_source *source, tl_dcmat x, double *out_relative
         out_relative[i] = source->mean;
     }
     tl_dgemv(1, TL_N, x, source->weights, 1, out_relative);
+    if (source->shape.weights != NULL) {
+        multiply_shape(source, x, out_relative);
+    }
 }
 
 /* Sums of deviations from the mean at the centre, which is exact enough: columns are centred. */

@@ -9,7 +9,10 @@
  *     y = median * (mean + x w)
  *
  * by tl_ridge_proportional(): relative errors count alike over the whole range
- * of values, and a wild one for little.
+ * of values, and a wild one for little. Where a space chooses numbers (the shape of
+ * a layer, its bits) and there are thousands of measurements, tl_source_refine()
+ * multiplies that by exp(f), f from a Laplace kernel over those numbers (binning.h):
+ * what the tiles of an accelerator do is no sum of columns.
  *
  * What each source says of a design is a feature for the head of a new device
  * (head.h): its prediction, standardized over the reference designs.
@@ -21,10 +24,15 @@
  *     tl_source_done(&source);
  *
  * The struct is plain data, so that a model file can hold it: weights, five
- * numbers and a count, no measured row.
+ * numbers and a count (and the sums of bins), no measured row.
  */
 
+#include "predictors/binning.h"
 #include "predictors/features.h"
+
+enum {
+    TL_SOURCE_MIN_REFINED = 1000
+};
 
 typedef struct tl_source {
     double *weights; /* w [n_weights] */
@@ -34,6 +42,7 @@ typedef struct tl_source {
     double loo_sd;           /* robust deviation of relative leave-one-out residuals */
     double ref_mean, ref_sd; /* of the relative prediction over the reference designs */
     int n_samples;
+    tl_binning shape; /* f; without weights: 0 */
 } tl_source;
 
 /*
@@ -42,6 +51,16 @@ typedef struct tl_source {
  */
 TL_MUST_USE tl_err tl_source_fit(tl_source *source, tl_dcmat x, const double *y);
 void tl_source_done(tl_source *source);
+
+/* A deep copy. */
+TL_MUST_USE tl_err tl_source_copy(const tl_source *source, tl_source *out_copy);
+
+/*
+ * Fits f to what the source leaves of the same n designs; nothing where the space
+ * chooses no numbers or n < TL_SOURCE_MIN_REFINED.
+ */
+TL_MUST_USE tl_err
+tl_source_refine(tl_source *source, const tl_features *features, tl_dcmat x, const double *y);
 
 /* Fills ref_mean and ref_sd of each source. */
 TL_MUST_USE tl_err

@@ -44,12 +44,8 @@ static tl_err add_table_sums(tl_training *training)
 
 static tl_err keep_source(tl_training *training, const tl_model_source *kept)
 {
-    tl_source copy = kept->source;
-    copy.weights = tl_mem_new((size_t)copy.n_weights, sizeof *copy.weights);
-    if (copy.weights == NULL) {
-        return tl_fail(TL_ENOMEM, "weights of %s", kept->device);
-    }
-    memcpy(copy.weights, kept->source.weights, (size_t)copy.n_weights * sizeof *copy.weights);
+    tl_source copy;
+    TL_TRY(tl_source_copy(&kept->source, &copy));
     tl_err err = tl_model_add_source(training->model, kept->device, kept->cost, &copy);
     if (err != TL_OK) {
         tl_source_done(&copy);

@@ -64,7 +64,12 @@ static double median_error(int n, double *relative, double unit, const double *y
 
 /* Fits on four fifths, judges on the fifth. order [n] is scratch, y [2 n] too. */
 static tl_err judge_held_out(
-    tl_training *training, const tl_train_column *column, tl_dmat rows, int *order, double *y)
+    tl_training *training,
+    const tl_train_column *column,
+    tl_dmat rows,
+    int *order,
+    double *y,
+    double *out_error)
 {
     tl_err err = TL_OK;
     tl_dmat train = {0};
@@ -80,7 +85,8 @@ static tl_err judge_held_out(
     double *relative = y + column->n;
     if ((err = gather(rows, column->values, order, n_train, &train, y)) != TL_OK ||
         (err = gather(rows, column->values, order + n_train, n_test, &test, y_test)) != TL_OK ||
-        (err = tl_source_fit(&source, tl_dro(train), y)) != TL_OK) {
+        (err = tl_source_fit(&source, tl_dro(train), y)) != TL_OK ||
+        (err = tl_source_refine(&source, training->features, tl_dro(train), y)) != TL_OK) {
         goto done;
     }
     tl_source_predict(&source, tl_dro(test), relative);
@@ -89,6 +95,7 @@ static tl_err judge_held_out(
     }
     const char *metric = tl_metric_name(column->metric);
     double error = median_error(n_test, relative, source.median, y_test);
+    *out_error = error;
     if ((err = tl_model_add_figure(
              training->model, "held-out designs", column->subject, metric, rho,
              (uint64_t)n_test)) == TL_OK) {
@@ -107,16 +114,26 @@ done:
 
 static tl_err fit_device(tl_training *training, const tl_train_column *column, row_cache *cache)
 {
+    static const double median_to_sd = 1.4826;
+    static const double least_sd = .003;
     tl_source source = {0};
+    double error = 0;
     int *order = tl_mem_new((size_t)column->n, sizeof *order);
     double *y = tl_mem_new((size_t)column->n * 2, sizeof *y);
     tl_err err = order == NULL || y == NULL ? tl_fail(TL_ENOMEM, "%d measurements", column->n)
                                             : rows_of(training, column, cache);
     if (err == TL_OK) {
-        err = judge_held_out(training, column, cache->rows, order, y);
+        err = judge_held_out(training, column, cache->rows, order, y, &error);
     }
     if (err == TL_OK) {
         err = tl_source_fit(&source, tl_dro(cache->rows), column->values);
+    }
+    if (err == TL_OK) {
+        err =
+            tl_source_refine(&source, training->features, tl_dro(cache->rows), column->values);
+    }
+    if (source.shape.weights != NULL) {
+        source.loo_sd = fmax(median_to_sd * error, least_sd); /* of the ridge until here */
     }
     tl_source *const one[] = {&source};
     if (err == TL_OK && (err = tl_sources_standardize(training->features, one, 1)) == TL_OK) {

@@ -40,6 +40,10 @@ static tl_model *make(const tl_space *space)
     for (int i = 0; i < N_WEIGHTS; i++) {
         source.weights[i] = .5 * i - 1;
     }
+    size_t n_bins = (size_t)TL_BINNING_GRIDS * TL_BINNING_BINS;
+    source.shape = (tl_binning){.begin = 1, .end = 3, .scale = 2, .mean = -.5};
+    source.shape.weights = tl_mem_new(n_bins, sizeof *source.shape.weights);
+    source.shape.weights[n_bins - 1] = .25;
     assert_ok(tl_model_add_source(model, "board", TL_COST_ENERGY, &source));
     assert_ok(tl_model_add_figure(model, "held-out designs", "board", "energy_mj", .97, 100));
     assert_ok(tl_model_add_table_sum(model, "energy_mj@board", 800, "abc"));
@@ -83,6 +87,9 @@ static void what_is_packed_is_unpacked(void **state)
     assert_int_equal(source->source.n_samples, 800);
     assert_close(source->source.median, 12.5, 0);
     assert_close(source->source.weights[3], .5, 1e-7);
+    assert_int_equal(source->source.shape.end, 3);
+    assert_close(source->source.shape.mean, -.5, 0);
+    assert_close(source->source.shape.weights[TL_BINNING_GRIDS * TL_BINNING_BINS - 1], .25, 0);
     assert_int_equal(model->n_calibrations, 1);
     assert_close(model->calibrations[0].z[3], 1.5, 0);
     assert_close(model->calibrations[0].noise_share, .04, 0);

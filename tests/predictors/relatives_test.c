@@ -136,15 +136,17 @@ static void memory_that_runs_out_leaves_nothing_behind(void **state)
     assert_true(sd > 0);
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tl_test_count_blocks, tl_test_no_leaks)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_most_alike_device_has_the_largest_weight),
-        cmocka_unit_test(a_device_without_relatives_is_uncertain),
-        cmocka_unit_test(another_runtime_is_less_alike),
-        cmocka_unit_test(the_order_of_known_devices_does_not_matter),
-        cmocka_unit_test(a_bare_name_tells_nothing_and_a_class_something),
-        cmocka_unit_test(memory_that_runs_out_leaves_nothing_behind),
+        TEST(the_most_alike_device_has_the_largest_weight),
+        TEST(a_device_without_relatives_is_uncertain),
+        TEST(another_runtime_is_less_alike),
+        TEST(the_order_of_known_devices_does_not_matter),
+        TEST(a_bare_name_tells_nothing_and_a_class_something),
+        TEST(memory_that_runs_out_leaves_nothing_behind),
     };
     return cmocka_run_group_tests_name("predictors/relatives", tests, NULL, NULL);
 }
