@@ -117,6 +117,28 @@ static tl_evaluate_options options_of(const world *w)
         .seed = 7};
 }
 
+/* What a test works on; options are the usual ones until it changes them. */
+typedef struct trial {
+    world w;
+    tl_text notes;
+    tl_evaluation evaluation;
+    tl_evaluate_options options;
+} trial;
+
+static void trial_begin(trial *t)
+{
+    *t = (trial){0};
+    world_init(&t->w);
+    t->options = options_of(&t->w);
+}
+
+static void trial_end(trial *t)
+{
+    tl_evaluation_done(&t->evaluation);
+    tl_text_done(&t->notes);
+    world_done(&t->w);
+}
+
 static const tl_grade *find(
     const tl_evaluation *evaluation, const char *subject, const char *method, tl_grade_set set)
 {
@@ -133,44 +155,39 @@ static const tl_grade *find(
 
 static void every_method_is_graded_on_every_set(void **state)
 {
-    world w;
-    tl_text notes = {0};
-    tl_evaluation evaluation = {0};
+    trial t;
     (void)state;
-    world_init(&w);
-    tl_evaluate_options options = options_of(&w);
-    assert_ok(tl_evaluate(&options, &notes, &evaluation));
+    trial_begin(&t);
+    assert_ok(tl_evaluate(&t.options, &t.notes, &t.evaluation));
     /* the shipped head has no answer for a device without samples */
-    assert_int_equal(evaluation.n_grades, 3 * ((tl_infer_n_methods - 1) * TL_N_SETS - 1));
+    assert_int_equal(t.evaluation.n_grades, 3 * ((tl_infer_n_methods - 1) * TL_N_SETS - 1));
     for (int k = 0; k < tl_infer_n_methods; k++) {
         const char *method = tl_infer_methods[k].name;
         if (strcmp(method, "accuracy") == 0) {
             continue;
         }
-        const tl_grade *near = find(&evaluation, "mean", method, TL_SET_NEAR);
-        const tl_grade *far = find(&evaluation, "mean", method, TL_SET_FAR);
-        const tl_grade *hurt = find(&evaluation, "mean", method, TL_SET_CORRUPTED);
+        const tl_grade *near = find(&t.evaluation, "mean", method, TL_SET_NEAR);
+        const tl_grade *far = find(&t.evaluation, "mean", method, TL_SET_FAR);
+        const tl_grade *hurt = find(&t.evaluation, "mean", method, TL_SET_CORRUPTED);
         assert_true(near->figures[TL_FIGURE_SPEARMAN] > .8);
         assert_true(near->figures[TL_FIGURE_DECISION_COST] >= 0);
         assert_true(isnan(near->figures[TL_FIGURE_OOD_AUROC]));
         assert_true(far->figures[TL_FIGURE_OOD_AUROC] > 0);
         assert_true(hurt->figures[TL_FIGURE_RMSE] > near->figures[TL_FIGURE_RMSE]);
         if (strcmp(method, "head") != 0) {
-            const tl_grade *unseen = find(&evaluation, "mean", method, TL_SET_UNSEEN);
+            const tl_grade *unseen = find(&t.evaluation, "mean", method, TL_SET_UNSEEN);
             assert_true(unseen->figures[TL_FIGURE_SPEARMAN] > .7);
             assert_true(unseen->figures[TL_FIGURE_OOD_AUROC] >= 0);
         }
     }
     /* the shipped head forgives damaged samples; the exact posterior of normal noise does not */
     assert_true(
-        find(&evaluation, "mean", "head", TL_SET_CORRUPTED)->figures[TL_FIGURE_RMSE] <
-        find(&evaluation, "mean", "gp", TL_SET_CORRUPTED)->figures[TL_FIGURE_RMSE]);
+        find(&t.evaluation, "mean", "head", TL_SET_CORRUPTED)->figures[TL_FIGURE_RMSE] <
+        find(&t.evaluation, "mean", "gp", TL_SET_CORRUPTED)->figures[TL_FIGURE_RMSE]);
     assert_close(
-        find(&evaluation, "mean", "gp", TL_SET_NEAR)->figures[TL_FIGURE_DISTANCE_EXACT], 0,
+        find(&t.evaluation, "mean", "gp", TL_SET_NEAR)->figures[TL_FIGURE_DISTANCE_EXACT], 0,
         1e-12);
-    tl_evaluation_done(&evaluation);
-    tl_text_done(&notes);
-    world_done(&w);
+    trial_end(&t);
 }
 
 static bool takes_gp_and_mean_field(const void *context, const char *method)
@@ -181,93 +198,75 @@ static bool takes_gp_and_mean_field(const void *context, const char *method)
 
 static void one_method_alone_still_has_the_exact_reference(void **state)
 {
-    world w;
-    tl_text notes = {0};
-    tl_evaluation evaluation = {0};
+    trial t;
     (void)state;
-    world_init(&w);
-    tl_evaluate_options options = options_of(&w);
-    options.takes = takes_gp_and_mean_field;
-    options.accuracy = NULL;
-    assert_ok(tl_evaluate(&options, &notes, &evaluation));
-    assert_int_equal(evaluation.n_grades, 3 * TL_N_SETS);
-    const tl_grade *grade = find(&evaluation, "anna", "mean-field", TL_SET_NEAR);
+    trial_begin(&t);
+    t.options.takes = takes_gp_and_mean_field;
+    t.options.accuracy = NULL;
+    assert_ok(tl_evaluate(&t.options, &t.notes, &t.evaluation));
+    assert_int_equal(t.evaluation.n_grades, 3 * TL_N_SETS);
+    const tl_grade *grade = find(&t.evaluation, "anna", "mean-field", TL_SET_NEAR);
     assert_true(grade->figures[TL_FIGURE_DISTANCE_EXACT] > 0);
     assert_true(isnan(grade->figures[TL_FIGURE_DISTANCE_HMC]));
     assert_true(isnan(grade->figures[TL_FIGURE_DECISION_COST]));
-    tl_evaluation_done(&evaluation);
-    tl_text_done(&notes);
-    world_done(&w);
+    trial_end(&t);
 }
 
 static void too_few_designs_are_said_and_nothing_is_answered(void **state)
 {
-    world w;
-    tl_text notes = {0};
-    tl_evaluation evaluation = {0};
+    trial t;
     (void)state;
-    world_init(&w);
-    tl_evaluate_options options = options_of(&w);
-    options.n_samples = N_DESIGNS;
-    assert_err(TL_ESTATE, tl_evaluate(&options, &notes, &evaluation));
-    assert_non_null(strstr(notes.data, "anna"));
-    assert_null(evaluation.grades);
-    tl_text_done(&notes);
-    world_done(&w);
+    trial_begin(&t);
+    t.options.n_samples = N_DESIGNS;
+    assert_err(TL_ESTATE, tl_evaluate(&t.options, &t.notes, &t.evaluation));
+    assert_non_null(strstr(t.notes.data, "anna"));
+    assert_null(t.evaluation.grades);
+    trial_end(&t);
 }
 
 static void tasks_are_graded_alone_and_by_the_shipped_predictor_too(void **state)
 {
-    world w;
-    tl_text notes = {0};
-    tl_evaluation evaluation = {0};
+    trial t;
     bool is_graded = true;
     (void)state;
-    world_init(&w);
+    trial_begin(&t);
     tl_train_column task = {
         .metric = TL_METRIC_ACCURACY,
         .subject = "toy",
-        .designs = w.designs,
-        .values = w.accuracy.values,
+        .designs = t.w.designs,
+        .values = t.w.accuracy.values,
         .n = N_DESIGNS};
     const tl_train_column *tasks[] = {&task};
-    tl_evaluate_options options = {
-        .space = w.space,
+    t.options = (tl_evaluate_options){
+        .space = t.w.space,
         .metric = TL_METRIC_ACCURACY,
         .columns = tasks,
         .n_columns = 1,
         .is_graded = &is_graded,
         .n_samples = 100,
         .seed = 3};
-    assert_ok(tl_evaluate(&options, &notes, &evaluation));
-    assert_int_equal(evaluation.n_grades, 2 * (tl_infer_n_methods - 1) * (TL_N_SETS - 1));
-    const tl_grade *shipped = find(&evaluation, "toy", "accuracy", TL_SET_NEAR);
+    assert_ok(tl_evaluate(&t.options, &t.notes, &t.evaluation));
+    assert_int_equal(t.evaluation.n_grades, 2 * (tl_infer_n_methods - 1) * (TL_N_SETS - 1));
+    const tl_grade *shipped = find(&t.evaluation, "toy", "accuracy", TL_SET_NEAR);
     assert_true(shipped->figures[TL_FIGURE_SPEARMAN] > .7);
-    tl_evaluation_done(&evaluation);
-    tl_text_done(&notes);
-    world_done(&w);
+    trial_end(&t);
 }
 
 static void two_devices_are_graded_without_the_unseen(void **state)
 {
-    world w;
-    tl_text notes = {0};
-    tl_evaluation evaluation = {0};
+    trial t;
     (void)state;
-    world_init(&w);
-    tl_evaluate_options options = options_of(&w);
-    options.n_columns = 2;
-    options.takes = takes_gp_and_mean_field;
-    assert_ok(tl_evaluate(&options, &notes, &evaluation));
-    assert_int_equal(evaluation.n_grades, 3 * (TL_N_SETS - 1));
-    tl_evaluation_done(&evaluation);
-    options.n_columns =
+    trial_begin(&t);
+    t.options.n_columns = 2;
+    t.options.takes = takes_gp_and_mean_field;
+    assert_ok(tl_evaluate(&t.options, &t.notes, &t.evaluation));
+    assert_int_equal(t.evaluation.n_grades, 3 * (TL_N_SETS - 1));
+    tl_evaluation_done(&t.evaluation);
+    t.options.n_columns =
         1; /* no other device: the head alone, its own size tells near from far */
-    assert_ok(tl_evaluate(&options, &notes, &evaluation));
-    assert_int_equal(evaluation.n_grades, 2 * (TL_N_SETS - 1));
-    tl_evaluation_done(&evaluation);
-    tl_text_done(&notes);
-    world_done(&w);
+    assert_ok(tl_evaluate(&t.options, &t.notes, &t.evaluation));
+    assert_int_equal(t.evaluation.n_grades, 2 * (TL_N_SETS - 1));
+    trial_end(&t);
 }
 
 static bool stops(void *context, const char *what, int64_t done, int64_t total)
@@ -281,16 +280,12 @@ static bool stops(void *context, const char *what, int64_t done, int64_t total)
 
 static void it_can_be_cancelled(void **state)
 {
-    world w;
-    tl_text notes = {0};
-    tl_evaluation evaluation = {0};
+    trial t;
     (void)state;
-    world_init(&w);
-    tl_evaluate_options options = options_of(&w);
-    options.progress = stops;
-    assert_err(TL_ECANCELLED, tl_evaluate(&options, &notes, &evaluation));
-    tl_text_done(&notes);
-    world_done(&w);
+    trial_begin(&t);
+    t.options.progress = stops;
+    assert_err(TL_ECANCELLED, tl_evaluate(&t.options, &t.notes, &t.evaluation));
+    trial_end(&t);
 }
 
 static void memory_that_runs_out_leaks_nothing(void **state)
