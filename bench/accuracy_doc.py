@@ -8,6 +8,7 @@ a result file, which names its command, date, commit and machine.
 import os
 
 from harness import RESULTS_DIR, SOURCE_DIR
+import profile_tables
 
 # Spearman with 20 samples as published, by pool: HELP, MultiPredict, NASFLAT.
 PUBLISHED = {"ND": (.948, .930, .959), "FD": (.910, .960, .961), "F1": (.793, .756, .809),
@@ -314,7 +315,8 @@ def main():
         "# What tailor reaches, measured",
         "Written by `bench/accuracy_doc.py` from `bench/results/`; each table names the command that made it. All go through the public commands on a daemon that "
         "starts without models, on the public tables described in `bench/README.md`.",
-        pools(), accuracies(), coverage(), uncertainty(), conditions(), limits(), evaluation(), speed()])
+        pools(), accuracies(), coverage(), uncertainty(), conditions(), limits(), evaluation(), *profile_tables.sections(read, table, source, number),
+        speed()])
     with open(os.path.join(SOURCE_DIR, "docs", "accuracy.md"), "w", encoding="utf-8") as file:
         file.write(text + "\n")
 
