@@ -33,6 +33,7 @@ POOLS = {
            "silver_4210r,titan_rtx_1,titan_rtx_32", "1080ti_1,pixel2,essential_ph_1"),
     "FA": ("fbnet", GPUS, "gold_6226,essential_ph_1,samsung_s7,pixel2"),
 }
+STUDENT_95 = 1.812  # with ten degrees of freedom, which a head has from nine samples on
 SOURCE_ROWS = {"nasbench201": 512, "fbnet": 800}
 
 
@@ -75,7 +76,7 @@ def one_device(daemon, table, space, device, how, n, all_designs, rng):
     floor = .2 * harness.quantile(wanted, .5)
     errors = [abs(g / w - 1) for g, w in zip(got, wanted) if w > floor]
     covered = [abs(float(answers[i]["latency_ms"]) - values[i]) <=
-               1.72 * float(answers[i]["latency_std_ms"]) for i in rest]
+               STUDENT_95 * float(answers[i]["latency_std_ms"]) for i in rest]
     return (harness.spearman(got, wanted), harness.mean(errors),
             harness.mean([e < .1 for e in errors]), harness.mean(covered))
 

@@ -11,7 +11,7 @@
 
 enum {
     NAME_BYTES = 192,
-    DEFAULT_NOISE_DOF = 2 /* a head with n samples has n + 1 degrees of freedom */
+    DEFAULT_NOISE_DOF = 2 /* a head with samples has tl_confidence_dof() */
 };
 
 const char *tl_cost_name(tl_cost cost)
