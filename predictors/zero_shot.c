@@ -173,16 +173,64 @@ static void add_relatives(const tl_zero_shot *shot, tl_dcmat rows, double *out)
     }
 }
 
+/* The design without its optional slots; false when it has none. */
+static bool strip(const tl_space *space, const tl_choice *design, tl_choice *out_plain)
+{
+    bool has_any = false;
+    for (int s = 0; s < tl_space_n_slots(space); s++) {
+        bool is_optional = tl_space_slot(space, s)->is_optional;
+        out_plain[s] = is_optional ? TL_CHOICE_ABSENT : design[s];
+        has_any = has_any || out_plain[s] != design[s];
+    }
+    return has_any;
+}
+
 static tl_err add_roofline(
     const tl_zero_shot *shot, const tl_choice *designs, int n, double *out)
 {
-    size_t n_slots = (size_t)tl_space_n_slots(tl_features_space(shot->features));
+    tl_choice plain[TL_SPACE_MAX_SLOTS];
+    const tl_space *space = tl_features_space(shot->features);
+    size_t n_slots = (size_t)tl_space_n_slots(space);
     tl_network network = {0};
     tl_err err = TL_OK;
     for (int i = 0; i < n && shot->roofline_share > 0 && err == TL_OK; i++) {
         double work = 0;
-        err = work_of(shot, designs + (size_t)i * n_slots, &network, &work);
+        (void)strip(space, designs + (size_t)i * n_slots, plain);
+        err = work_of(shot, plain, &network, &work);
         out[i] += shot->roofline_share * log(fmax(work / shot->roofline_unit, least_relative));
+    }
+    tl_network_done(&network);
+    return err;
+}
+
+/*
+ * Known devices were measured at the widths that the space has without its optional
+ * slots. Where the profile gains from narrow weights, a design that chooses its
+ * own costs as much less as its roofline is lower.
+ */
+static tl_err add_bits(const tl_zero_shot *shot, const tl_choice *designs, int n, double *out)
+{
+    tl_choice plain[TL_SPACE_MAX_SLOTS];
+    const tl_space *space = tl_features_space(shot->features);
+    int n_slots = tl_space_n_slots(space);
+    tl_network network = {0};
+    tl_err err = TL_OK;
+    if (shot->profile.weight_bits.n == 0 || !tl_prior_is_known(&shot->profile) ||
+        shot->relatives[0].latency != NULL) {
+        return TL_OK;
+    }
+    for (int i = 0; i < n && err == TL_OK; i++) {
+        const tl_choice *design = designs + (ptrdiff_t)i * n_slots;
+        double own = 0;
+        double without = 0;
+        if (!strip(space, design, plain)) {
+            continue;
+        }
+        err = work_of(shot, design, &network, &own);
+        if (err == TL_OK) {
+            err = work_of(shot, plain, &network, &without);
+        }
+        out[i] += own > 0 && without > 0 ? log(own / without) : 0;
     }
     tl_network_done(&network);
     return err;
@@ -207,6 +255,9 @@ tl_err tl_zero_shot_predict(
         if (err == TL_OK) {
             add_relatives(shot, tl_dro(wide), out);
             err = add_roofline(shot, block, count, out);
+        }
+        if (err == TL_OK) {
+            err = add_bits(shot, block, count, out);
         }
     }
     tl_dmat_done(&rows);

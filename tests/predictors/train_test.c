@@ -318,6 +318,44 @@ static void a_profile_like_that_of_a_known_device_predicts_like_it(void **state)
     unmake(&w);
 }
 
+static void narrow_weights_are_cheaper_where_the_profile_gains_from_them(void **state)
+{
+    (void)state;
+    static double energy[N_DEVICES - 1][N_ROWS];
+    tl_profile profiles[N_DEVICES];
+    tl_choice design[2][TL_SPACE_MAX_SLOTS];
+    tl_prediction p[2];
+    world w = make();
+    set_columns(&w);
+    set_profiles(&w, profiles, energy);
+    tl_predictor *predictor = predictor_of(&w, train(&w, 0, 2 * N_DEVICES - 1, NULL, false));
+    for (int s = 0; s < (int)w.n_slots; s++) {
+        bool is_width = tl_space_slot(w.space, s)->is_optional;
+        const char *narrow = is_width ? "2" : "nor_conv_3x3";
+        assert_ok(tl_space_choice_parse(w.space, s, narrow, &design[0][s]));
+        design[1][s] = is_width ? TL_CHOICE_ABSENT : design[0][s];
+    }
+    tl_profile twin = profiles[1];
+    twin.bandwidth_gb_per_s[TL_DRAM] = 5;
+    twin.peak_gflops[TL_INT8] = 800;
+    for (int gains = 0; gains < 2; gains++) {
+        twin.weight_bits = (tl_widths){
+            .bits = {2, 8, 32},
+              .n = gains ? 3 : 0
+        };
+        tl_view_data data = {.device = "twin", .profile = &twin};
+        tl_view *view = NULL;
+        assert_ok(tl_view_new(predictor, &data, &view));
+        assert_ok(tl_view_predict(view, design[0], 1, &p[0]));
+        assert_ok(tl_view_predict(view, design[1], 1, &p[1]));
+        double ratio = p[0].latency_ms / p[1].latency_ms;
+        assert_true(gains ? ratio < .7 : ratio > .8);
+        tl_view_unref(view);
+    }
+    tl_predictor_unref(predictor);
+    unmake(&w);
+}
+
 static void energy_of_a_device_of_known_latency_takes_few_samples(void **state)
 {
     (void)state;
@@ -573,6 +611,7 @@ int main(void)
         TEST(a_known_device_needs_no_samples_and_few_samples_set_its_level),
         TEST(a_profile_alone_gives_a_wide_answer_and_a_bare_name_none),
         TEST(a_profile_like_that_of_a_known_device_predicts_like_it),
+        TEST(narrow_weights_are_cheaper_where_the_profile_gains_from_them),
         TEST(energy_of_a_device_of_known_latency_takes_few_samples),
         TEST(one_design_is_predicted_as_it_is_among_many),
         TEST(training_again_keeps_what_it_did_not_replace),
