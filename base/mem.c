@@ -34,13 +34,11 @@ static void *counted(void *block)
 
 void *tl_mem_new(size_t n, size_t size)
 {
-    if (must_fail()) {
-        return NULL;
+    size_t bytes = 0;
+    if (must_fail() || __builtin_mul_overflow(n, size, &bytes)) {
+        return NULL; /* calloc() would find the overflow too; a sanitizer takes it for a bug */
     }
-    if (n == 0 || size == 0) {
-        n = size = 1;
-    }
-    return counted(calloc(n, size));
+    return counted(calloc(bytes > 0 ? bytes : 1, 1));
 }
 
 void *tl_mem_new_aligned(size_t n, size_t size)
