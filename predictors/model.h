@@ -78,7 +78,8 @@ typedef struct tl_model {
     tl_prior prior;
     tl_profile *profiles; /* of known devices, where known */
     int n_profiles;
-    double relatives_scale[TL_N_COSTS]; /* of the variance that relatives leave; 1 unless fitted */
+    double
+        relatives_scale[TL_N_COSTS]; /* of the variance that relatives leave; 1 unless fitted */
     int64_t created_unix_s;
     char *command;
     uint64_t seed;

@@ -311,6 +311,38 @@ static const char *find_conditioned(
     return found;
 }
 
+/* The task is one of another task under a condition: cifar10-int8 beside cifar10. */
+static bool is_conditioned(const tl_predictor *predictor, const char *task)
+{
+    for (int i = 0; i < predictor->n_tasks; i++) {
+        size_t len = strlen(predictor->tasks[i]);
+        if (strncmp(task, predictor->tasks[i], len) == 0 && task[len] == '-') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a user should know of an exact task on a device of this condition. */
+static void note_condition(
+    const tl_predictor *predictor,
+    const char *task,
+    const char *condition,
+    const char *conditioned,
+    tl_text *note)
+{
+    if (conditioned != NULL) {
+        tl_text_addf(
+            note, "accuracy is that of %s, as asked; the device's condition %s has %s", task,
+            condition, conditioned);
+    } else if (strcmp(condition, "fp32") != 0 && !is_conditioned(predictor, task)) {
+        tl_text_addf(
+            note,
+            "no accuracy is known of %s under the device's condition %s: that of %s is given",
+            task, condition, task);
+    }
+}
+
 tl_err tl_predictor_resolve_task(
     const tl_predictor *predictor,
     const char *asked,
@@ -335,15 +367,8 @@ tl_err tl_predictor_resolve_task(
     if (exact == NULL) {
         return unknown_task(predictor, asked);
     }
-    if (conditioned != NULL) {
-        tl_text_addf(
-            note, "accuracy is that of %s, as asked; the device's condition %s has %s", exact,
-            condition, conditioned);
-    } else if (has_condition && is_default && strcmp(condition, "fp32") != 0) {
-        tl_text_addf(
-            note,
-            "no accuracy is known of %s under the device's condition %s: that of %s is given",
-            base, condition, exact);
+    if (has_condition) {
+        note_condition(predictor, exact, condition, conditioned, note);
     }
     *out_task = exact;
     return TL_OK;

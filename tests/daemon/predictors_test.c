@@ -73,7 +73,7 @@ static void train(const fixture *f, const char *name)
 
 static void write_file(const char *dir, const char *content)
 {
-    char path[600];
+    char path[640];
     (void)snprintf(path, sizeof path, "%s/nasbench201.tlm", dir);
     assert_ok(tl_file_write(path, content, strlen(content)));
 }

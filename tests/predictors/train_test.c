@@ -514,6 +514,8 @@ static void tasks_follow_the_condition_of_the_device(void **state)
         {"cifar",      "int8", "cifar",      true },
         {"other",      "fp16", "other-fp16", false},
         {"cifar-int8", "",     "cifar-int8", false},
+        {"cifar-int8", "int4", "cifar-int8", false},
+        {"cifar",      "int4", "cifar",      true },
     };
     for (size_t i = 0; i < TL_COUNT(cases); i++) {
         const char *task = NULL;
