@@ -133,6 +133,7 @@ tl_err tl_accuracy_predict(
     tl_err err = score_designs(model, designs, n, &s);
     for (int k = 0; k < model->n_tasks && err == TL_OK; k++) {
         const tl_accuracy_output *output = &model->outputs[k];
+        double width = tl_accuracy_std_width(&output->noise);
         for (int i = 0; i < n && err == TL_OK; i++) {
             double *accuracy = &out_accuracy[(ptrdiff_t)i * model->n_tasks + k];
             double *std = &out_std[(ptrdiff_t)i * model->n_tasks + k];
@@ -144,7 +145,7 @@ tl_err tl_accuracy_predict(
             double score = (double)tl_mat_row(s.mean, i)[k];
             double spread = (double)tl_mat_row(s.spread, i)[k];
             *accuracy = percent(tl_rank_map_inverse(&output->map, score));
-            *std = tl_accuracy_std(output, score, spread);
+            *std = tl_accuracy_std(output, width, score, spread);
             if (!isfinite(*accuracy) || !isfinite(*std)) {
                 err = not_finite(model, i, k);
             }

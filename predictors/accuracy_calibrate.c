@@ -20,6 +20,8 @@ enum {
 };
 
 static const double std_probability = 0.9;
+static const double normal_width =
+    1.6448536269514722; /* of that interval, half, in deviations */
 static const double min_gain = 0.5;
 static const double max_gain = 2.0;
 
@@ -201,12 +203,17 @@ double tl_accuracy_half_width(const tl_accuracy_noise *noise, double probability
                              : tl_normal_quantile(p);
 }
 
-double tl_accuracy_std(const tl_accuracy_output *output, double score, double spread)
+double tl_accuracy_std_width(const tl_accuracy_noise *noise)
 {
-    double half = tl_accuracy_half_width(&output->noise, std_probability) *
-                  tl_accuracy_scale(&output->noise, score, spread);
-    double z = tl_accuracy_half_width(&(tl_accuracy_noise){0}, std_probability);
-    return output->std_gain * tl_rank_map_sd(&output->map, score, half) / z;
+    return tl_accuracy_half_width(noise, std_probability) / normal_width;
+}
+
+/* The map is not linear: half an interval is mapped, not a deviation. */
+double tl_accuracy_std(
+    const tl_accuracy_output *output, double width, double score, double spread)
+{
+    double half = width * normal_width * tl_accuracy_scale(&output->noise, score, spread);
+    return output->std_gain * tl_rank_map_sd(&output->map, score, half) / normal_width;
 }
 
 double tl_accuracy_std_gain(
@@ -221,10 +228,10 @@ double tl_accuracy_std_gain(
     }
     tl_accuracy_output plain = *output;
     plain.std_gain = 1.0;
+    double width = tl_accuracy_std_width(&plain.noise);
     for (int k = 0; k < n; k++) {
-        error[k] /= tl_accuracy_std(&plain, score[k], spread[k]);
+        error[k] /= tl_accuracy_std(&plain, width, score[k], spread[k]);
     }
-    double z = tl_accuracy_half_width(&(tl_accuracy_noise){0}, std_probability);
-    double gain = tl_quantile_inplace(n, error, std_probability) / z;
+    double gain = tl_quantile_inplace(n, error, std_probability) / normal_width;
     return gain < min_gain ? min_gain : gain > max_gain ? max_gain : gain;
 }

@@ -67,11 +67,15 @@ double tl_accuracy_scale(const tl_accuracy_noise *noise, double score, double sp
 /* Half the central interval of this probability, in scales. */
 double tl_accuracy_half_width(const tl_accuracy_noise *noise, double probability);
 
+/* What a scale counts for in a standard deviation: the same for all designs of an output. */
+double tl_accuracy_std_width(const tl_accuracy_noise *noise);
+
 /*
  * The deviation in points of a prediction: half the central interval of 90%, read as a
- * normal's, times the output's std_gain.
+ * normal's, times the output's std_gain; width from tl_accuracy_std_width().
  */
-double tl_accuracy_std(const tl_accuracy_output *output, double score, double spread);
+double tl_accuracy_std(
+    const tl_accuracy_output *output, double width, double score, double spread);
 
 /*
  * The std_gain with which 90% of errors [n], in points and not negative, lie within

@@ -111,10 +111,11 @@ static void a_deviation_is_widened_until_it_covers(void **state)
         values[i] = 90.0 + tl_rng_normal(&rng);
     }
     assert_ok(tl_rank_map_fit(N, values, &output.map));
+    double width = tl_accuracy_std_width(&output.noise);
     for (int i = 0; i < N; i++) {
         score[i] = 0.5 * tl_rng_normal(&rng);
-        error[i] =
-            1.4 * fabs(tl_rng_normal(&rng)) * tl_accuracy_std(&output, score[i], spread[i]);
+        error[i] = 1.4 * fabs(tl_rng_normal(&rng)) *
+                   tl_accuracy_std(&output, width, score[i], spread[i]);
     }
     /* The 90% quantile of 500 has a deviation of about 5%. */
     assert_close(tl_accuracy_std_gain(&output, N, score, spread, error), 1.4, 0.25);
