@@ -13,10 +13,9 @@
  * relative error, its deviation over seeds, and the share within a tenth.
  */
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/units.h"
-#include "measurements/table.h"
+#include "bench/public_table.h"
 #include "numerics/gemm.h"
 #include "numerics/rng.h"
 #include "numerics/stats.h"
@@ -28,7 +27,6 @@
 #include <string.h>
 
 enum {
-    MAX_FILE_BYTES = 64 * 1024 * 1024,
     DEFAULT_SEEDS = 3,
     MAX_SEEDS = 16,
     FOLDS = 5
@@ -55,21 +53,6 @@ typedef struct bench {
     int w_slot, a_slot;
 } bench;
 
-static void check(tl_err err, const char *what)
-{
-    if (err != TL_OK) {
-        (void)fprintf(stderr, "%s: %s: %s\n", what, tl_err_name(err), tl_err_detail());
-        exit(EXIT_FAILURE);
-    }
-}
-
-static void *new_array(int n, size_t size)
-{
-    void *array = tl_mem_new((size_t)n, size);
-    check(array == NULL ? TL_ENOMEM : TL_OK, "memory");
-    return array;
-}
-
 static const tl_choice *design_at(const bench *b, int i)
 {
     return b->table.designs + (ptrdiff_t)i * tl_space_n_slots(b->space);
@@ -82,37 +65,27 @@ static int slot_of(const tl_space *space, const char *name)
             return s;
         }
     }
-    check(TL_ENOTFOUND, name);
+    tl_bench_check(TL_ENOTFOUND, name);
     return -1;
 }
 
 static void load(bench *b, const char *spaces, const char *data)
 {
-    char *csv = NULL;
-    size_t len = 0;
-    tl_text path = {0};
     tl_network network = {0};
-    tl_text_addf(&path, "%s/bitfusion-layers.yaml", spaces);
-    check(tl_space_load(path.data, &b->space), path.data);
-    tl_text_clear(&path);
-    tl_text_addf(&path, "%s/bitfusion-layers.csv", data);
-    check(tl_file_read(path.data, MAX_FILE_BYTES, &csv, &len), path.data);
-    check(tl_table_parse(b->space, "layers", NULL, csv, len, &b->table), path.data);
-    check(tl_features_new(b->space, &b->features), "features");
+    tl_bench_read_table(spaces, data, "bitfusion-layers", &b->space, &b->table);
+    tl_bench_check(tl_features_new(b->space, &b->features), "features");
     int n = b->table.n;
-    check(tl_dmat_init(&b->rows, n, tl_features_n_source(b->features)), "rows");
-    check(
+    tl_bench_check(tl_dmat_init(&b->rows, n, tl_features_n_source(b->features)), "rows");
+    tl_bench_check(
         tl_features_encode(b->features, b->table.designs, n, (tl_dmat){0}, b->rows), "encode");
-    b->is_depthwise = new_array(n, sizeof *b->is_depthwise);
+    b->is_depthwise = tl_bench_array(n, sizeof *b->is_depthwise);
     b->w_slot = slot_of(b->space, "w_bits");
     b->a_slot = slot_of(b->space, "a_bits");
     for (int i = 0; i < n; i++) {
-        check(tl_space_lower(b->space, design_at(b, i), &network), "lower");
+        tl_bench_check(tl_space_lower(b->space, design_at(b, i), &network), "lower");
         b->is_depthwise[i] = network.ops[0].groups > 1;
     }
     tl_network_done(&network);
-    tl_mem_free(csv);
-    tl_text_done(&path);
 }
 
 /* One layer at all its widths has one number. */
@@ -132,7 +105,7 @@ static uint64_t layer_hash(const bench *b, int i, uint64_t seed)
 static void split(const bench *b, bool by_layer, int seed, bool *is_test)
 {
     int n = b->table.n;
-    int *order = new_array(n, sizeof *order);
+    int *order = tl_bench_array(n, sizeof *order);
     tl_rng rng;
     tl_rng_init(&rng, (uint64_t)seed);
     tl_rng_permutation(&rng, n, order);
@@ -177,13 +150,13 @@ static void run_seed(
 {
     int n = b->table.n;
     int n_train = 0;
-    bool *is_test = new_array(n, sizeof *is_test);
-    double *y = new_array(2 * n, sizeof *y);
+    bool *is_test = tl_bench_array(n, sizeof *is_test);
+    double *y = tl_bench_array(2 * n, sizeof *y);
     double *guess = y + n;
     tl_dmat train;
     tl_source source = {0};
     split(b, by_layer, seed + 1, is_test);
-    check(tl_dmat_init(&train, n, b->rows.cols), "rows");
+    tl_bench_check(tl_dmat_init(&train, n, b->rows.cols), "rows");
     for (int i = 0; i < n; i++) {
         if (!is_test[i]) {
             memcpy(
@@ -193,10 +166,10 @@ static void run_seed(
         }
     }
     tl_dcmat x = tl_dro(tl_dmat_rows(train, 0, n_train));
-    check(tl_source_fit(&source, x, y), "source");
+    tl_bench_check(tl_source_fit(&source, x, y), "source");
     for (int kind = 0; kind < N_KINDS; kind++) {
         if (kind == REFINED) {
-            check(tl_source_refine(&source, b->features, x, y), "refine");
+            tl_bench_check(tl_source_refine(&source, b->features, x, y), "refine");
         }
         tl_source_predict(&source, tl_dro(b->rows), guess);
         for (int i = 0; i < n; i++) {

@@ -15,11 +15,10 @@
  * One tab-separated line for each device, number of samples and case: means over the seeds.
  */
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "bench/public_table.h"
 #include "device-profiles/profile_yaml.h"
-#include "measurements/table.h"
 #include "numerics/gemm.h"
 #include "numerics/rng.h"
 #include "numerics/stats.h"
@@ -33,7 +32,6 @@
 enum {
     FITTED = 400,
     JUDGED = 500,
-    MAX_FILE_BYTES = 256 * 1024 * 1024,
     DEFAULT_SEEDS = 3
 };
 
@@ -58,21 +56,6 @@ typedef struct bench {
     int *order;    /* of the table's rows */
 } bench;
 
-static void check(tl_err err, const char *what)
-{
-    if (err != TL_OK) {
-        (void)fprintf(stderr, "%s: %s: %s\n", what, tl_err_name(err), tl_err_detail());
-        exit(EXIT_FAILURE);
-    }
-}
-
-static void *new_array(int n, size_t size)
-{
-    void *array = tl_mem_new((size_t)n, size);
-    check(array == NULL ? TL_ENOMEM : TL_OK, "memory");
-    return array;
-}
-
 static double value_at(const bench *b, int row, int column)
 {
     return b->table.values[(ptrdiff_t)row * b->table.n_columns + column];
@@ -96,8 +79,8 @@ static int measured_rows(const bench *b, int column, int other, int n, int *out_
 static tl_samples gather(const bench *b, int column, const int *rows, int n)
 {
     int n_slots = tl_space_n_slots(b->space);
-    tl_choice *designs = new_array(n * n_slots, sizeof *designs);
-    double *values = new_array(n, sizeof *values);
+    tl_choice *designs = tl_bench_array(n * n_slots, sizeof *designs);
+    double *values = tl_bench_array(n, sizeof *values);
     for (int i = 0; i < n; i++) {
         memcpy(
             designs + (ptrdiff_t)i * n_slots, b->table.designs + (ptrdiff_t)rows[i] * n_slots,
@@ -118,14 +101,15 @@ static void fit_column(bench *b, int column, const char *profiles)
     tl_dmat rows;
     tl_text path = {0};
     tl_profile profile;
-    check(tl_dmat_init(&rows, n, tl_features_n_source(b->features)), "rows");
-    check(tl_features_encode(b->features, samples.designs, n, (tl_dmat){0}, rows), "encode");
-    check(tl_source_fit(&source, tl_dro(rows), samples.values), "source");
-    check(tl_sources_standardize(b->features, one, 1), "source");
-    check(tl_model_add_source(b->all, c->name, (tl_cost)c->metric, &source), "source");
+    tl_bench_check(tl_dmat_init(&rows, n, tl_features_n_source(b->features)), "rows");
+    tl_bench_check(
+        tl_features_encode(b->features, samples.designs, n, (tl_dmat){0}, rows), "encode");
+    tl_bench_check(tl_source_fit(&source, tl_dro(rows), samples.values), "source");
+    tl_bench_check(tl_sources_standardize(b->features, one, 1), "source");
+    tl_bench_check(tl_model_add_source(b->all, c->name, (tl_cost)c->metric, &source), "source");
     tl_text_addf(&path, "%s/%s.yaml", profiles, c->name);
     if (tl_profile_load_yaml(path.data, &profile) == TL_OK) {
-        check(tl_model_add_profile(b->all, &profile), c->name);
+        tl_bench_check(tl_model_add_profile(b->all, &profile), c->name);
     }
     tl_text_done(&path);
     tl_dmat_done(&rows);
@@ -136,20 +120,12 @@ static void fit_column(bench *b, int column, const char *profiles)
 static void load(
     bench *b, const char *spaces, const char *data, const char *profiles, const char *name)
 {
-    char *csv = NULL;
-    size_t len = 0;
     tl_rng rng;
-    tl_text path = {0};
     memset(b, 0, sizeof *b);
-    tl_text_addf(&path, "%s/%s.yaml", spaces, name);
-    check(tl_space_load(path.data, &b->space), path.data);
-    tl_text_clear(&path);
-    tl_text_addf(&path, "%s/%s.csv", data, name);
-    check(tl_file_read(path.data, MAX_FILE_BYTES, &csv, &len), path.data);
-    check(tl_table_parse(b->space, name, NULL, csv, len, &b->table), path.data);
-    check(tl_features_new(b->space, &b->features), "features");
-    check(tl_model_new(b->space, &b->all), "model");
-    b->order = new_array(b->table.n, sizeof *b->order);
+    tl_bench_read_table(spaces, data, name, &b->space, &b->table);
+    tl_bench_check(tl_features_new(b->space, &b->features), "features");
+    tl_bench_check(tl_model_new(b->space, &b->all), "model");
+    b->order = tl_bench_array(b->table.n, sizeof *b->order);
     tl_rng_init(&rng, 1);
     tl_rng_permutation(&rng, b->table.n, b->order);
     for (int c = 0; c < b->table.n_columns; c++) {
@@ -157,8 +133,6 @@ static void load(
             fit_column(b, c, profiles);
         }
     }
-    tl_mem_free(csv);
-    tl_text_done(&path);
 }
 
 static void unload(bench *b)
@@ -175,9 +149,9 @@ static tl_predictor *predictor_without(const bench *b, const char *device, bool 
 {
     tl_model *model = NULL;
     tl_predictor *predictor = NULL;
-    check(tl_model_new(b->space, &model), "model");
+    tl_bench_check(tl_model_new(b->space, &model), "model");
     for (int i = 0; i < b->all->n_profiles; i++) {
-        check(tl_model_add_profile(model, &b->all->profiles[i]), "profile");
+        tl_bench_check(tl_model_add_profile(model, &b->all->profiles[i]), "profile");
     }
     for (int i = 0; i < b->all->n_sources; i++) {
         const tl_model_source *known = &b->all->sources[i];
@@ -186,10 +160,10 @@ static tl_predictor *predictor_without(const bench *b, const char *device, bool 
             continue;
         }
         tl_source copy;
-        check(tl_source_copy(&known->source, &copy), "source");
-        check(tl_model_add_source(model, known->device, known->cost, &copy), "source");
+        tl_bench_check(tl_source_copy(&known->source, &copy), "source");
+        tl_bench_check(tl_model_add_source(model, known->device, known->cost, &copy), "source");
     }
-    check(tl_predictor_new(b->space, model, &predictor), "predictor");
+    tl_bench_check(tl_predictor_new(b->space, model, &predictor), "predictor");
     return predictor;
 }
 
@@ -212,17 +186,17 @@ typedef struct figures {
 static void judge(const bench *b, tl_view *view, int column, const int *rows, int n, figures *f)
 {
     tl_samples truth = gather(b, column, rows, n);
-    tl_prediction *predictions = new_array(n, sizeof *predictions);
-    double *mean = new_array(n, sizeof *mean);
+    tl_prediction *predictions = tl_bench_array(n, sizeof *predictions);
+    double *mean = tl_bench_array(n, sizeof *mean);
     double rho = 0;
     double off = 0;
-    check(tl_view_predict(view, truth.designs, n, predictions), "predict");
+    tl_bench_check(tl_view_predict(view, truth.designs, n, predictions), "predict");
     for (int i = 0; i < n; i++) {
         mean[i] = predictions[i].energy_mj;
         off += fabs(mean[i] / truth.values[i] - 1) / n;
     }
     if (!isnan(off)) {
-        check(tl_spearman(n, mean, truth.values, &rho), "spearman");
+        tl_bench_check(tl_spearman(n, mean, truth.values, &rho), "spearman");
         f->rho += rho;
         f->mape += off;
         f->n++;
@@ -248,8 +222,8 @@ static void run_seed(
     figures *f)
 {
     tl_rng rng;
-    int *pool = new_array(b->table.n, sizeof *pool);
-    int *mixed = new_array(b->table.n, sizeof *mixed);
+    int *pool = tl_bench_array(b->table.n, sizeof *pool);
+    int *mixed = tl_bench_array(b->table.n, sizeof *mixed);
     int n = measured_rows(b, t->energy, what == SAME ? t->latency : -1, b->table.n, pool);
     tl_rng_init(&rng, (uint64_t)(100 + seed));
     tl_rng_permutation(&rng, n, mixed);
@@ -267,7 +241,7 @@ static void run_seed(
         .samples = {latency, energy}
     };
     tl_view *view = NULL;
-    check(tl_view_new(predictor, &data, &view), "view");
+    tl_bench_check(tl_view_new(predictor, &data, &view), "view");
     int n_judged = n - n_samples < JUDGED ? n - n_samples : JUDGED;
     judge(b, view, t->energy, mixed + n_samples, n_judged, f);
     tl_view_unref(view);

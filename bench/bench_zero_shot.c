@@ -11,11 +11,10 @@
  * in its table has nothing to be predicted from and is left away.
  */
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "bench/public_table.h"
 #include "device-profiles/profile_yaml.h"
-#include "measurements/table.h"
 #include "numerics/gemm.h"
 #include "numerics/rng.h"
 #include "numerics/stats.h"
@@ -31,7 +30,6 @@ enum {
     FITTED = 400,
     JUDGED = 1000,
     MAX_DEVICES = 64,
-    MAX_FILE_BYTES = 256 * 1024 * 1024,
     SEED = 1
 };
 
@@ -87,30 +85,15 @@ typedef struct bench {
     int n_devices[TL_N_COSTS];
 } bench;
 
-static void check(tl_err err, const char *what)
-{
-    if (err != TL_OK) {
-        (void)fprintf(stderr, "%s: %s: %s\n", what, tl_err_name(err), tl_err_detail());
-        exit(EXIT_FAILURE);
-    }
-}
-
-static void *new_array(int n, size_t size)
-{
-    void *array = tl_mem_new((size_t)n, size);
-    check(array == NULL ? TL_ENOMEM : TL_OK, "memory");
-    return array;
-}
-
 /* ---- data ----------------------------------------------------------------------------- */
 
 static void read_profile(const char *folder, const char *name, tl_profile *out)
 {
     tl_text path = {0};
     tl_text_addf(&path, "%s/%s.yaml", folder, name);
-    check(tl_text_err(&path), "path");
+    tl_bench_check(tl_text_err(&path), "path");
     if (tl_profile_load_yaml(path.data, out) != TL_OK) {
-        check(tl_profile_bare(name, out), name);
+        tl_bench_check(tl_profile_bare(name, out), name);
     }
     tl_text_done(&path);
 }
@@ -140,8 +123,8 @@ static void fit_known(bench *b, const char *name, tl_cost cost, int column)
     int n = 0;
     int n_slots = tl_space_n_slots(b->space);
     int n_free = b->table.n > 2 * FITTED ? b->table.n - b->n_judged : b->table.n;
-    tl_choice *designs = new_array(FITTED * n_slots, sizeof *designs);
-    double *y = new_array(FITTED, sizeof *y);
+    tl_choice *designs = tl_bench_array(FITTED * n_slots, sizeof *designs);
+    double *y = tl_bench_array(FITTED, sizeof *y);
     tl_source source = {0};
     tl_dmat rows;
     for (int i = 0; i < n_free && n < FITTED; i++) {
@@ -152,12 +135,12 @@ static void fit_known(bench *b, const char *name, tl_cost cost, int column)
             y[n++] = value_at(b, i, column);
         }
     }
-    check(tl_dmat_init(&rows, n, tl_features_n_source(b->features)), "rows");
-    check(tl_features_encode(b->features, designs, n, (tl_dmat){0}, rows), "encode");
-    check(tl_source_fit(&source, tl_dro(rows), y), "source");
+    tl_bench_check(tl_dmat_init(&rows, n, tl_features_n_source(b->features)), "rows");
+    tl_bench_check(tl_features_encode(b->features, designs, n, (tl_dmat){0}, rows), "encode");
+    tl_bench_check(tl_source_fit(&source, tl_dro(rows), y), "source");
     tl_source *const one[] = {&source};
-    check(tl_sources_standardize(b->features, one, 1), "source");
-    check(tl_model_add_source(b->model, name, cost, &source), "source");
+    tl_bench_check(tl_sources_standardize(b->features, one, 1), "source");
+    tl_bench_check(tl_model_add_source(b->model, name, cost, &source), "source");
     tl_dmat_done(&rows);
     tl_mem_free(designs);
     tl_mem_free(y);
@@ -172,11 +155,11 @@ static void fill_device(bench *b, device *d, tl_cost cost)
     const tl_source *source = &tl_model_source_find(b->model, name, cost)->source;
     tl_dmat rows;
     tl_network network = {0};
-    d->log_y = new_array(3 * n, sizeof *d->log_y);
+    d->log_y = tl_bench_array(3 * n, sizeof *d->log_y);
     d->log_said = d->log_y + n;
     d->log_roof = d->log_said + n;
-    check(tl_dmat_init(&rows, n, tl_features_n_source(b->features)), "rows");
-    check(tl_features_encode(b->features, b->judged, n, (tl_dmat){0}, rows), "encode");
+    tl_bench_check(tl_dmat_init(&rows, n, tl_features_n_source(b->features)), "rows");
+    tl_bench_check(tl_features_encode(b->features, b->judged, n, (tl_dmat){0}, rows), "encode");
     tl_source_predict(source, tl_dro(rows), d->log_said);
     for (int i = 0; i < n; i++) {
         tl_roofline roofline;
@@ -184,12 +167,13 @@ static void fill_device(bench *b, device *d, tl_cost cost)
         d->log_y[i] = log(value_at(b, b->table.n - n + i, d->column));
         d->log_roof[i] = b->log_macs[i];
         if (has_roofline) {
-            check(tl_space_lower(b->space, b->judged + (size_t)i * n_slots, &network), "lower");
-            check(tl_prior_roofline(&d->profile, &network, &roofline), "roofline");
+            tl_bench_check(
+                tl_space_lower(b->space, b->judged + (size_t)i * n_slots, &network), "lower");
+            tl_bench_check(tl_prior_roofline(&d->profile, &network, &roofline), "roofline");
             d->log_roof[i] = log(roofline.bound_ms);
         }
     }
-    double *sorted = new_array(n, sizeof *sorted);
+    double *sorted = tl_bench_array(n, sizeof *sorted);
     memcpy(sorted, d->log_said, (size_t)n * sizeof *sorted);
     d->level = tl_median_inplace(n, sorted);
     tl_mem_free(sorted);
@@ -201,14 +185,14 @@ static void take_judged(bench *b)
 {
     int n_slots = tl_space_n_slots(b->space);
     tl_network network = {0};
-    b->judged = new_array(b->n_judged * n_slots, sizeof *b->judged);
-    b->log_macs = new_array(b->n_judged, sizeof *b->log_macs);
+    b->judged = tl_bench_array(b->n_judged * n_slots, sizeof *b->judged);
+    b->log_macs = tl_bench_array(b->n_judged, sizeof *b->log_macs);
     for (int i = 0; i < b->n_judged; i++) {
         tl_choice *design = b->judged + (ptrdiff_t)i * n_slots;
         memcpy(
             design, design_at(b, b->table.n - b->n_judged + i),
             (size_t)n_slots * sizeof *design);
-        check(tl_space_lower(b->space, design, &network), "lower");
+        tl_bench_check(tl_space_lower(b->space, design, &network), "lower");
         b->log_macs[i] = log(fmax(macs_of(&network), 1));
     }
     tl_network_done(&network);
@@ -217,20 +201,12 @@ static void take_judged(bench *b)
 static void load(
     bench *b, const char *spaces, const char *data, const char *profiles, const char *name)
 {
-    char *csv = NULL;
-    size_t len = 0;
     tl_rng rng;
-    tl_text path = {0};
     memset(b, 0, sizeof *b);
-    tl_text_addf(&path, "%s/%s.yaml", spaces, name);
-    check(tl_space_load(path.data, &b->space), path.data);
-    tl_text_clear(&path);
-    tl_text_addf(&path, "%s/%s.csv", data, name);
-    check(tl_file_read(path.data, MAX_FILE_BYTES, &csv, &len), path.data);
-    check(tl_table_parse(b->space, name, NULL, csv, len, &b->table), path.data);
-    check(tl_features_new(b->space, &b->features), "features");
-    check(tl_model_new(b->space, &b->model), "model");
-    b->order = new_array(b->table.n, sizeof *b->order);
+    tl_bench_read_table(spaces, data, name, &b->space, &b->table);
+    tl_bench_check(tl_features_new(b->space, &b->features), "features");
+    tl_bench_check(tl_model_new(b->space, &b->model), "model");
+    b->order = tl_bench_array(b->table.n, sizeof *b->order);
     tl_rng_init(&rng, SEED);
     tl_rng_permutation(&rng, b->table.n, b->order);
     b->n_judged = b->table.n < JUDGED ? b->table.n : JUDGED;
@@ -244,12 +220,10 @@ static void load(
         device *d = &b->devices[cost][b->n_devices[cost]++];
         d->column = c;
         read_profile(profiles, column->name, &d->profile);
-        check(tl_model_add_profile(b->model, &d->profile), column->name);
+        tl_bench_check(tl_model_add_profile(b->model, &d->profile), column->name);
         fit_known(b, column->name, cost, c);
         fill_device(b, d, cost);
     }
-    tl_mem_free(csv);
-    tl_text_done(&path);
 }
 
 static void unload(bench *b)
@@ -285,7 +259,7 @@ static double distance(const tl_profile *a, const tl_profile *b)
 
 static double middle(int n, const double *x)
 {
-    double *sorted = new_array(n, sizeof *sorted);
+    double *sorted = tl_bench_array(n, sizeof *sorted);
     memcpy(sorted, x, (size_t)n * sizeof *sorted);
     double median = tl_median_inplace(n, sorted);
     tl_mem_free(sorted);
@@ -302,7 +276,7 @@ static void predict_plainly(const bench *b, tl_cost cost, int left_out, method h
     double level = 0;
     double above_roof[MAX_DEVICES];
     int n_roofs = 0;
-    double *shape = new_array(n, sizeof *shape);
+    double *shape = tl_bench_array(n, sizeof *shape);
     for (int s = 0; s <= n_others; s++) {
         const device *o = &b->devices[cost][s];
         if (s == left_out) {
@@ -342,13 +316,15 @@ static double predict_shot(
     tl_relative *relatives = NULL;
     tl_zero_shot shot;
     int n = 0;
-    check(tl_model_relatives(b->model, cost, d->profile.name, &relatives, &n), d->profile.name);
+    tl_bench_check(
+        tl_model_relatives(b->model, cost, d->profile.name, &relatives, &n), d->profile.name);
     if (n < TL_ZERO_SHOT_MIN_RELATIVES || !tl_relatives_can_tell(&d->profile)) {
         tl_mem_free(relatives);
         return TL_UNKNOWN;
     }
-    check(tl_zero_shot_init(b->features, &d->profile, relatives, n, 1, &shot), "zero shot");
-    check(tl_zero_shot_predict(&shot, b->judged, b->n_judged, out), "zero shot");
+    tl_bench_check(
+        tl_zero_shot_init(b->features, &d->profile, relatives, n, 1, &shot), "zero shot");
+    tl_bench_check(tl_zero_shot_predict(&shot, b->judged, b->n_judged, out), "zero shot");
     for (int i = 0; i < b->n_judged && log_latency != NULL; i++) {
         out[i] += log_latency[i];
     }
@@ -404,7 +380,7 @@ static bool covers(double log_mean, double log_sd, double z, double log_y)
 static void judge(
     int n, const double *log_y, const double *logs, double log_sd, double *figures)
 {
-    double *pair = new_array(3 * n, sizeof *pair);
+    double *pair = tl_bench_array(3 * n, sizeof *pair);
     double *y = pair + n;
     double *off = y + n;
     int n_measured = 0;
@@ -423,7 +399,7 @@ static void judge(
         figures[C95] += covers(logs[i], log_sd, z95, log_y[i]);
         n_measured++;
     }
-    check(tl_spearman(n_measured, pair, y, &figures[RHO]), "spearman");
+    tl_bench_check(tl_spearman(n_measured, pair, y, &figures[RHO]), "spearman");
     figures[LEVEL] = tl_median_inplace(n_measured, off);
     for (int k = WITHIN_2; k < N_FIGURES; k++) {
         figures[k] /= n_measured;
@@ -482,7 +458,7 @@ static void run_method(bench *b, const char *table, tl_cost cost, method how)
     double total[N_FIGURES] = {0};
     double levels[MAX_DEVICES];
     int n = 0;
-    double *scratch = new_array(2 * b->n_judged, sizeof *scratch);
+    double *scratch = tl_bench_array(2 * b->n_judged, sizeof *scratch);
     double *logs = scratch + b->n_judged;
     if (how >= TAILOR) {
         find_ratios(b, cost, how, scratch, logs);

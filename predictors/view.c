@@ -13,7 +13,7 @@
 
 enum {
     WORTH_LISTING = 64,
-    MAX_SAMPLES = 4096, /* a head of some 200 columns gains nothing from more */
+    MAX_SAMPLES = 2048, /* a head of some 200 columns gains nothing from more */
     KNOWN_DOF = 30 /* a ridge of hundreds of measurements, its scale read off few own ones */
 };
 
