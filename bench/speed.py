@@ -78,6 +78,16 @@ def whole_commands(runs, table):
     return rows
 
 
+def batches():
+    """A batch of accuracy predictions beside its own sgemm, as bench_batch prints it."""
+    done = subprocess.run(
+        [os.path.join(harness.BUILD_DIR, "bench", "bench_batch"), MODELS,
+         os.path.join(harness.SOURCE_DIR, "spaces")], capture_output=True, text=True, check=True)
+    header, *lines = done.stdout.strip().split("\n")
+    print(done.stdout, end="", flush=True)
+    return header.split("\t"), [line.split("\t") for line in lines]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=5)
@@ -89,6 +99,9 @@ def main():
     harness.keep_result("round_trips", ["alternating blocks of 100 round trips, echo and method"],
                         ["transport", "what", "echo_p50_us", "echo_p99_us", "p50_us", "p99_us",
                          "itself_p50_us", "over_ideal"], rows)
+    harness.keep_result("batch", ["one thread, best of 11 runs; sgemm is timed within the same run",
+                                  "tried: SiLU that vectorizes, 67 to 27 ms for nasbench201; the "
+                                  "width of intervals once per task, 89 to 20 ms"], *batches())
     harness.keep_result("commands", [f"{options.runs} runs of whole client processes (train: 1)"],
                         ["what", "min_s", "median_s", "max_s"],
                         whole_commands(options.runs, table))
