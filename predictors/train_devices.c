@@ -62,6 +62,33 @@ static double median_error(int n, double *relative, double unit, const double *y
     return tl_median_inplace(n, relative);
 }
 
+/*
+ * With fewer measurements than columns only the head's columns have weights: a
+ * model of 81 published files must know totals and choices, not the files.
+ */
+static tl_err fit_ridge(
+    const tl_training *training, tl_dmat rows, const double *y, tl_source *out_source)
+{
+    if (rows.rows >= rows.cols) {
+        return tl_source_fit(out_source, tl_dro(rows), y);
+    }
+    tl_source source = {0};
+    int n_head = tl_features_n_head(training->features);
+    TL_TRY(tl_source_fit(&source, tl_dro(tl_dmat_cols(rows, 0, n_head)), y));
+    double *weights = tl_mem_resize(source.weights, (size_t)rows.cols, sizeof *weights);
+    if (weights == NULL) {
+        tl_source_done(&source);
+        return tl_fail(TL_ENOMEM, "weights of a known device");
+    }
+    for (int i = n_head; i < rows.cols; i++) {
+        weights[i] = 0;
+    }
+    source.weights = weights;
+    source.n_weights = rows.cols;
+    *out_source = source;
+    return TL_OK;
+}
+
 /* Fits on four fifths, judges on the fifth. order [n] is scratch, y [2 n] too. */
 static tl_err judge_held_out(
     tl_training *training,
@@ -85,7 +112,7 @@ static tl_err judge_held_out(
     double *relative = y + column->n;
     if ((err = gather(rows, column->values, order, n_train, &train, y)) != TL_OK ||
         (err = gather(rows, column->values, order + n_train, n_test, &test, y_test)) != TL_OK ||
-        (err = tl_source_fit(&source, tl_dro(train), y)) != TL_OK ||
+        (err = fit_ridge(training, train, y, &source)) != TL_OK ||
         (err = tl_source_refine(&source, training->features, tl_dro(train), y)) != TL_OK) {
         goto done;
     }
@@ -126,7 +153,7 @@ static tl_err fit_device(tl_training *training, const tl_train_column *column, r
         err = judge_held_out(training, column, cache->rows, order, y, &error);
     }
     if (err == TL_OK) {
-        err = tl_source_fit(&source, tl_dro(cache->rows), column->values);
+        err = fit_ridge(training, cache->rows, column->values, &source);
     }
     if (err == TL_OK) {
         err =

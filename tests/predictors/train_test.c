@@ -169,6 +169,26 @@ static void a_model_knows_its_devices_and_tasks_and_reports_on_held_out_designs(
     unmake(&w);
 }
 
+static void fewer_measurements_than_columns_give_weights_to_the_heads_columns_alone(
+    void **state)
+{
+    (void)state;
+    world w = make();
+    set_columns(&w);
+    tl_features *features = NULL;
+    tl_model *model = train(&w, 0, 1, NULL, false);
+    assert_ok(tl_features_new(w.space, &features));
+    const tl_source *source = &model->sources[0].source;
+    assert_true(N_ROWS < source->n_weights);
+    assert_int_equal(source->n_weights, tl_features_n_source(features));
+    for (int i = tl_features_n_head(features); i < source->n_weights; i++) {
+        assert_close(source->weights[i], 0, 0);
+    }
+    tl_features_free(features);
+    tl_model_free(model);
+    unmake(&w);
+}
+
 static void twenty_samples_of_a_new_device_predict_the_rest(void **state)
 {
     (void)state;
@@ -609,6 +629,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_model_knows_its_devices_and_tasks_and_reports_on_held_out_designs),
+        TEST(fewer_measurements_than_columns_give_weights_to_the_heads_columns_alone),
         TEST(twenty_samples_of_a_new_device_predict_the_rest),
         TEST(a_known_device_needs_no_samples_and_few_samples_set_its_level),
         TEST(a_profile_alone_gives_a_wide_answer_and_a_bare_name_none),
