@@ -16,7 +16,7 @@ enum {
 
 const char *tl_cost_name(tl_cost cost)
 {
-    return cost == TL_COST_LATENCY ? "latency_ms" : "energy_mj";
+    return tl_metric_name((tl_metric)cost);
 }
 
 tl_err tl_model_new(const tl_space *space, tl_model **out_model)

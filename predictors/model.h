@@ -13,6 +13,7 @@
  * A model is built once (by training or from a file) and then only read.
  */
 
+#include "measurements/metric.h"
 #include "predictors/accuracy.h"
 #include "predictors/confidence.h"
 #include "predictors/prior.h"
@@ -30,9 +31,10 @@ enum {
     TL_MODEL_MAX_CALIBRATIONS = 32
 };
 
+/* The metrics that a device costs, under their numbers as metrics. */
 typedef enum tl_cost {
-    TL_COST_LATENCY,
-    TL_COST_ENERGY,
+    TL_COST_LATENCY = TL_METRIC_LATENCY_MS,
+    TL_COST_ENERGY = TL_METRIC_ENERGY_MJ,
     TL_N_COSTS
 } tl_cost;
 

@@ -13,8 +13,6 @@
 
 enum {
     BLOCK = 1024, /* designs encoded at a time: bounds the memory of the wide source rows */
-    WORTH_LISTING =
-        64 /* designs asked for at once, from which all of a small space are scored */
 };
 
 /* ---- life ------------------------------------------------------------------------ */
@@ -444,7 +442,7 @@ tl_err tl_predictor_accuracy(
         no_accuracy(n, predictions);
         return TL_OK;
     }
-    if (predictor->listing == NULL || n < WORTH_LISTING) {
+    if (predictor->listing == NULL || n < TL_PREDICTOR_WORTH_LISTING) {
         return predict_task(predictor, task, designs, n, predictions);
     }
     const tl_prediction *listed = NULL;

@@ -118,8 +118,6 @@ typedef enum tl_basis {
     TL_BASIS_MEASURED,
 } tl_basis;
 
-const char *tl_basis_name(tl_basis basis);
-
 /* Keeps a reference to predictor. */
 TL_MUST_USE tl_err
 tl_view_new(tl_predictor *predictor, const tl_view_data *data, tl_view **out_view);

@@ -12,6 +12,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* From this many designs at once, all of a listed space are scored and then looked up. */
+enum {
+    TL_PREDICTOR_WORTH_LISTING = 64
+};
+
 /* A cost's known devices, and the rows that heads read. */
 typedef struct tl_cost_sources {
     const tl_source **sources; /* borrowed from the model */

@@ -12,7 +12,6 @@
 #include <string.h>
 
 enum {
-    WORTH_LISTING = 64,
     MAX_SAMPLES = 2048, /* a head of some 200 columns gains nothing from more */
     KNOWN_DOF = 30 /* a ridge of hundreds of measurements, its scale read off few own ones */
 };
@@ -51,12 +50,6 @@ struct tl_view {
     cost_view costs[TL_N_COSTS];
     pthread_mutex_t lock; /* of listed_mean and listed_sd */
 };
-
-const char *tl_basis_name(tl_basis basis)
-{
-    static const char *const names[] = {"nothing", "profile", "known", "measured"};
-    return names[basis];
-}
 
 static tl_err predict_cost(
     tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd);
@@ -679,7 +672,7 @@ static tl_err answer_cost(
         }
         return TL_OK;
     }
-    if (view->predictor->listing != NULL && n >= WORTH_LISTING) {
+    if (view->predictor->listing != NULL && n >= TL_PREDICTOR_WORTH_LISTING) {
         (void)pthread_mutex_lock(&view->lock);
         if (view->costs[cost].listed_mean == NULL) {
             err = list_cost(view, cost);
