@@ -29,6 +29,8 @@
  */
 
 #include "device-profiles/profile.h"
+#include "numerics/mat.h"
+#include "numerics/rng.h"
 #include "predictors/features.h"
 #include "predictors/model.h"
 #include "predictors/prediction.h"
@@ -88,6 +90,12 @@ TL_MUST_USE tl_err tl_predictor_resolve_task(
     tl_text *note,
     const char **out_task);
 
+/*
+ * The task's accuracy depends on weight bits, which a search may then choose; task as
+ * resolved, NULL: it does not.
+ */
+bool tl_predictor_task_has_bits(const tl_predictor *predictor, const char *task);
+
 /* Fills accuracy and accuracy_std of predictions [n]; task as resolved, NULL: both NaN. */
 TL_MUST_USE tl_err tl_predictor_accuracy(
     tl_predictor *predictor,
@@ -134,6 +142,19 @@ int tl_view_n_samples(const tl_view *view, tl_cost cost);
  */
 TL_MUST_USE tl_err
 tl_view_predict(tl_view *view, const tl_choice *designs, int n, tl_prediction *predictions);
+
+/*
+ * Joint draws of what a measurement of each design would give: out_draws [n_draws, n], all
+ * positive. Designs of one draw share one state of knowledge of the device, so that
+ * a choice among them can be simulated. Fails with TL_ESTATE when nothing is known of the cost.
+ */
+TL_MUST_USE tl_err tl_view_draw(
+    tl_view *view,
+    tl_cost cost,
+    const tl_choice *designs,
+    int n,
+    tl_rng *rng,
+    tl_dmat out_draws);
 
 /* The margin curve of this device for one cost. */
 void tl_view_confidence(const tl_view *view, tl_cost cost, tl_confidence *out);
