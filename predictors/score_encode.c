@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 #include "predictors/score_model.h"
+#include "spaces/parts.h"
 
 #include <math.h>
 
@@ -36,22 +37,42 @@ tl_err tl_score_encoder_init(const tl_space *space, tl_score_encoder *out_encode
     return TL_OK;
 }
 
-/* Sums over the network and over each stage, totals [1 + n_stages, N_TOTALS]. */
-static void sum_network(const tl_network *network, int n_stages, double *totals)
+/* totals [N_TOTALS], and after them their logarithms: most stages are one part. */
+static void sum_part(void *context, const tl_op *ops, int n_ops, double *sums)
 {
-    for (int i = 0; i < (1 + n_stages) * N_TOTALS; i++) {
-        totals[i] = 0.0;
+    (void)context;
+    for (int i = 0; i < n_ops; i++) {
+        double params = (double)tl_op_params(&ops[i]);
+        sums[0] += (double)tl_op_macs(&ops[i]);
+        sums[1] += params;
+        sums[2] +=
+            (double)tl_op_elements_in(&ops[i]) + (double)tl_op_elements_out(&ops[i]) + params;
+        sums[3] += 1.0;
     }
-    for (int i = 0; i < network->n_ops; i++) {
-        const tl_op *op = &network->ops[i];
-        double params = (double)tl_op_params(op);
-        double moved = (double)tl_op_elements_in(op) + (double)tl_op_elements_out(op) + params;
-        const double values[N_TOTALS] = {(double)tl_op_macs(op), params, moved, 1.0};
+    for (int k = 0; k < N_TOTALS; k++) {
+        sums[N_TOTALS + k] = log1p(sums[k]);
+    }
+}
+
+/* Logarithms of sums over the network and over each stage, [1 + n_stages, N_TOTALS]. */
+static void log_totals(const tl_part *parts, int n_parts, int n_stages, float *out_logs)
+{
+    double totals[(1 + MAX_STAGES) * N_TOTALS] = {0};
+    const tl_part *only[1 + MAX_STAGES] = {NULL}; /* the part that a stage consists of */
+    int n_of_stage[1 + MAX_STAGES] = {0};
+    for (int i = 0; i < n_parts; i++) {
+        int at = parts[i].stage >= 0 && parts[i].stage < n_stages ? 1 + parts[i].stage : 0;
+        only[at] = &parts[i];
+        n_of_stage[at]++;
         for (int k = 0; k < N_TOTALS; k++) {
-            totals[k] += values[k];
-            if (op->stage >= 0 && op->stage < n_stages) {
-                totals[(1 + op->stage) * N_TOTALS + k] += values[k];
-            }
+            totals[k] += parts[i].sums[k];
+            totals[at * N_TOTALS + k] += at > 0 ? parts[i].sums[k] : 0;
+        }
+    }
+    for (int at = 0; at <= n_stages; at++) {
+        for (int k = 0; k < N_TOTALS; k++) {
+            out_logs[at * N_TOTALS + k] =
+                (float)(at > 0 && n_of_stage[at] == 1 ? only[at]->sums[N_TOTALS + k] : log1p(totals[at * N_TOTALS + k]));
         }
     }
 }
@@ -59,21 +80,19 @@ static void sum_network(const tl_network *network, int n_stages, double *totals)
 static tl_err encode_numbers(
     const tl_score_encoder *encoder,
     const tl_choice *design,
-    tl_network *network,
+    tl_parts *parts,
     double *onehot,
     float *out_row)
 {
-    double totals[(1 + MAX_STAGES) * N_TOTALS];
     int width = tl_space_onehot_width(encoder->space);
+    const tl_part *found = NULL;
+    int n_found = 0;
     tl_space_onehot(encoder->space, design, onehot);
     for (int k = 0; k < width; k++) {
         out_row[k] = (float)onehot[k];
     }
-    TL_TRY(tl_space_lower(encoder->space, design, network));
-    sum_network(network, encoder->n_stages, totals);
-    for (int k = 0; k < N_TOTALS * (1 + encoder->n_stages); k++) {
-        out_row[width + k] = (float)log1p(totals[k]);
-    }
+    TL_TRY(tl_parts_find(parts, design, &found, &n_found));
+    log_totals(found, n_found, encoder->n_stages, out_row + width);
     return TL_OK;
 }
 
@@ -81,11 +100,14 @@ static tl_err encode_all(
     const tl_score_encoder *encoder, const tl_choice *designs, tl_score_input *input)
 {
     int n_slots = tl_space_n_slots(encoder->space);
-    tl_network network = {0};
+    tl_parts *parts = NULL;
     tl_err err = TL_OK;
     double *onehot = tl_mem_new((size_t)tl_space_onehot_width(encoder->space), sizeof *onehot);
     if (onehot == NULL) {
         return tl_fail(TL_ENOMEM, "numbers of a design");
+    }
+    if (!encoder->is_cell) {
+        err = tl_parts_new(encoder->space, 2 * N_TOTALS, sum_part, NULL, &parts);
     }
     for (int i = 0; i < input->n && err == TL_OK; i++) {
         const tl_choice *design = designs + (ptrdiff_t)i * n_slots;
@@ -95,10 +117,10 @@ static tl_err encode_all(
                 &encoder->cell, encoder->space, design,
                 input->codes + (ptrdiff_t)i * encoder->n_codes, numbers);
         } else {
-            err = encode_numbers(encoder, design, &network, onehot, numbers);
+            err = encode_numbers(encoder, design, parts, onehot, numbers);
         }
     }
-    tl_network_done(&network);
+    tl_parts_free(parts);
     tl_mem_free(onehot);
     return err;
 }

@@ -269,6 +269,12 @@ typedef struct tl_tensor {
     int ch, size;
 } tl_tensor;
 
+/* Where a part of the network (parts.h) ends, and what leaves it. */
+typedef struct tl_lower_mark {
+    int n_ops; /* so far */
+    int ch, size;
+} tl_lower_mark;
+
 typedef struct tl_lowering {
     const tl_space *space;
     const tl_choice *design;
@@ -279,7 +285,15 @@ typedef struct tl_lowering {
     int stage, slot;
     int w_bits, a_bits;
     int n_lines_run;
+    tl_lower_mark *marks; /* [max_marks]; NULL: nobody asks */
+    int n_marks, max_marks;
 } tl_lowering;
+
+/* Between parts: nothing but the image that enters one says what it is. */
+void tl_lower_forget(tl_lowering *lowering);
+
+/* A part ends here. */
+void tl_lower_set_mark(tl_lowering *lowering);
 
 TL_MUST_USE tl_err tl_lower_list(tl_lowering *lowering, const tl_list *list);
 
@@ -313,6 +327,15 @@ TL_MUST_USE tl_err tl_lower_int_or(
 /* tl_space_lower(), saying how many lines it ran. */
 TL_MUST_USE tl_err tl_lower_counted(
     const tl_space *space, const tl_choice *design, tl_network *network, int *out_n_lines);
+
+/* tl_space_lower() of a chain or staged space, marking the ends of stem, layers or stages, and head. */
+TL_MUST_USE tl_err tl_lower_marked(
+    const tl_space *space,
+    const tl_choice *design,
+    tl_network *network,
+    tl_lower_mark *marks,
+    int max_marks,
+    int *out_n_marks);
 
 /* Runs one line. entry: what entered its list; round: how often it has run (repeat). */
 TL_MUST_USE tl_err tl_lower_line(

@@ -216,16 +216,37 @@ static void mark_paths(tl_network *network)
     }
 }
 
+void tl_lower_forget(tl_lowering *lowering)
+{
+    double *vars = lowering->env.vars;
+    for (int i = 0; i < TL_N_VARS; i++) {
+        vars[i] = (double)NAN;
+    }
+    for (int i = TL_FIRST_STAGE_VAR; i < TL_ENV_LEN; i++) {
+        vars[i] = (double)NAN;
+    }
+    vars[TL_VAR_STRIDE] = 1;
+    vars[TL_VAR_GROUPS] = 1;
+    vars[TL_VAR_SE] = 0;
+}
+
+void tl_lower_set_mark(tl_lowering *lowering)
+{
+    if (lowering->marks != NULL) {
+        TL_ASSERT(lowering->n_marks < lowering->max_marks);
+        lowering->marks[lowering->n_marks++] = (tl_lower_mark){
+            .n_ops = lowering->network->n_ops,
+            .ch = lowering->x.ch,
+            .size = lowering->x.size,
+        };
+    }
+}
+
 static tl_err start(tl_lowering *lowering)
 {
     const tl_space *space = lowering->space;
     tl_env_set_slots(&lowering->env, space, lowering->design, space->n_slots);
-    for (int i = 0; i < TL_N_VARS; i++) {
-        lowering->env.vars[i] = (double)NAN;
-    }
-    lowering->env.vars[TL_VAR_STRIDE] = 1;
-    lowering->env.vars[TL_VAR_GROUPS] = 1;
-    lowering->env.vars[TL_VAR_SE] = 0;
+    tl_lower_forget(lowering);
     TL_TRY(tl_lower_int(
         lowering, &space->in_channels, "input: channels", 1, TL_MAX_CHANNELS, &lowering->x.ch));
     TL_TRY(tl_lower_int(
@@ -247,11 +268,14 @@ static tl_err run(tl_lowering *lowering)
     if (space->stem != NULL) {
         TL_TRY(tl_lower_list(lowering, space->stem));
     }
+    tl_lower_set_mark(lowering);
     TL_TRY(space->ops->lower(lowering));
     lowering->stage = lowering->slot = -1;
     if (space->head != NULL) {
+        tl_lower_forget(lowering);
         TL_TRY(tl_lower_list(lowering, space->head));
     }
+    tl_lower_set_mark(lowering);
     if (network->n_ops == 0 || lowering->x.op != network->n_ops - 1) {
         return tl_fail(
             TL_EINVAL, "the network must end with an operator that gives the answer");
@@ -260,25 +284,45 @@ static tl_err run(tl_lowering *lowering)
     return TL_OK;
 }
 
+static tl_err lower(tl_lowering *lowering)
+{
+    lowering->x = (tl_tensor){.op = TL_NETWORK_INPUT};
+    lowering->act = TL_ACT_RELU;
+    lowering->stage = lowering->slot = -1;
+    tl_network_clear(lowering->network);
+    tl_err err = run(lowering);
+    if (err != TL_OK) {
+        tl_network_clear(lowering->network);
+    }
+    return err;
+}
+
 tl_err tl_lower_counted(
     const tl_space *space, const tl_choice *design, tl_network *network, int *out_n_lines)
+{
+    tl_lowering lowering = {.space = space, .design = design, .network = network};
+    TL_TRY(lower(&lowering));
+    *out_n_lines = lowering.n_lines_run;
+    return TL_OK;
+}
+
+tl_err tl_lower_marked(
+    const tl_space *space,
+    const tl_choice *design,
+    tl_network *network,
+    tl_lower_mark *marks,
+    int max_marks,
+    int *out_n_marks)
 {
     tl_lowering lowering = {
         .space = space,
         .design = design,
         .network = network,
-        .x = {.op = TL_NETWORK_INPUT},
-        .act = TL_ACT_RELU,
-        .stage = -1,
-        .slot = -1,
+        .marks = marks,
+        .max_marks = max_marks,
     };
-    tl_network_clear(network);
-    tl_err err = run(&lowering);
-    if (err != TL_OK) {
-        tl_network_clear(network);
-        return err;
-    }
-    *out_n_lines = lowering.n_lines_run;
+    TL_TRY(lower(&lowering));
+    *out_n_marks = lowering.n_marks;
     return TL_OK;
 }
 

@@ -349,6 +349,10 @@ static tl_err lower_stage(tl_lowering *lowering, const tl_stage *stage)
     int channels = 0;
     int n_blocks = 0;
     int stride = 1;
+    bool has_layers = lowering->space->n_layer_slots > 0;
+    tl_lower_forget(lowering);
+    lowering->env.vars[TL_VAR_IN] = lowering->x.ch;
+    lowering->env.vars[TL_VAR_SIZE] = lowering->x.size;
     set_stage_vars(lowering, stage);
     TL_TRY(tl_lower_int(lowering, &stage->channels, "channels", 1, TL_MAX_CHANNELS, &channels));
     TL_TRY(
@@ -358,6 +362,12 @@ static tl_err lower_stage(tl_lowering *lowering, const tl_stage *stage)
     }
     for (int layer = 1; layer <= n_blocks; layer++) {
         TL_TRY(lower_layer(lowering, stage, layer, channels, stride));
+        if (has_layers) {
+            tl_lower_set_mark(lowering);
+        }
+    }
+    if (!has_layers) {
+        tl_lower_set_mark(lowering);
     }
     return TL_OK;
 }
