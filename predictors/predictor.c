@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "measurements/designs.h"
-#include "predictors/accuracy.h"
+#include "predictors/accuracy_bits.h"
 #include "predictors/predictor_impl.h"
 
 #include <math.h>
@@ -370,6 +370,14 @@ tl_err tl_predictor_resolve_task(
     }
     *out_task = exact;
     return TL_OK;
+}
+
+bool tl_predictor_task_has_bits(const tl_predictor *predictor, const char *task)
+{
+    int output = 0;
+    const tl_accuracy_model *accuracy =
+        task != NULL ? tl_model_task_find(predictor->model, task, &output) : NULL;
+    return accuracy != NULL && tl_accuracy_model_has_bits(accuracy);
 }
 
 static void no_accuracy(int n, tl_prediction *predictions)

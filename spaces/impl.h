@@ -122,7 +122,7 @@ struct tl_space {
     tl_space_kind kind;
     const char *name, *description, *yaml;
     char digest[TL_DIGEST_HEX_BYTES];
-    double size;
+    double size[TL_N_FREEDOMS];
     tl_slot_impl *slots;
     int n_slots;
     int onehot_width;
@@ -153,12 +153,15 @@ struct tl_space_ops {
     tl_err (*build)(struct tl_builder *builder);
     /* The number of designs; NaN when the rules make it too costly to count. */
     double (*size)(const tl_space *space);
+    /* The same with optional slots chosen. NULL: there are none. */
+    double (*size_with_bits)(const tl_space *space);
     /* What remains to check once every choice is in range. NULL: nothing. */
     tl_err (*check)(const tl_space *space, const tl_choice *design);
     /* Choices [0, slot] may be the start of a valid design. NULL: always. */
     bool (*allows)(const tl_space *space, const tl_choice *design, int slot);
     /* Makes dependent slots follow after one has changed. before: the valid design it was. */
-    void (*repair)(const tl_space *space, const tl_choice *before, tl_choice *design);
+    void (*repair)(
+        const tl_space *space, tl_freedom freedom, const tl_choice *before, tl_choice *design);
     /* NULL: the printed design. */
     void (*canonical)(const tl_space *space, const tl_choice *design, tl_text *text);
     /* Adds the operators between stem and head, or all of them. */
@@ -364,7 +367,11 @@ tl_choice tl_slot_deepest(const tl_space *space, int slot);
 
 void tl_cell_canonical(const tl_space *space, const tl_choice *design, tl_text *text);
 
+/* An optional slot holds the weight bits of an edge: the edge is a convolution. */
+bool tl_cell_takes_bits(const tl_space *space, const tl_choice *design, int bits_slot);
+
 double tl_stages_size(const tl_space *space);
-void tl_stages_repair(const tl_space *space, const tl_choice *before, tl_choice *design);
+void tl_stages_repair(
+    const tl_space *space, tl_freedom freedom, const tl_choice *before, tl_choice *design);
 
 #endif

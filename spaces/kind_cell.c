@@ -164,6 +164,33 @@ static double size(const tl_space *space)
     return pow(space->cell.n_options, space->cell.n_edges);
 }
 
+/* A convolution counts once for each width that its weights may have. */
+static double size_with_bits(const tl_space *space)
+{
+    const tl_cell *cell = &space->cell;
+    double product = 1;
+    int n_convs = 0;
+    for (int o = 0; o < cell->n_options; o++) {
+        n_convs += cell->options[o].op == TL_EDGE_CONV;
+    }
+    for (int i = 0; i < cell->n_edges; i++) {
+        int slot = cell->bits_slot[i];
+        int n_widths = slot >= 0 ? space->slots[slot].pub.n_options : 1;
+        product *= cell->n_options + (double)n_convs * (n_widths - 1);
+    }
+    return product;
+}
+
+bool tl_cell_takes_bits(const tl_space *space, const tl_choice *design, int bits_slot)
+{
+    for (int i = 0; i < space->cell.n_edges; i++) {
+        if (space->cell.bits_slot[i] == bits_slot) {
+            return op_of(&space->cell, design, i) == TL_EDGE_CONV;
+        }
+    }
+    return false;
+}
+
 /* Bits stand at every convolution that has a slot for them, or at none; nowhere else. */
 static tl_err check(const tl_space *space, const tl_choice *design)
 {
@@ -196,11 +223,12 @@ static tl_err check(const tl_space *space, const tl_choice *design)
     return TL_OK;
 }
 
-/* Bits appear with a convolution where the design has bits, and vanish with it. */
-static void repair(const tl_space *space, const tl_choice *before, tl_choice *design)
+/* Bits appear with a convolution where they are free or others have some, and vanish with it. */
+static void repair(
+    const tl_space *space, tl_freedom freedom, const tl_choice *before, tl_choice *design)
 {
     const tl_cell *cell = &space->cell;
-    bool has_bits = false;
+    bool has_bits = freedom == TL_FREE_BITS;
     for (int i = 0; i < cell->n_edges; i++) {
         int slot = cell->bits_slot[i];
         has_bits = has_bits || (slot >= 0 && before[slot] != TL_CHOICE_ABSENT);
@@ -416,6 +444,7 @@ static tl_err lower(tl_lowering *lowering)
 const tl_space_ops tl_cell_ops = {
     .build = build,
     .size = size,
+    .size_with_bits = size_with_bits,
     .check = check,
     .repair = repair,
     .canonical = tl_cell_canonical,

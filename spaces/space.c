@@ -146,11 +146,14 @@ static tl_err build(tl_builder *builder)
         const tl_slot *slot = &space->slots[i].pub;
         space->onehot_width += slot->is_optional ? 0 : slot->n_options;
     }
-    space->size = space->ops->size(space);
-    if (isnan(space->size)) {
+    double n = space->ops->size(space);
+    space->size[TL_FREE_ARCHITECTURE] = n;
+    space->size[TL_FREE_BITS] =
+        space->ops->size_with_bits != NULL ? space->ops->size_with_bits(space) : n;
+    if (isnan(n)) {
         return tl_fail(TL_EINVAL, "rules: they connect too many options to count the designs");
     }
-    return space->size >= 1 ? TL_OK : tl_fail(TL_EINVAL, "the space has no valid design");
+    return n >= 1 ? TL_OK : tl_fail(TL_EINVAL, "the space has no valid design");
 }
 
 /* Every option is lowered once, so that a mistake shows here and not in a query. */
@@ -173,7 +176,7 @@ static tl_err try_options(const tl_space *space)
             }
             design[i] = (tl_choice)j;
             if (space->ops->repair != NULL) {
-                space->ops->repair(space, first, design);
+                space->ops->repair(space, TL_FREE_ARCHITECTURE, first, design);
             }
             if (tl_space_check(space, design) != TL_OK) {
                 continue;
@@ -317,9 +320,9 @@ int tl_space_slot_find(const tl_space *space, const char *name)
     return -1;
 }
 
-double tl_space_size(const tl_space *space)
+double tl_space_size_with(const tl_space *space, tl_freedom freedom)
 {
-    return space->size;
+    return space->size[freedom];
 }
 
 const tl_cell *tl_space_cell(const tl_space *space)

@@ -45,6 +45,17 @@ typedef enum tl_space_kind {
     TL_SPACE_ENUMERATED,
 } tl_space_kind;
 
+/*
+ * What is searched. Slots that are optional, such as the weight bits of a
+ * convolution, are left absent or chosen with the rest: then every convolution
+ * that has a slot for its bits has bits.
+ */
+typedef enum tl_freedom {
+    TL_FREE_ARCHITECTURE,
+    TL_FREE_BITS, /* optional slots too; the same where a space has none */
+    TL_N_FREEDOMS
+} tl_freedom;
+
 /* An option's index in its slot. A design is an array of them, one a slot. */
 typedef uint16_t tl_choice;
 
@@ -91,8 +102,13 @@ int tl_space_n_slots(const tl_space *space);
 const tl_slot *tl_space_slot(const tl_space *space, int slot);
 int tl_space_slot_find(const tl_space *space, const char *name); /* -1 when there is none */
 
-/* The number of valid designs, optional slots left absent; may be inexact beyond 2^53. */
-double tl_space_size(const tl_space *space);
+/* The number of valid designs of that freedom; may be inexact beyond 2^53. */
+double tl_space_size_with(const tl_space *space, tl_freedom freedom);
+
+static inline double tl_space_size(const tl_space *space)
+{
+    return tl_space_size_with(space, TL_FREE_ARCHITECTURE);
+}
 
 /* ---- one design ---------------------------------------------------------- */
 
@@ -134,29 +150,78 @@ tl_space_lower(const tl_space *space, const tl_choice *design, tl_network *netwo
 int tl_space_onehot_width(const tl_space *space);
 void tl_space_onehot(const tl_space *space, const tl_choice *design, double *out_row);
 
-/* ---- moving about ---------------------------------------------------------- */
+/* ---- moving about ----------------------------------------------------------
+ *
+ * Each function takes the freedom of the search; the one without `_with` keeps to
+ * the architecture.
+ */
 
-/* A valid design, each choice uniform given those before it; optional slots absent. */
-void tl_space_sample(const tl_space *space, tl_rng *rng, tl_choice *out_design);
+/*
+ * The options that a slot may take given the choices in the slots before it;
+ * later slots are not read. out_allowed has room for the slot's options, and for one.
+ * Gives their number; TL_CHOICE_ABSENT alone where the slot does not apply; 0
+ * where the choices before lead nowhere, which rules may bring about.
+ */
+int tl_space_allowed(
+    const tl_space *space,
+    tl_freedom freedom,
+    const tl_choice *design,
+    int slot,
+    tl_choice *out_allowed);
 
-/* Changes one slot of a valid design to another option; the result is valid. */
-void tl_space_mutate(const tl_space *space, tl_rng *rng, tl_choice *design);
+/* A valid design, each choice uniform given those before it. */
+void tl_space_sample_with(
+    const tl_space *space, tl_freedom freedom, tl_rng *rng, tl_choice *out_design);
+
+/*
+ * Changes one slot of a valid design to another option; slots that this makes appear
+ * follow: bits by chance where they are free, others with their first option. The bits
+ * of a design that has some change with the rest, whatever the freedom.
+ */
+void tl_space_mutate_with(
+    const tl_space *space, tl_freedom freedom, tl_rng *rng, tl_choice *design);
 
 /*
  * All valid designs that differ in one searched slot (slots that this makes
- * appear or vanish follow with their first option). Writes at most max designs
+ * appear or vanish follow with their first option; where bits are free, those of a
+ * convolution that appears come in every width). Writes at most max designs
  * of n_slots choices each and returns how many there are.
  */
-int tl_space_neighbours(
-    const tl_space *space, const tl_choice *design, int max, tl_choice *out_designs);
+int tl_space_neighbours_with(
+    const tl_space *space,
+    tl_freedom freedom,
+    const tl_choice *design,
+    int max,
+    tl_choice *out_designs);
 
 /*
- * Every valid design, optional slots absent, in lexicographic order: out_designs
- * [n, n_slots], owned by the caller (tl_mem_free). Fails with TL_ELIMIT when there are more
- * than limit.
+ * Every valid design in lexicographic order: out_designs [n, n_slots], owned by the
+ * caller (tl_mem_free). Fails with TL_ELIMIT when there are more than limit.
  */
-TL_MUST_USE tl_err
-tl_space_enumerate(const tl_space *space, int limit, tl_choice **out_designs, int *out_n);
+TL_MUST_USE tl_err tl_space_enumerate_with(
+    const tl_space *space, tl_freedom freedom, int limit, tl_choice **out_designs, int *out_n);
+
+static inline void tl_space_sample(const tl_space *space, tl_rng *rng, tl_choice *out_design)
+{
+    tl_space_sample_with(space, TL_FREE_ARCHITECTURE, rng, out_design);
+}
+
+static inline void tl_space_mutate(const tl_space *space, tl_rng *rng, tl_choice *design)
+{
+    tl_space_mutate_with(space, TL_FREE_ARCHITECTURE, rng, design);
+}
+
+static inline int tl_space_neighbours(
+    const tl_space *space, const tl_choice *design, int max, tl_choice *out_designs)
+{
+    return tl_space_neighbours_with(space, TL_FREE_ARCHITECTURE, design, max, out_designs);
+}
+
+TL_MUST_USE static inline tl_err tl_space_enumerate(
+    const tl_space *space, int limit, tl_choice **out_designs, int *out_n)
+{
+    return tl_space_enumerate_with(space, TL_FREE_ARCHITECTURE, limit, out_designs, out_n);
+}
 
 /* ---- cells: what graph features need (kind TL_SPACE_CELL only) -------------- */
 

@@ -273,8 +273,10 @@ double tl_stages_size(const tl_space *space)
     return size;
 }
 
-void tl_stages_repair(const tl_space *space, const tl_choice *before, tl_choice *design)
+void tl_stages_repair(
+    const tl_space *space, tl_freedom freedom, const tl_choice *before, tl_choice *design)
 {
+    (void)freedom;
     (void)before;
     for (int i = 0; i < space->n_slots; i++) {
         if (!tl_slot_is_present(space, design, i)) {

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "measurements/table.h"
+#include "predictors/accuracy_bits.h"
 #include "predictors/features.h"
 #include "predictors/model.h"
 #include "predictors/train.h"
@@ -92,6 +93,33 @@ static void assert_holds(const tl_model *model, const tl_table *table, int colum
     }
 }
 
+static void tasks_of_quantized_training_know_weight_bits_and_others_do_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *task;
+        bool has_bits;
+    } cases[] = {
+        {"cifar10",            false},
+        {"cifar100",           false},
+        {"cifar10-int8-espdl", false},
+        {"cifar10-qat50",      true },
+        {"cifar10-qat150",     true },
+    };
+    tl_space *space = load_space("nasbench201");
+    tl_model *model = load_model(space, "nasbench201");
+    for (size_t i = 0; i < TL_COUNT(cases); i++) {
+        int output = 0;
+        const tl_accuracy_model *accuracy = tl_model_task_find(model, cases[i].task, &output);
+        assert_non_null(accuracy);
+        if (tl_accuracy_model_has_bits(accuracy) != cases[i].has_bits) {
+            fail_msg("%s: weight bits %d", cases[i].task, !cases[i].has_bits);
+        }
+    }
+    tl_model_free(model);
+    tl_space_unref(space);
+}
+
 static void every_column_of_the_tables_is_in_a_shipped_model(void **state)
 {
     (void)state;
@@ -125,6 +153,9 @@ static void every_column_of_the_tables_is_in_a_shipped_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            tasks_of_quantized_training_know_weight_bits_and_others_do_not,
+            tl_test_count_blocks, tl_test_no_leaks),
         cmocka_unit_test_setup_teardown(
             every_column_of_the_tables_is_in_a_shipped_model, tl_test_count_blocks,
             tl_test_no_leaks),

@@ -38,6 +38,24 @@ static void for_each_space(space_fn *check)
     }
 }
 
+/* What moves about a space, with bits free and without. */
+typedef void moving_fn(const tl_space *space, tl_freedom freedom, tl_rng *rng);
+
+static moving_fn *moving;
+
+static void move_freely(tl_space *space, tl_rng *rng)
+{
+    for (int f = 0; f < TL_N_FREEDOMS; f++) {
+        moving(space, (tl_freedom)f, rng);
+    }
+}
+
+static void for_each_freedom(moving_fn *check)
+{
+    moving = check;
+    for_each_space(move_freely);
+}
+
 static size_t design_bytes(const tl_space *space)
 {
     return (size_t)tl_space_n_slots(space) * sizeof(tl_choice);
@@ -52,14 +70,14 @@ static int n_different(const tl_space *space, const tl_choice *a, const tl_choic
     return n;
 }
 
-static void check_samples(tl_space *space, tl_rng *rng)
+static void check_samples(const tl_space *space, tl_freedom freedom, tl_rng *rng)
 {
     tl_network network = {0};
     tl_text text = {0};
     for (int i = 0; i < N_SAMPLES; i++) {
         tl_choice design[TL_SPACE_MAX_SLOTS];
         tl_choice again[TL_SPACE_MAX_SLOTS];
-        tl_space_sample(space, rng, design);
+        tl_space_sample_with(space, freedom, rng, design);
         assert_ok(tl_space_check(space, design));
         tl_text_clear(&text);
         tl_space_design_print(space, design, &text);
@@ -77,17 +95,17 @@ static void check_samples(tl_space *space, tl_rng *rng)
 static void samples_are_valid_print_back_and_lower(void **state)
 {
     (void)state;
-    for_each_space(check_samples);
+    for_each_freedom(check_samples);
 }
 
-static void check_mutations(tl_space *space, tl_rng *rng)
+static void check_mutations(const tl_space *space, tl_freedom freedom, tl_rng *rng)
 {
     tl_choice design[TL_SPACE_MAX_SLOTS];
     tl_choice before[TL_SPACE_MAX_SLOTS];
-    tl_space_sample(space, rng, design);
+    tl_space_sample_with(space, freedom, rng, design);
     for (int i = 0; i < N_SAMPLES; i++) {
         memcpy(before, design, sizeof design);
-        tl_space_mutate(space, rng, design);
+        tl_space_mutate_with(space, freedom, rng, design);
         assert_ok(tl_space_check(space, design));
         assert_true(n_different(space, before, design) > 0);
     }
@@ -96,19 +114,19 @@ static void check_mutations(tl_space *space, tl_rng *rng)
 static void mutations_are_valid_and_change_the_design(void **state)
 {
     (void)state;
-    for_each_space(check_mutations);
+    for_each_freedom(check_mutations);
 }
 
-static void check_neighbours(tl_space *space, tl_rng *rng)
+static void check_neighbours(const tl_space *space, tl_freedom freedom, tl_rng *rng)
 {
     int n_slots = tl_space_n_slots(space);
     tl_choice design[TL_SPACE_MAX_SLOTS];
     tl_choice *found = tl_mem_new(MAX_NEIGHBOURS * (size_t)n_slots, sizeof *found);
     assert_non_null(found);
     for (int i = 0; i < 10; i++) {
-        tl_space_sample(space, rng, design);
-        int n = tl_space_neighbours(space, design, MAX_NEIGHBOURS, found);
-        assert_int_equal(n, tl_space_neighbours(space, design, 0, NULL));
+        tl_space_sample_with(space, freedom, rng, design);
+        int n = tl_space_neighbours_with(space, freedom, design, MAX_NEIGHBOURS, found);
+        assert_int_equal(n, tl_space_neighbours_with(space, freedom, design, 0, NULL));
         assert_true(n > 0 && n <= MAX_NEIGHBOURS);
         for (int j = 0; j < n; j++) {
             assert_ok(tl_space_check(space, found + (ptrdiff_t)j * n_slots));
@@ -127,21 +145,21 @@ static void check_neighbours(tl_space *space, tl_rng *rng)
 static void neighbours_are_valid_and_different(void **state)
 {
     (void)state;
-    for_each_space(check_neighbours);
+    for_each_freedom(check_neighbours);
 }
 
-static void check_enumeration(tl_space *space, tl_rng *rng)
+static void check_enumeration(const tl_space *space, tl_freedom freedom, tl_rng *rng)
 {
     tl_choice *designs = NULL;
     int n_slots = tl_space_n_slots(space);
     int n = 0;
     (void)rng;
-    if (tl_space_size(space) > 20000) {
-        assert_err(TL_ELIMIT, tl_space_enumerate(space, 20000, &designs, &n));
+    if (tl_space_size_with(space, freedom) > 20000) {
+        assert_err(TL_ELIMIT, tl_space_enumerate_with(space, freedom, 20000, &designs, &n));
         return;
     }
-    assert_ok(tl_space_enumerate(space, 20000, &designs, &n));
-    assert_close(n, tl_space_size(space), 0);
+    assert_ok(tl_space_enumerate_with(space, freedom, 20000, &designs, &n));
+    assert_close(n, tl_space_size_with(space, freedom), 0);
     for (int i = 0; i < n; i++) {
         assert_ok(tl_space_check(space, designs + (ptrdiff_t)i * n_slots));
         if (i > 0) {
@@ -160,7 +178,55 @@ static void check_enumeration(tl_space *space, tl_rng *rng)
 static void enumeration_is_complete_valid_and_in_order(void **state)
 {
     (void)state;
-    for_each_space(check_enumeration);
+    for_each_freedom(check_enumeration);
+}
+
+/*
+ * Counting through the allowed options of each slot given those before counts every design:
+ * the options that _allowed names are those that designs have, no more and no fewer.
+ */
+static double count_from(const tl_space *space, tl_freedom freedom, tl_choice *design, int slot)
+{
+    tl_choice allowed[TL_SPACE_MAX_OPTIONS];
+    if (slot == tl_space_n_slots(space)) {
+        assert_ok(tl_space_check(space, design));
+        return 1;
+    }
+    double sum = 0;
+    int n = tl_space_allowed(space, freedom, design, slot, allowed);
+    for (int i = 0; i < n; i++) {
+        assert_true(n == 1 || allowed[i] != TL_CHOICE_ABSENT);
+        design[slot] = allowed[i];
+        sum += count_from(space, freedom, design, slot + 1);
+    }
+    return sum;
+}
+
+static void check_allowed(const tl_space *space, tl_freedom freedom, tl_rng *rng)
+{
+    tl_choice design[TL_SPACE_MAX_SLOTS];
+    tl_choice allowed[TL_SPACE_MAX_OPTIONS];
+    for (int i = 0; i < 20; i++) {
+        tl_space_sample_with(space, freedom, rng, design);
+        for (int slot = 0; slot < tl_space_n_slots(space); slot++) {
+            int n = tl_space_allowed(space, freedom, design, slot, allowed);
+            bool is_there = false;
+            for (int j = 0; j < n; j++) {
+                is_there = is_there || allowed[j] == design[slot];
+            }
+            assert_true(is_there);
+        }
+    }
+    double size = tl_space_size_with(space, freedom);
+    if (size <= 20000) {
+        assert_close(count_from(space, freedom, design, 0), size, 0);
+    }
+}
+
+static void allowed_options_are_those_that_designs_have(void **state)
+{
+    (void)state;
+    for_each_freedom(check_allowed);
 }
 
 static void check_onehot(tl_space *space, tl_rng *rng)
@@ -254,6 +320,7 @@ int main(void)
         TEST(mutations_are_valid_and_change_the_design),
         TEST(neighbours_are_valid_and_different),
         TEST(enumeration_is_complete_valid_and_in_order),
+        TEST(allowed_options_are_those_that_designs_have),
         TEST(onehot_rows_mark_the_choices),
         TEST(parsing_survives_the_failure_of_any_allocation),
         TEST(lowering_survives_the_failure_of_any_allocation),

@@ -403,6 +403,33 @@ static void bits_follow_the_convolutions_when_a_design_moves(void **state)
     }
 }
 
+static void free_bits_stand_at_every_convolution(void **state)
+{
+    (void)state;
+    tl_rng rng;
+    tl_choice design[TL_SPACE_MAX_SLOTS];
+    tl_choice before[TL_SPACE_MAX_SLOTS];
+    tl_choice found[64 * 12];
+    tl_rng_init(&rng, tl_test_seed());
+    assert_close(tl_space_size_with(space, TL_FREE_BITS), 531441, 0); /* (3 + 2 x 3)^6 */
+    tl_space_sample_with(space, TL_FREE_BITS, &rng, design);
+    for (int i = 0; i < 500; i++) {
+        int n_convs = 0;
+        for (int e = 0; e < N_EDGES; e++) {
+            const char *name = tl_space_choice_name(space, e, design[e]);
+            n_convs += strncmp(name, "nor_conv", 8) == 0;
+        }
+        assert_int_equal(n_bits(design), n_convs);
+        /* another operator, in each width where it is a convolution; another width */
+        int n = tl_space_neighbours_with(space, TL_FREE_BITS, design, 64, found);
+        assert_int_equal(n, (N_EDGES - n_convs) * (2 + 2 * 3) + n_convs * (4 + 2));
+        memcpy(before, design, sizeof before);
+        tl_space_mutate_with(space, TL_FREE_BITS, &rng, design);
+        assert_ok(tl_space_check(space, design));
+        assert_memory_not_equal(before, design, 12 * sizeof *design);
+    }
+}
+
 static void lowering_is_fast_and_takes_no_memory_once_warm(void **state)
 {
     (void)state;
@@ -471,6 +498,7 @@ int main(void)
         TEST(weight_bits_reach_the_convolutions),
         TEST(bits_stand_at_all_convolutions_or_at_none),
         TEST(bits_follow_the_convolutions_when_a_design_moves),
+        TEST(free_bits_stand_at_every_convolution),
         TEST(lowering_is_fast_and_takes_no_memory_once_warm),
         TEST(every_row_of_the_tables_parses_and_lowers),
     };
