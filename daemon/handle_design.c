@@ -126,6 +126,10 @@ static tl_err make_problem(
         .limits = read_limits(request->limits),
         .predict = predict,
         .interrupt = interrupt};
+    problem->task = subject->task;
+    problem->freedom = tl_predictor_task_has_bits(subject->predictor, subject->task)
+                           ? TL_FREE_BITS
+                           : TL_FREE_ARCHITECTURE;
     problem->listing = tl_predictor_listing(subject->predictor, &problem->n_listing);
     TL_TRY(check_asked(request->limits));
     TL_TRY(read_objective(request, &problem->objective));
@@ -137,19 +141,24 @@ static tl_err make_problem(
 }
 
 static tl_err choose_search(
-    const design_request *request, const tl_space *space, const tl_search **out_search)
+    const design_request *request,
+    const tl_problem *problem,
+    const tl_search_options *options,
+    const tl_search **out_search)
 {
-    *out_search =
-        request->method[0] == '\0' ? tl_search_default(space) : tl_search_find(request->method);
+    const tl_space *space = problem->space;
+    double size = tl_space_size_with(space, problem->freedom);
+    *out_search = request->method[0] == '\0' ? tl_search_default(problem, options)
+                                             : tl_search_find(request->method);
     if (*out_search == NULL) {
         return tl_fail(
             TL_EINVAL, "method: got \"%.40s\", want exhaustive, evolutionary or random",
             request->method);
     }
-    if (*out_search == &tl_search_exhaustive && tl_space_size(space) > TL_SEARCH_LISTABLE) {
+    if (*out_search == &tl_search_exhaustive && size > TL_SEARCH_EXHAUSTIBLE) {
         return tl_fail(
             TL_EINVAL, "method exhaustive: space %s has %.3g designs, at most %d can be listed",
-            tl_space_name(space), tl_space_size(space), (int)TL_SEARCH_LISTABLE);
+            tl_space_name(space), size, (int)TL_SEARCH_EXHAUSTIBLE);
     }
     return TL_OK;
 }
@@ -214,11 +223,11 @@ static tl_err solve(
     tl_shortlist list = {0};
     context c = {.call = call, .subject = subject};
     TL_TRY(make_problem(request, subject, &problem));
-    TL_TRY(choose_search(request, subject->space, &search));
     problem.context = &c;
     tl_search_options options = {
         .n_best = request->count > 0 ? (int)request->count : 1,
         .seed = request->has_seed ? request->seed : 1};
+    TL_TRY(choose_search(request, &problem, &options, &search));
     TL_TRY(tl_search_run(search, &problem, &options, &list));
     bool is_feasible = list.n > 0 && tl_scored_is_feasible(&list.scores[0]);
     int n = request->with_infeasible ? list.n : n_answered(&list);

@@ -5,30 +5,47 @@
 #include <string.h>
 
 /*
- * Evolution by generations: parents are the best POPULATION designs seen, each
- * generation mutates and crosses tournament winners, and the whole generation is
- * predicted in one batch, which is what the predictors are fast at.
+ * Evolution: each generation mutates and crosses tournament winners, and is predicted
+ * in one batch, which is what the predictors are fast at. Two ways to choose who lives on:
+ *
+ *     by generations   the best POPULATION designs ever seen are the parents
+ *     ageing           the newest are; a generation is a tenth of the population, a child
+ *                      the tournament's winner with one slot changed (regularized evolution)
+ *
+ * The first population is drawn by chance and counts among the evaluations.
  */
 enum {
     POPULATION = 100,
-    GENERATION = 250,
+    GENERATION_PERCENT = 250, /* of the population */
+    AGEING_PERCENT = 10,
     TOURNAMENT = 8,
+    AGEING_TOURNAMENT = 10,
     MAX_MUTATIONS = 3,
-    DEFAULT_EVALUATIONS = 10000
+    DEFAULT_EVALUATIONS = 5100
 };
 
 typedef struct evolution {
     tl_problem *problem;
+    const tl_search_options *options;
     tl_rng rng;
-    tl_shortlist parents;
-    tl_choice *children; /* [GENERATION, n_slots] */
-    tl_scored *scores;   /* [GENERATION] */
+    int population, generation;
+    tl_shortlist parents; /* by generations: sorted */
+    tl_choice *living;    /* ageing: [population, n_slots], a ring */
+    tl_scored *fitness;   /* ageing: [population] */
+    int n_living, oldest;
+    tl_choice *children; /* [max(population, generation), n_slots] */
+    tl_scored *scores;
     size_t n_slots;
 } evolution;
 
 static tl_choice *child_at(const evolution *e, int i)
 {
     return e->children + (size_t)i * e->n_slots;
+}
+
+static const tl_choice *living_at(const evolution *e, int i)
+{
+    return e->living + (size_t)i * e->n_slots;
 }
 
 /* The best of a few drawn parents; the shortlist is sorted, so that is the least index. */
@@ -42,28 +59,77 @@ static const tl_choice *win_tournament(evolution *e)
     return e->parents.designs + best * e->n_slots;
 }
 
-/* Slot by slot from either parent; kept only when that is a valid design. */
+static const tl_choice *win_among_living(evolution *e)
+{
+    int best = (int)tl_rng_below(&e->rng, (uint64_t)e->n_living);
+    for (int i = 1; i < AGEING_TOURNAMENT; i++) {
+        int drawn = (int)tl_rng_below(&e->rng, (uint64_t)e->n_living);
+        if (tl_scored_compare(&e->fitness[drawn], &e->fitness[best]) < 0) {
+            best = drawn;
+        }
+    }
+    return living_at(e, best);
+}
+
+static bool is_allowed(const tl_choice *allowed, int n, tl_choice choice)
+{
+    for (int i = 0; i < n; i++) {
+        if (allowed[i] == choice) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Slot by slot from either parent, the other, or by chance: the first that the slots before allow. */
 static void cross(evolution *e, const tl_choice *a, const tl_choice *b, tl_choice *child)
 {
-    for (size_t k = 0; k < e->n_slots; k++) {
-        child[k] = tl_rng_below(&e->rng, 2) == 0 ? a[k] : b[k];
-    }
-    if (tl_space_check(e->problem->space, child) != TL_OK) {
-        memcpy(child, a, e->n_slots * sizeof *child);
+    tl_choice allowed[TL_SPACE_MAX_OPTIONS];
+    for (int k = 0; k < (int)e->n_slots; k++) {
+        bool is_a = tl_rng_below(&e->rng, 2) == 0;
+        tl_choice first = is_a ? a[k] : b[k];
+        tl_choice second = is_a ? b[k] : a[k];
+        int n = tl_space_allowed(e->problem->space, e->problem->freedom, child, k, allowed);
+        if (n == 0) {
+            memcpy(child, a, e->n_slots * sizeof *child);
+            return;
+        }
+        child[k] = is_allowed(allowed, n, first) ? first
+                   : is_allowed(allowed, n, second)
+                       ? second
+                       : allowed[tl_rng_below(&e->rng, (uint64_t)n)];
     }
 }
 
 static void breed(evolution *e, tl_choice *child)
 {
-    const tl_choice *parent = win_tournament(e);
-    if (tl_rng_below(&e->rng, 2) == 0) {
-        cross(e, parent, win_tournament(e), child);
+    int n_mutations = 1;
+    if (e->options->is_ageing) {
+        memcpy(child, win_among_living(e), e->n_slots * sizeof *child);
     } else {
-        memcpy(child, parent, e->n_slots * sizeof *child);
+        const tl_choice *parent = win_tournament(e);
+        if (tl_rng_below(&e->rng, 2) == 0) {
+            cross(e, parent, win_tournament(e), child);
+        } else {
+            memcpy(child, parent, e->n_slots * sizeof *child);
+        }
+        n_mutations += (int)tl_rng_below(&e->rng, MAX_MUTATIONS);
     }
-    int n_mutations = 1 + (int)tl_rng_below(&e->rng, MAX_MUTATIONS);
     for (int i = 0; i < n_mutations; i++) {
-        tl_space_mutate(e->problem->space, &e->rng, child);
+        tl_space_mutate_with(e->problem->space, e->problem->freedom, &e->rng, child);
+    }
+}
+
+/* Each takes the place of the oldest, once there are as many as may live. */
+static void age(evolution *e, int n)
+{
+    for (int i = 0; i < n; i++) {
+        int place = e->n_living < e->population ? e->n_living++ : e->oldest;
+        memcpy(
+            e->living + (size_t)place * e->n_slots, child_at(e, i),
+            e->n_slots * sizeof *e->living);
+        e->fitness[place] = e->scores[i];
+        e->oldest = (place + 1) % e->population;
     }
 }
 
@@ -71,48 +137,75 @@ static tl_err step(evolution *e, bool is_first, int n, tl_shortlist *list)
 {
     for (int i = 0; i < n; i++) {
         if (is_first) {
-            tl_space_sample(e->problem->space, &e->rng, child_at(e, i));
+            tl_space_sample_with(
+                e->problem->space, e->problem->freedom, &e->rng, child_at(e, i));
         } else {
             breed(e, child_at(e, i));
         }
     }
     TL_TRY(tl_problem_score(e->problem, e->children, n, e->scores));
-    tl_shortlist_offer(&e->parents, e->children, e->scores, n);
+    if (e->options->is_ageing) {
+        age(e, n);
+    } else {
+        tl_shortlist_offer(&e->parents, e->children, e->scores, n);
+    }
     tl_shortlist_offer(list, e->children, e->scores, n);
     return TL_OK;
 }
 
+static tl_err evolution_init(
+    evolution *e, tl_problem *problem, const tl_search_options *options, int n_slots)
+{
+    *e = (evolution){.problem = problem, .options = options, .n_slots = (size_t)n_slots};
+    tl_rng_init(&e->rng, options->seed);
+    e->population = options->population > 0 ? options->population : POPULATION;
+    int percent = options->is_ageing ? AGEING_PERCENT : GENERATION_PERCENT;
+    e->generation = (e->population * percent + 99) / 100;
+    size_t most = (size_t)(e->generation > e->population ? e->generation : e->population);
+    size_t n_parents = (size_t)e->population;
+    TL_TRY(tl_shortlist_init(&e->parents, n_slots, e->population));
+    e->living = tl_mem_new(n_parents * e->n_slots, sizeof *e->living);
+    e->fitness = tl_mem_new(n_parents, sizeof *e->fitness);
+    e->children = tl_mem_new(most * e->n_slots, sizeof *e->children);
+    e->scores = tl_mem_new(most, sizeof *e->scores);
+    if (e->living == NULL || e->fitness == NULL || e->children == NULL || e->scores == NULL) {
+        return tl_fail(TL_ENOMEM, "a population of %d designs", e->population);
+    }
+    return TL_OK;
+}
+
+static void evolution_done(evolution *e)
+{
+    tl_shortlist_done(&e->parents);
+    tl_mem_free(e->living);
+    tl_mem_free(e->fitness);
+    tl_mem_free(e->children);
+    tl_mem_free(e->scores);
+}
+
 static tl_err run(tl_problem *problem, const tl_search_options *options, tl_shortlist *list)
 {
-    evolution e = {.problem = problem, .n_slots = (size_t)list->n_slots};
-    tl_rng_init(&e.rng, options->seed);
-    tl_err err = tl_shortlist_init(&e.parents, list->n_slots, POPULATION);
+    evolution e;
+    tl_err err = evolution_init(&e, problem, options, list->n_slots);
     if (err != TL_OK) {
-        return err;
-    }
-    e.children = tl_mem_new(GENERATION * e.n_slots, sizeof *e.children);
-    e.scores = tl_mem_new(GENERATION, sizeof *e.scores);
-    if (e.children == NULL || e.scores == NULL) {
-        err = tl_fail(TL_ENOMEM, "a generation of %d designs", (int)GENERATION);
         goto done;
     }
     int left = options->n_evaluations > 0 ? options->n_evaluations : DEFAULT_EVALUATIONS;
     for (bool is_first = true; left > 0; is_first = false) {
-        int n = left < GENERATION ? left : GENERATION;
+        int most = is_first ? e.population : e.generation;
+        int n = left < most ? left : most;
         if ((err = step(&e, is_first, n, list)) != TL_OK) {
             goto done;
         }
-        left -= n;
+        left = tl_search_is_late(options) ? 0 : left - n;
     }
 done:
-    tl_shortlist_done(&e.parents);
-    tl_mem_free(e.children);
-    tl_mem_free(e.scores);
+    evolution_done(&e);
     return err;
 }
 
 const tl_search tl_search_evolutionary = {
     .name = "evolutionary",
-    .summary = "generations of mutated and crossed winners, for spaces too large to list",
+    .summary = "generations of mutated and crossed winners, population 100, 5,100 evaluations",
     .run = run,
 };

@@ -3,9 +3,12 @@
 #include "optimizer/search.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
-    SORT_SHARE = 64
+    SORT_SHARE = 64,
+    BATCH = 4096,     /* scored at once, so that a request can be given up */
+    LATE_BATCH = 1024 /* under a deadline */
 };
 
 typedef struct entry {
@@ -45,32 +48,88 @@ static tl_err keep_best(
     return TL_OK;
 }
 
+/* Scores designs batch by batch until all are scored or it is late. */
 static tl_err score_all(
-    tl_problem *problem, const tl_choice *designs, int n, tl_shortlist *list)
+    tl_problem *problem,
+    const tl_search_options *options,
+    const tl_choice *designs,
+    int n,
+    int batch,
+    tl_shortlist *list)
 {
+    tl_err err = TL_OK;
+    int n_scored = 0;
+    size_t n_slots = (size_t)list->n_slots;
     tl_scored *scores = tl_mem_new((size_t)n, sizeof *scores);
     if (scores == NULL) {
         return tl_fail(TL_ENOMEM, "scores of %d designs", n);
     }
-    tl_err err = tl_problem_score(problem, designs, n, scores);
-    if (err == TL_OK) {
-        err = keep_best(designs, scores, n, list);
+    while (n_scored < n && (n_scored == 0 || !tl_search_is_late(options))) {
+        int n_more = n - n_scored < batch ? n - n_scored : batch;
+        err = tl_problem_score(
+            problem, designs + (size_t)n_scored * n_slots, n_more, scores + n_scored);
+        if (err != TL_OK) {
+            goto done;
+        }
+        n_scored += n_more;
     }
+    err = keep_best(designs, scores, n_scored, list);
+done:
     tl_mem_free(scores);
+    return err;
+}
+
+/* The designs in an order by chance: what a deadline leaves out is then nothing in particular. */
+static tl_err shuffle(
+    const tl_choice *designs, int n, size_t n_slots, uint64_t seed, tl_choice **out_shuffled)
+{
+    tl_err err = TL_OK;
+    tl_rng rng;
+    tl_rng_init(&rng, seed);
+    int *order = tl_mem_new((size_t)n, sizeof *order);
+    tl_choice *shuffled = tl_mem_new((size_t)n * n_slots, sizeof *shuffled);
+    if (order == NULL || shuffled == NULL) {
+        err = tl_fail(TL_ENOMEM, "an order of %d designs", n);
+        goto done;
+    }
+    tl_rng_permutation(&rng, n, order);
+    for (int i = 0; i < n; i++) {
+        memcpy(
+            shuffled + (size_t)i * n_slots, designs + (size_t)order[i] * n_slots,
+            n_slots * sizeof *designs);
+    }
+    *out_shuffled = shuffled;
+    shuffled = NULL;
+done:
+    tl_mem_free(order);
+    tl_mem_free(shuffled);
     return err;
 }
 
 static tl_err run(tl_problem *problem, const tl_search_options *options, tl_shortlist *list)
 {
-    (void)options;
-    if (problem->listing != NULL) {
-        return score_all(problem, problem->listing, problem->n_listing, list);
+    tl_choice *owned = NULL;
+    tl_choice *shuffled = NULL;
+    bool is_listed = problem->listing != NULL && problem->freedom == TL_FREE_ARCHITECTURE;
+    const tl_choice *designs = problem->listing;
+    int n = problem->n_listing;
+    int batch = is_listed ? n : BATCH; /* exactly the listing is cheapest to predict */
+    if (!is_listed) {
+        TL_TRY(tl_space_enumerate_with(
+            problem->space, problem->freedom, TL_SEARCH_EXHAUSTIBLE, &owned, &n));
+        designs = owned;
     }
-    tl_choice *designs = NULL;
-    int n = 0;
-    TL_TRY(tl_space_enumerate(problem->space, TL_SEARCH_LISTABLE, &designs, &n));
-    tl_err err = score_all(problem, designs, n, list);
-    tl_mem_free(designs);
+    tl_err err = TL_OK;
+    if (options->deadline_ns != 0) {
+        err = shuffle(designs, n, (size_t)list->n_slots, options->seed, &shuffled);
+        designs = shuffled;
+        batch = LATE_BATCH;
+    }
+    if (err == TL_OK) {
+        err = score_all(problem, options, designs, n, batch, list);
+    }
+    tl_mem_free(owned);
+    tl_mem_free(shuffled);
     return err;
 }
 

@@ -5,11 +5,28 @@
 #include "base/units.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static tl_err check_limit(const char *name, double limit)
 {
     if (!isnan(limit) && (!isfinite(limit) || limit <= 0)) {
         return tl_fail(TL_EINVAL, "%s: got %g, want a positive number", name, limit);
+    }
+    return TL_OK;
+}
+
+static bool is_asked(double weight)
+{
+    return !isnan(weight) && weight != 0;
+}
+
+static tl_err check_weight(const tl_problem *problem, const char *name, double weight)
+{
+    if (is_asked(weight) && (!isfinite(weight) || weight < 0)) {
+        return tl_fail(TL_EINVAL, "%s: got %g, want a number not below 0", name, weight);
+    }
+    if (is_asked(weight) && problem->objective != TL_MAXIMIZE_ACCURACY) {
+        return tl_fail(TL_EINVAL, "%s: weights go with maximizing accuracy only", name);
     }
     return TL_OK;
 }
@@ -24,6 +41,8 @@ tl_err tl_problem_check(const tl_problem *problem)
         return tl_fail(
             TL_EINVAL, "min_accuracy: got %g, want 0 to 100 percent", limits->min_accuracy);
     }
+    TL_TRY(check_weight(problem, "weight of latency", problem->weights.latency_points_per_ms));
+    TL_TRY(check_weight(problem, "weight of energy", problem->weights.energy_points_per_mj));
     if (!(limits->confidence > 0 && limits->confidence < 1)) {
         return tl_fail(
             TL_EINVAL, "confidence: got %g, want between 0 and 1, both excluded",
@@ -57,11 +76,22 @@ static void apply_limit(limit_part part, double asked, tl_scored *scored)
     }
 }
 
-static double value_of(tl_objective objective, const tl_prediction *prediction)
+/* What a weighted cost takes from the value; NaN where it is asked for and unknown. */
+static double toll(double weight, double cost)
 {
+    return is_asked(weight) ? weight * cost : 0;
+}
+
+static double value_of(const tl_problem *problem, const tl_prediction *prediction)
+{
+    const tl_weights *weights = &problem->weights;
     double value = TL_UNKNOWN;
-    switch (objective) {
-    case TL_MAXIMIZE_ACCURACY: value = prediction->accuracy; break;
+    switch (problem->objective) {
+    case TL_MAXIMIZE_ACCURACY:
+        value = prediction->accuracy -
+                toll(weights->latency_points_per_ms, prediction->latency_ms) -
+                toll(weights->energy_points_per_mj, prediction->energy_mj);
+        break;
     case TL_MINIMIZE_LATENCY: value = -prediction->latency_ms; break;
     case TL_MINIMIZE_ENERGY: value = -prediction->energy_mj; break;
     }
@@ -73,7 +103,7 @@ static void score_one(
 {
     const tl_limits *limits = &problem->limits;
     *scored = (tl_scored){.prediction = *prediction, .p_feasible = 1, .shortfall = -HUGE_VAL};
-    scored->value = value_of(problem->objective, prediction);
+    scored->value = value_of(problem, prediction);
     const limit_part parts[] = {
         {limits->max_latency_ms, limits->max_latency_ms - prediction->latency_ms,
          prediction->latency_std_ms, &problem->latency_confidence },
@@ -128,4 +158,53 @@ int tl_scored_compare(const tl_scored *a, const tl_scored *b)
     int order =
         a_holds ? descending(a->value, b->value) : descending(b->shortfall, a->shortfall);
     return order != 0 ? order : descending(a->p_feasible, b->p_feasible);
+}
+
+/* ---- rewards ----------------------------------------------------------------------------- */
+
+static const double lowest_feasible = -3;
+
+static int ascending(const void *a, const void *b)
+{
+    return descending(*(const double *)b, *(const double *)a);
+}
+
+tl_err tl_problem_standardize(tl_problem *problem, const tl_scored *scores, int n)
+{
+    static const double z_of_ninety_percent = 1.2815515655446004;
+    double *values = tl_mem_new((size_t)n, sizeof *values);
+    int n_known = 0;
+    if (values == NULL) {
+        return tl_fail(TL_ENOMEM, "values of %d designs", n);
+    }
+    for (int i = 0; i < n; i++) {
+        if (isfinite(scores[i].value)) {
+            values[n_known++] = scores[i].value;
+        }
+    }
+    if (n_known > 0) {
+        qsort(values, (size_t)n_known, sizeof *values, ascending);
+        double centre = values[n_known / 2];
+        double upper = values[(int)(.9 * (n_known - 1) + .5)];
+        problem->value_centre = centre;
+        /* Where all are alike, any scale does. */
+        problem->value_scale =
+            upper > centre ? (upper - centre) / z_of_ninety_percent : fmax(fabs(centre), 1);
+    }
+    tl_mem_free(values);
+    return TL_OK;
+}
+
+double tl_problem_reward(const tl_problem *problem, const tl_scored *scored)
+{
+    if (!tl_scored_is_feasible(scored)) {
+        return lowest_feasible - 3 * fmin(scored->shortfall, 1);
+    }
+    if (!isfinite(scored->value)) {
+        return lowest_feasible;
+    }
+    double scale = problem->value_scale > 0 ? problem->value_scale : 1;
+    double z = (scored->value - problem->value_centre) / scale;
+    /* of slope 1 at -1, towards -3 from above */
+    return z >= -1 ? z : -1 + 2 * tanh((z + 1) / 2);
 }

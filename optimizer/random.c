@@ -23,13 +23,14 @@ static tl_err run(tl_problem *problem, const tl_search_options *options, tl_shor
     while (left > 0) {
         int n = left < BATCH ? left : BATCH;
         for (int i = 0; i < n; i++) {
-            tl_space_sample(problem->space, &rng, designs + (size_t)i * n_slots);
+            tl_space_sample_with(
+                problem->space, problem->freedom, &rng, designs + (size_t)i * n_slots);
         }
         if ((err = tl_problem_score(problem, designs, n, scores)) != TL_OK) {
             goto done;
         }
         tl_shortlist_offer(list, designs, scores, n);
-        left -= n;
+        left = tl_search_is_late(options) ? 0 : left - n;
     }
 done:
     tl_mem_free(designs);

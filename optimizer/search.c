@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "optimizer/search.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -21,10 +22,18 @@ const tl_search *tl_search_find(const char *name)
     return NULL;
 }
 
-const tl_search *tl_search_default(const tl_space *space)
+const tl_search *tl_search_default(const tl_problem *problem, const tl_search_options *options)
 {
-    return tl_space_size(space) <= TL_SEARCH_LISTABLE ? &tl_search_exhaustive
-                                                      : &tl_search_evolutionary;
+    if (tl_space_size_with(problem->space, problem->freedom) <= TL_SEARCH_LISTABLE) {
+        return &tl_search_exhaustive;
+    }
+    const tl_search *neural = options->optimizer != NULL ? tl_search_find("neural") : NULL;
+    return neural != NULL ? neural : &tl_search_evolutionary;
+}
+
+bool tl_search_is_late(const tl_search_options *options)
+{
+    return options->deadline_ns != 0 && tl_clock_ns() >= options->deadline_ns;
 }
 
 tl_err tl_shortlist_init(tl_shortlist *list, int n_slots, int capacity)

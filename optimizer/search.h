@@ -12,14 +12,24 @@
  *     exhaustive    every design of a space that can be listed: exact
  *     evolutionary  generations of mutated and crossed tournament winners
  *     random        designs drawn by chance: the floor of any comparison
+ *
+ * Every search is anytime: it looks at the deadline between batches of predictions
+ * and gives the best so far, of its first batch at least.
  */
 
 #include "optimizer/problem.h"
+
+struct tl_optimizer;
 
 typedef struct tl_search_options {
     int n_best;        /* how many designs are wanted, best first */
     int n_evaluations; /* at most; 0: the method's own */
     uint64_t seed;
+    int64_t deadline_ns; /* by tl_clock_ns(); 0: none */
+    /* What method neural answers with, trained (optimizer.h); NULL: there is none. */
+    const struct tl_optimizer *optimizer;
+    int population; /* of evolutionary; 0: its own */
+    bool is_ageing; /* evolutionary: the oldest dies, not the worst (regularized evolution) */
 } tl_search_options;
 
 /* What was found: n designs [n, n_slots], best first, all different. */
@@ -49,12 +59,19 @@ extern const tl_search tl_search_random;
 /* NULL when there is none of that name. */
 const tl_search *tl_search_find(const char *name);
 
-/* Exhaustive where the space can be listed, evolutionary elsewhere. */
-const tl_search *tl_search_default(const tl_space *space);
-
 enum {
-    TL_SEARCH_LISTABLE = 100000 /* spaces up to this size are searched exhaustively */
+    TL_SEARCH_LISTABLE = 100000,    /* spaces up to this size are searched exhaustively */
+    TL_SEARCH_EXHAUSTIBLE = 1000000 /* and up to this one where that is asked for */
 };
+
+/*
+ * Exhaustive where the designs of the problem's freedom can be listed; else neural where
+ * the options have an optimizer; else evolutionary.
+ */
+const tl_search *tl_search_default(const tl_problem *problem, const tl_search_options *options);
+
+/* The deadline has passed. */
+bool tl_search_is_late(const tl_search_options *options);
 
 /*
  * Runs the search; out_list comes zeroed and is the caller's on success

@@ -77,6 +77,9 @@ static void unmake(world *w)
     tl_space_unref(space);
 }
 
+static const tl_search *const searches[] = {
+    &tl_search_exhaustive, &tl_search_evolutionary, &tl_search_random};
+
 static tl_shortlist solve(world *w, const tl_search *search, int n_best, int n_evaluations)
 {
     tl_shortlist list = {0};
@@ -139,7 +142,8 @@ static void evolution_works_where_the_space_cannot_be_listed(void **state)
     (void)state;
     world w = make("fbnet");
     w.problem.limits.max_latency_ms = 9;
-    assert_string_equal(tl_search_default(w.problem.space)->name, "evolutionary");
+    tl_search_options defaults = {0};
+    assert_string_equal(tl_search_default(&w.problem, &defaults)->name, "evolutionary");
     tl_shortlist evolved = solve(&w, &tl_search_evolutionary, 3, 10000);
     tl_shortlist drawn = solve(&w, &tl_search_random, 3, 10000);
     assert_int_equal(w.problem.n_evaluations, 20000);
@@ -246,14 +250,95 @@ static void the_shortlist_keeps_the_best_different_designs(void **state)
     tl_shortlist_done(&list);
 }
 
+static void a_passed_deadline_gives_the_best_of_the_first_batch(void **state)
+{
+    (void)state;
+    world w = make("nasbench201");
+    w.problem.context = &w;
+    for (size_t s = 0; s < TL_COUNT(searches); s++) {
+        tl_search_options options = {.n_best = 2, .seed = tl_test_seed(), .deadline_ns = 1};
+        tl_shortlist list = {0};
+        w.problem.n_evaluations = 0;
+        assert_ok(tl_search_run(searches[s], &w.problem, &options, &list));
+        assert_in_range(w.problem.n_evaluations, 1, 1024);
+        assert_int_equal(list.n, 2);
+        assert_ok(tl_space_check(w.problem.space, list.designs));
+        tl_shortlist_done(&list);
+    }
+    unmake(&w);
+}
+
+static void the_same_seed_finds_the_same_designs(void **state)
+{
+    (void)state;
+    world w = make("mnasnet");
+    w.problem.context = &w;
+    w.problem.limits.max_latency_ms = 12;
+    for (size_t s = 1; s < TL_COUNT(searches); s++) {
+        tl_shortlist once = solve(&w, searches[s], 5, 800);
+        tl_shortlist again = solve(&w, searches[s], 5, 800);
+        assert_int_equal(once.n, again.n);
+        assert_memory_equal(
+            once.designs, again.designs,
+            (size_t)once.n * (size_t)w.n_slots * sizeof *once.designs);
+        tl_shortlist_done(&once);
+        tl_shortlist_done(&again);
+    }
+    unmake(&w);
+}
+
+static void ageing_and_generations_both_beat_chance_at_equal_evaluations(void **state)
+{
+    (void)state;
+    world w = make("mnasnet");
+    w.problem.context = &w;
+    w.problem.limits.max_latency_ms = 12;
+    tl_shortlist drawn = solve(&w, &tl_search_random, 1, 600);
+    for (int ages = 0; ages < 2; ages++) {
+        tl_search_options options = {
+            .n_best = 1,
+            .n_evaluations = 600,
+            .population = 100,
+            .is_ageing = ages == 1,
+            .seed = tl_test_seed()};
+        tl_shortlist list = {0};
+        w.problem.n_evaluations = 0;
+        assert_ok(tl_search_run(&tl_search_evolutionary, &w.problem, &options, &list));
+        assert_int_equal(w.problem.n_evaluations, 600);
+        assert_true(tl_scored_compare(&list.scores[0], &drawn.scores[0]) < 0);
+        tl_shortlist_done(&list);
+    }
+    tl_shortlist_done(&drawn);
+    unmake(&w);
+}
+
+static void free_bits_are_searched_where_the_problem_says_so(void **state)
+{
+    (void)state;
+    world w = make("nasbench201");
+    w.problem.context = &w;
+    w.problem.freedom = TL_FREE_BITS;
+    tl_search_options defaults = {0};
+    assert_string_equal(tl_search_default(&w.problem, &defaults)->name, "evolutionary");
+    tl_shortlist exact = solve(&w, &tl_search_exhaustive, 1, 0);
+    assert_int_equal(w.problem.n_evaluations, 531441);
+    tl_shortlist evolved = solve(&w, &tl_search_evolutionary, 1, 0);
+    assert_true(evolved.scores[0].value <= exact.scores[0].value);
+    assert_true(evolved.scores[0].value >= exact.scores[0].value - .5);
+    /* in the made-up world every choice earns something: the best has bits everywhere */
+    assert_true(exact.designs[6] != TL_CHOICE_ABSENT);
+    assert_true(evolved.designs[6] != TL_CHOICE_ABSENT);
+    tl_shortlist_done(&exact);
+    tl_shortlist_done(&evolved);
+    unmake(&w);
+}
+
 static void survives_every_allocation_failure(void **state)
 {
     (void)state;
     world w = make("nasbench201");
     w.problem.context = &w;
     tl_search_options options = {.n_best = 4, .n_evaluations = 600};
-    const tl_search *const searches[] = {
-        &tl_search_exhaustive, &tl_search_evolutionary, &tl_search_random};
     for (size_t s = 0; s < TL_COUNT(searches); s++) {
         tl_err err = TL_ENOMEM;
         for (long k = 1; err != TL_OK; k++) {
@@ -283,6 +368,10 @@ int main(void)
         TEST(more_confidence_never_gives_a_better_value),
         TEST(nonsense_limits_are_refused_by_name),
         TEST(the_shortlist_keeps_the_best_different_designs),
+        TEST(a_passed_deadline_gives_the_best_of_the_first_batch),
+        TEST(the_same_seed_finds_the_same_designs),
+        TEST(ageing_and_generations_both_beat_chance_at_equal_evaluations),
+        TEST(free_bits_are_searched_where_the_problem_says_so),
         TEST(survives_every_allocation_failure),
     };
     return cmocka_run_group_tests_name("optimizer/search", tests, NULL, NULL);
