@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "optimizer/breed.h"
 #include "optimizer/search.h"
 
 #include <string.h>
@@ -71,36 +72,6 @@ static const tl_choice *win_among_living(evolution *e)
     return living_at(e, best);
 }
 
-static bool is_allowed(const tl_choice *allowed, int n, tl_choice choice)
-{
-    for (int i = 0; i < n; i++) {
-        if (allowed[i] == choice) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Slot by slot from either parent, the other, or by chance: the first that the slots before allow. */
-static void cross(evolution *e, const tl_choice *a, const tl_choice *b, tl_choice *child)
-{
-    tl_choice allowed[TL_SPACE_MAX_OPTIONS];
-    for (int k = 0; k < (int)e->n_slots; k++) {
-        bool is_a = tl_rng_below(&e->rng, 2) == 0;
-        tl_choice first = is_a ? a[k] : b[k];
-        tl_choice second = is_a ? b[k] : a[k];
-        int n = tl_space_allowed(e->problem->space, e->problem->freedom, child, k, allowed);
-        if (n == 0) {
-            memcpy(child, a, e->n_slots * sizeof *child);
-            return;
-        }
-        child[k] = is_allowed(allowed, n, first) ? first
-                   : is_allowed(allowed, n, second)
-                       ? second
-                       : allowed[tl_rng_below(&e->rng, (uint64_t)n)];
-    }
-}
-
 static void breed(evolution *e, tl_choice *child)
 {
     int n_mutations = 1;
@@ -109,7 +80,7 @@ static void breed(evolution *e, tl_choice *child)
     } else {
         const tl_choice *parent = win_tournament(e);
         if (tl_rng_below(&e->rng, 2) == 0) {
-            cross(e, parent, win_tournament(e), child);
+            tl_breed_cross(e->problem, &e->rng, parent, win_tournament(e), child);
         } else {
             memcpy(child, parent, e->n_slots * sizeof *child);
         }
