@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/units.h"
 #include "daemon/answer.h"
@@ -20,6 +21,7 @@ enum {
 };
 
 static const double default_confidence = .9;
+static const uint64_t max_budget_us = 600000000; /* the longest that a request may last */
 
 /* What the search needs while it runs. */
 typedef struct context {
@@ -78,9 +80,24 @@ static tl_limits read_limits(const Tailor__V1__Limits *limits)
     };
 }
 
-/* NaN stands for "not asked for" below: asked for NaN, it is refused here. */
-static tl_err check_asked(const Tailor__V1__Limits *limits)
+static tl_weights read_weights(const Tailor__V1__Weights *weights)
 {
+    if (weights == NULL) {
+        return (tl_weights){TL_UNKNOWN, TL_UNKNOWN};
+    }
+    return (tl_weights){
+        .latency_points_per_ms = weights->has_latency ? weights->latency : TL_UNKNOWN,
+        .energy_points_per_mj = weights->has_energy ? weights->energy : TL_UNKNOWN,
+    };
+}
+
+/* NaN stands for "not asked for" below: asked for NaN, it is refused here. */
+static tl_err check_asked(const Tailor__V1__Limits *limits, const Tailor__V1__Weights *weights)
+{
+    if (weights != NULL && ((weights->has_latency && isnan(weights->latency)) ||
+                            (weights->has_energy && isnan(weights->energy)))) {
+        return tl_fail(TL_EINVAL, "a weight is not a number");
+    }
     if (limits != NULL && ((limits->has_max_latency_ms && isnan(limits->max_latency_ms)) ||
                            (limits->has_max_energy_mj && isnan(limits->max_energy_mj)) ||
                            (limits->has_min_accuracy && isnan(limits->min_accuracy)))) {
@@ -93,9 +110,12 @@ static tl_err check_asked(const Tailor__V1__Limits *limits)
 static tl_err check_known(const tl_problem *problem, const tl_subject *subject)
 {
     const tl_limits *limits = &problem->limits;
+    const tl_weights *weights = &problem->weights;
     bool wants[TL_N_COSTS] = {
-        !isnan(limits->max_latency_ms) || problem->objective == TL_MINIMIZE_LATENCY,
-        !isnan(limits->max_energy_mj) || problem->objective == TL_MINIMIZE_ENERGY,
+        !isnan(limits->max_latency_ms) || problem->objective == TL_MINIMIZE_LATENCY ||
+            weights->latency_points_per_ms > 0,
+        !isnan(limits->max_energy_mj) || problem->objective == TL_MINIMIZE_ENERGY ||
+            weights->energy_points_per_mj > 0,
     };
     for (int c = 0; c < TL_N_COSTS; c++) {
         if (wants[c] && tl_view_basis(subject->view, (tl_cost)c) == TL_BASIS_NOTHING) {
@@ -124,6 +144,7 @@ static tl_err make_problem(
     *problem = (tl_problem){
         .space = subject->space,
         .limits = read_limits(request->limits),
+        .weights = read_weights(request->weights),
         .predict = predict,
         .interrupt = interrupt};
     problem->task = subject->task;
@@ -131,13 +152,24 @@ static tl_err make_problem(
                            ? TL_FREE_BITS
                            : TL_FREE_ARCHITECTURE;
     problem->listing = tl_predictor_listing(subject->predictor, &problem->n_listing);
-    TL_TRY(check_asked(request->limits));
+    TL_TRY(check_asked(request->limits, request->weights));
     TL_TRY(read_objective(request, &problem->objective));
     TL_TRY(tl_problem_check(problem));
     tl_view_confidence(subject->view, TL_COST_LATENCY, &problem->latency_confidence);
     tl_view_confidence(subject->view, TL_COST_ENERGY, &problem->energy_confidence);
     tl_confidence_nominal(ACCURACY_DOF, &problem->accuracy_confidence);
     return check_known(problem, subject);
+}
+
+static tl_err unknown_method(const char *method)
+{
+    tl_text known = {0};
+    tl_search_add_names(&known);
+    tl_err err = tl_fail(
+        TL_EINVAL, "method: got \"%.40s\", want %s", method,
+        known.data != NULL ? known.data : "another");
+    tl_text_done(&known);
+    return err;
 }
 
 static tl_err choose_search(
@@ -151,9 +183,7 @@ static tl_err choose_search(
     *out_search = request->method[0] == '\0' ? tl_search_default(problem, options)
                                              : tl_search_find(request->method);
     if (*out_search == NULL) {
-        return tl_fail(
-            TL_EINVAL, "method: got \"%.40s\", want exhaustive, evolutionary or random",
-            request->method);
+        return unknown_method(request->method);
     }
     if (*out_search == &tl_search_exhaustive && size > TL_SEARCH_EXHAUSTIBLE) {
         return tl_fail(
@@ -226,7 +256,10 @@ static tl_err solve(
     problem.context = &c;
     tl_search_options options = {
         .n_best = request->count > 0 ? (int)request->count : 1,
-        .seed = request->has_seed ? request->seed : 1};
+        .seed = request->has_seed ? request->seed : 1,
+        .deadline_ns = request->budget_us > 0
+                           ? tl_clock_ns() + (int64_t)request->budget_us * TL_NS_PER_US
+                           : 0};
     TL_TRY(choose_search(request, &problem, &options, &search));
     TL_TRY(tl_search_run(search, &problem, &options, &list));
     bool is_feasible = list.n > 0 && tl_scored_is_feasible(&list.scores[0]);
@@ -249,6 +282,11 @@ static tl_err run(
     if (request->count > MAX_COUNT) {
         return tl_fail(
             TL_EINVAL, "count: got %u, want at most %d", request->count, (int)MAX_COUNT);
+    }
+    if (request->budget_us > max_budget_us) {
+        return tl_fail(
+            TL_EINVAL, "budget_us: got %llu, want at most %llu",
+            (unsigned long long)request->budget_us, (unsigned long long)max_budget_us);
     }
     TL_TRY(tl_subject_find(call, request->space, request->device, request->task, &subject));
     tl_err err = solve(call, request, &subject, (answer_reply *)reply_base);

@@ -22,6 +22,15 @@ const tl_search *tl_search_find(const char *name)
     return NULL;
 }
 
+void tl_search_add_names(tl_text *text)
+{
+    for (size_t i = 0; i < TL_COUNT(searches); i++) {
+        bool is_last = i + 1 == TL_COUNT(searches);
+        tl_text_add(text, i == 0 ? "" : is_last ? " or " : ", ");
+        tl_text_add(text, searches[i]->name);
+    }
+}
+
 const tl_search *tl_search_default(const tl_problem *problem, const tl_search_options *options)
 {
     if (tl_space_size_with(problem->space, problem->freedom) <= TL_SEARCH_LISTABLE) {

@@ -59,6 +59,9 @@ extern const tl_search tl_search_random;
 /* NULL when there is none of that name. */
 const tl_search *tl_search_find(const char *name);
 
+/* "exhaustive, evolutionary, ... or random": for messages. */
+void tl_search_add_names(tl_text *text);
+
 enum {
     TL_SEARCH_LISTABLE = 100000,    /* spaces up to this size are searched exhaustively */
     TL_SEARCH_EXHAUSTIBLE = 1000000 /* and up to this one where that is asked for */

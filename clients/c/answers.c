@@ -94,17 +94,23 @@ tailor_err tailor_design(
     tailor_client *client, const tailor_design_options *options, tailor_answer **out_answer)
 {
     Tailor__V1__Limits limits;
+    Tailor__V1__Weights weights;
     Tailor__V1__DesignRequest request;
     tailor__v1__limits__init(&limits);
+    tailor__v1__weights__init(&weights);
     tailor__v1__design_request__init(&request);
     set_limit(options->max_latency_ms, &limits.has_max_latency_ms, &limits.max_latency_ms);
     set_limit(options->max_energy_mj, &limits.has_max_energy_mj, &limits.max_energy_mj);
     set_limit(options->min_accuracy, &limits.has_min_accuracy, &limits.min_accuracy);
     set_limit(options->confidence, &limits.has_confidence, &limits.confidence);
+    set_limit(options->weight_latency, &weights.has_latency, &weights.latency);
+    set_limit(options->weight_energy, &weights.has_energy, &weights.energy);
     request.space = tl_client_string(options->space);
     request.device = tl_client_string(options->device);
     request.task = tl_client_string(options->task);
     request.limits = &limits;
+    request.weights = &weights;
+    request.budget_us = options->budget_us;
     request.maximize = tl_client_string(options->maximize);
     request.minimize = tl_client_string(options->minimize);
     request.count = options->count;

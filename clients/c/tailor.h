@@ -366,6 +366,13 @@ typedef struct tailor_design_options {
     int with_infeasible;      /* count designs in all, those that miss a limit last */
     const char *method;       /* NULL: the best for the space */
     const uint64_t *seed;
+    /*
+     * What a millisecond and a millijoule are worth in points of accuracy: the design with the
+     * most accuracy less those costs is wanted, within the limits if there are any. NULL: 0.
+     */
+    const double *weight_latency;
+    const double *weight_energy;
+    uint64_t budget_us; /* to search at most, then the best so far; 0: no such bound */
 } tailor_design_options;
 
 tailor_err tailor_design(

@@ -49,6 +49,9 @@ static const struct field {
     FIELD("max-energy-mj", TL_KEY_MAX_ENERGY, FIELD_NUMBER, max_energy_mj),
     FIELD("min-accuracy", TL_KEY_MIN_ACCURACY, FIELD_NUMBER, min_accuracy),
     FIELD("confidence", TL_KEY_CONFIDENCE, FIELD_NUMBER, confidence),
+    FIELD("weight-latency", TL_KEY_WEIGHT_LATENCY, FIELD_NUMBER, weight_latency),
+    FIELD("weight-energy", TL_KEY_WEIGHT_ENERGY, FIELD_NUMBER, weight_energy),
+    FIELD("budget-us", TL_KEY_BUDGET, FIELD_COUNT, budget_us),
     FIELD("maximize", TL_KEY_MAXIMIZE, FIELD_TEXT, maximize),
     FIELD("minimize", TL_KEY_MINIMIZE, FIELD_TEXT, minimize),
     FIELD("method", TL_KEY_METHOD, FIELD_TEXT, method),
@@ -89,6 +92,8 @@ void tl_args_init(tl_args *args)
         .max_energy_mj = (double)NAN,
         .min_accuracy = (double)NAN,
         .confidence = (double)NAN,
+        .weight_latency = (double)NAN,
+        .weight_energy = (double)NAN,
     };
 }
 

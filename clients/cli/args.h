@@ -44,6 +44,9 @@ enum {
     TL_KEY_METHODS,
     TL_KEY_METRIC,
     TL_KEY_SAMPLES,
+    TL_KEY_BUDGET,
+    TL_KEY_WEIGHT_LATENCY,
+    TL_KEY_WEIGHT_ENERGY,
 };
 
 /* Options that several commands share. */
@@ -79,6 +82,8 @@ typedef struct tl_args {
     uint64_t seed;
 
     double max_latency_ms, max_energy_mj, min_accuracy, confidence;
+    double weight_latency, weight_energy;
+    uint32_t budget_us;
     const char *maximize, *minimize, *method, *metric;
     bool has_explain;
     bool with_infeasible;

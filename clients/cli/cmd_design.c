@@ -14,6 +14,21 @@ static const char explain_doc[] =
 static const char with_infeasible_doc[] =
     "print K designs in all, those that miss a limit after the feasible ones";
 
+static const char method_doc[] =
+    "how to search: exhaustive, neural, evolutionary, reinforce, galen or random (default: "
+    "exhaustive where the designs can be listed, else neural where the model can, else "
+    "evolutionary)";
+
+static const char weight_latency_doc[] =
+    "points of accuracy (percent) that a millisecond is worth: have the most accuracy less "
+    "that; limits may stand beside it";
+
+static const char weight_energy_doc[] =
+    "points of accuracy that a millijoule is worth; both weights add up";
+
+static const char budget_doc[] =
+    "search for N microseconds at most, and print the best found by then";
+
 /* clang-format off */
 static const struct argp_option options[] = {
     TL_OPTION_SPACE,
@@ -23,11 +38,14 @@ static const struct argp_option options[] = {
     {"max-energy-mj", TL_KEY_MAX_ENERGY, "X", 0, "limit on the energy", 0},
     {"min-accuracy", TL_KEY_MIN_ACCURACY, "X", 0, "limit on the accuracy, percent", 0},
     {"confidence", TL_KEY_CONFIDENCE, "P", 0, confidence_doc, 0},
+    {"weight-latency", TL_KEY_WEIGHT_LATENCY, "W", 0, weight_latency_doc, 0},
+    {"weight-energy", TL_KEY_WEIGHT_ENERGY, "W", 0, weight_energy_doc, 0},
     {"maximize", TL_KEY_MAXIMIZE, "accuracy", 0, "what to have most of", 0},
     {"minimize", TL_KEY_MINIMIZE, "GOAL", 0, "latency_ms or energy_mj", 0},
     {"count", TL_KEY_COUNT, "K", 0, "how many designs (default 1)", 0},
     {"with-infeasible", TL_KEY_WITH_INFEASIBLE, NULL, 0, with_infeasible_doc, 0},
-    {"method", TL_KEY_METHOD, "METHOD", 0, "how to search (default: the best)", 0},
+    {"method", TL_KEY_METHOD, "METHOD", 0, method_doc, 0},
+    {"budget-us", TL_KEY_BUDGET, "N", 0, budget_doc, 0},
     TL_OPTION_SEED,
     {"explain", TL_KEY_EXPLAIN, NULL, 0, explain_doc, 0},
     {0},
@@ -44,6 +62,10 @@ static const char *goal_problem(const tl_args *args)
 {
     if (args->maximize != NULL && args->minimize != NULL) {
         return "want either --maximize or --minimize";
+    }
+    if (args->minimize != NULL &&
+        (given(&args->weight_latency) != NULL || given(&args->weight_energy) != NULL)) {
+        return "want either --minimize or weights, which go with accuracy";
     }
     if (args->maximize != NULL && strcmp(args->maximize, "accuracy") != 0) {
         return "--maximize: want accuracy";
@@ -81,6 +103,9 @@ static int run(tl_cli *cli)
         .max_energy_mj = given(&args->max_energy_mj),
         .min_accuracy = given(&args->min_accuracy),
         .confidence = given(&args->confidence),
+        .weight_latency = given(&args->weight_latency),
+        .weight_energy = given(&args->weight_energy),
+        .budget_us = args->budget_us,
         .maximize = args->maximize,
         .minimize = args->minimize,
         .count = args->count,

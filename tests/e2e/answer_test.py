@@ -13,6 +13,7 @@ SPACE = ["--space", "nasbench201"]
 SLOTS = harness.EDGES + ["w01", "w02", "w12", "w03", "w13", "w23"]
 PREDICTIONS = ["latency_ms", "latency_std_ms", "energy_mj", "energy_std_mj", "accuracy",
                "accuracy_std"]
+METHODS = ["exhaustive", "evolutionary", "random"]
 N_TRAIN, N_FEW, N_TEST = 600, 30, 300
 
 
@@ -249,13 +250,58 @@ class Answers(harness.Case):
         self.assertGreaterEqual(float(careful["p_feasible"]), 0.99)
         self.assertLessEqual(float(careful["accuracy"]), float(bold["accuracy"]) + 1e-9)
 
+    def test_weights_price_latency_and_energy(self):
+        """A heavier weight never buys more of what it prices, nor more accuracy."""
+        for weight, cost in (("--weight-latency", "latency_ms"), ("--weight-energy", "energy_mj")):
+            rows = [self.design("fast", weight, w)[0] for w in (0, 0.1, 1, 10, 1000)]
+            with self.subTest(weight=weight):
+                for column in (cost, "accuracy"):
+                    values = [float(row[column]) for row in rows]
+                    self.assertEqual(sorted(values, reverse=True), values)
+        both = self.design("fast", "--weight-latency", 1, "--max-latency-ms", 5)[0]
+        self.assertLessEqual(float(both["latency_ms"]), 5)
+
+    def test_a_weighted_design_is_the_best_of_all(self):
+        """Against every design's prediction: accuracy less the price is greatest."""
+        row = self.design("fast", "--weight-latency", 2)[0]
+        best = max(float(r["accuracy"]) - 2 * float(r["latency_ms"]) for r in self.predict("fast"))
+        self.assertGreaterEqual(float(row["accuracy"]) - 2 * float(row["latency_ms"]), best - 1e-6)
+
+    def test_every_method_answers_within_the_limit(self):
+        exact = float(self.design("fast", "--max-latency-ms", 5)[0]["accuracy"])
+        for method in METHODS:
+            with self.subTest(method=method):
+                row = self.design("fast", "--max-latency-ms", 5, "--method", method)[0]
+                self.assertGreaterEqual(float(row["p_feasible"]), 0.9)
+                self.assertLessEqual(float(row["accuracy"]), exact + 1e-6)
+                again = self.design("fast", "--max-latency-ms", 5, "--method", method)[0]
+                self.assertEqual(row, again)
+
+    def test_a_budget_gives_the_best_so_far(self):
+        for method in METHODS:
+            with self.subTest(method=method):
+                rows = self.design("fast", "--max-latency-ms", 20, "--method", method,
+                                   "--budget-us", 1)
+                self.assertEqual(1, len(rows))
+        free = self.design("fast", "--max-latency-ms", 5)
+        self.assertEqual(free, self.design("fast", "--max-latency-ms", 5,
+                                           "--budget-us", 500000000))
+
     def test_bad_designs_are_refused(self):
         for options in (["--max-latency-ms", "-3"], ["--max-latency-ms", "0"],
                         ["--confidence", "0"], ["--confidence", "1"], ["--confidence", "1.5"],
                         ["--min-accuracy", "101"], ["--max-energy-mj", "-1"],
-                        ["--task", "nothing"], ["--method", "magic"], ["--count", "100000000"]):
+                        ["--task", "nothing"], ["--method", "magic"], ["--count", "100000000"],
+                        ["--weight-latency", "-1"], ["--weight-energy", "-0.1"],
+                        ["--budget-us", "600000001"]):
             with self.subTest(options=options):
                 self.refused("design", *SPACE, "--device", "fast", *options)
+        for options in (["--weight-latency", "nan"], ["--weight-energy", "much"],
+                        ["--weight-latency", "1", "--minimize", "energy_mj"],
+                        ["--budget-us", "0"], ["--budget-us", "-5"]):
+            with self.subTest(options=options):
+                self.refused("design", *SPACE, "--device", "fast", *options,
+                             status=harness.USAGE)
         self.refused("design", *SPACE, "--device", "nobody")
         self.refused("design", "--space", "nowhere", "--device", "fast")
 
