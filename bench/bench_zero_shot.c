@@ -56,11 +56,19 @@ typedef enum method {
     MEAN_OF_SOURCES,
     TAILOR,
     TAILOR_LATENCY, /* energy where the device's latency is known */
+    BY_PROCESS,     /* tailor's shape at the level that one expert says */
+    BY_NEAREST,
+    BY_MEAN,
+    BY_PHYSICS,
+    BY_ALL, /* of the experts alike */
     N_METHODS
 } method;
 
 static const char *const method_names[N_METHODS] = {
-    "flops", "roofline", "nearest", "mean of sources", "tailor", "tailor, latency known"};
+    "flops",           "roofline",        "nearest",
+    "mean of sources", "tailor",          "tailor, latency known",
+    "level: process",  "level: nearest",  "level: mean",
+    "level: physics",  "level: all alike"};
 
 typedef struct device {
     int column; /* of the table */
@@ -244,19 +252,6 @@ static void unload(bench *b)
 
 /* ---- methods -------------------------------------------------------------------------- */
 
-static double log_ratio(double a, double b)
-{
-    return a > 0 && b > 0 ? fabs(log(a / b)) : 0;
-}
-
-static double distance(const tl_profile *a, const tl_profile *b)
-{
-    return 3 * (a->device_class != b->device_class) + (strcmp(a->runtime, b->runtime) != 0) +
-           log_ratio(a->batch > 0 ? a->batch : 1, b->batch > 0 ? b->batch : 1) +
-           log_ratio(a->peak_gflops[TL_FP32], b->peak_gflops[TL_FP32]) +
-           log_ratio(a->bandwidth_gb_per_s[TL_DRAM], b->bandwidth_gb_per_s[TL_DRAM]);
-}
-
 static double middle(int n, const double *x)
 {
     double *sorted = tl_bench_array(n, sizeof *sorted);
@@ -283,8 +278,8 @@ static void predict_plainly(const bench *b, tl_cost cost, int left_out, method h
             continue;
         }
         level += o->level / n_others;
-        if (nearest == NULL ||
-            distance(&d->profile, &o->profile) < distance(&d->profile, &nearest->profile)) {
+        if (nearest == NULL || tl_level_distance(&d->profile, &o->profile) <
+                                   tl_level_distance(&d->profile, &nearest->profile)) {
             nearest = o;
         }
         if (tl_prior_is_known(&o->profile)) {
@@ -309,9 +304,26 @@ static void predict_plainly(const bench *b, tl_cost cost, int left_out, method h
     tl_mem_free(shape);
 }
 
+/* What the method's level lies above that of all experts weighed. */
+static double level_step(const tl_level *level, method how)
+{
+    if (how < BY_PROCESS) {
+        return 0;
+    }
+    if (how == BY_ALL) {
+        return tl_mean(TL_N_EXPERTS, level->experts) - level->log;
+    }
+    return level->experts[how - BY_PROCESS] - level->log;
+}
+
 /* out [n]: log of the cost; the deviation of the logarithm before it is scaled. */
 static double predict_shot(
-    const bench *b, tl_cost cost, const device *d, const double *log_latency, double *out)
+    const bench *b,
+    tl_cost cost,
+    const device *d,
+    method how,
+    const double *log_latency,
+    double *out)
 {
     tl_relative *relatives = NULL;
     tl_zero_shot shot;
@@ -325,8 +337,9 @@ static double predict_shot(
     tl_bench_check(
         tl_zero_shot_init(b->features, &d->profile, relatives, n, 1, &shot), "zero shot");
     tl_bench_check(tl_zero_shot_predict(&shot, b->judged, b->n_judged, out), "zero shot");
-    for (int i = 0; i < b->n_judged && log_latency != NULL; i++) {
-        out[i] += log_latency[i];
+    double step = level_step(&shot.level, how);
+    for (int i = 0; i < b->n_judged; i++) {
+        out[i] += step + (log_latency != NULL ? log_latency[i] : 0);
     }
     double log_sd = shot.log_sd;
     tl_zero_shot_done(&shot);
@@ -356,16 +369,16 @@ static double predict(
         return 0;
     }
     if (cost == TL_COST_LATENCY) {
-        return how == TAILOR ? predict_shot(b, cost, d, NULL, out) : TL_UNKNOWN;
+        return how == TAILOR_LATENCY ? TL_UNKNOWN : predict_shot(b, cost, d, how, NULL, out);
     }
     if (latency == NULL) {
         return TL_UNKNOWN;
     }
     if (how == TAILOR_LATENCY) {
-        return predict_shot(b, cost, d, latency->log_said, out);
+        return predict_shot(b, cost, d, how, latency->log_said, out);
     }
-    double latency_sd = predict_shot(b, TL_COST_LATENCY, latency, NULL, scratch);
-    return hypot(latency_sd, predict_shot(b, cost, d, scratch, out));
+    double latency_sd = predict_shot(b, TL_COST_LATENCY, latency, TAILOR, NULL, scratch);
+    return hypot(latency_sd, predict_shot(b, cost, d, how, scratch, out));
 }
 
 /* ---- judging ---------------------------------------------------------------------------- */

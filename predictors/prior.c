@@ -128,6 +128,38 @@ void tl_prior_latency(
     *out_std_ms = hypot(work_ms * factor_sd, start_ms * launch_sd);
 }
 
+/*
+ * Watts for each GFLOPS of fp32 peak (the thermal design power of the graphics cards
+ * and processors in the catalogue over their peak), and of a typical device of the class:
+ * a phone's processor, a graphics card, Eyeriss (.28 W, Chen et al. 2017), a microcontroller.
+ */
+static const struct {
+    double per_gflops, typical;
+} class_w[TL_N_DEVICE_CLASSES] = {
+    [TL_DEVICE_UNKNOWN] = {.03,  10 },
+      [TL_DEVICE_CPU] = {.05,  5  },
+    [TL_DEVICE_GPU] = {.02,  100},
+      [TL_DEVICE_DSP] = {.01,  1  },
+    [TL_DEVICE_NPU] = {.005, 2  },
+      [TL_DEVICE_FPGA] = {.01,  10 },
+    [TL_DEVICE_ASIC] = {.005, .3 },
+      [TL_DEVICE_MCU] = {.1,   .05},
+    [TL_DEVICE_ANALOG] = {.001, .1 }
+};
+
+/* Of the thermal design power, which no network with small operators reaches. */
+static const double share_of_busy = .6;
+
+double tl_prior_power_w(const tl_profile *profile)
+{
+    tl_device_class class = profile->device_class;
+    double peak = peak_at(profile, precision_bits[TL_FP32]);
+    if (profile->busy_w > 0) {
+        return share_of_busy * profile->busy_w;
+    }
+    return peak > 0 ? class_w[class].per_gflops * peak : class_w[class].typical;
+}
+
 void tl_prior_explain(
     int n,
     const tl_roofline *rooflines,

@@ -20,7 +20,9 @@
  * on devices of published profile is what a tl_prior holds. A profile that tells
  * its launch overhead was probed: its rates were reached, and both are replaced.
  *
- * Energy is the busy power times that latency.
+ * Energy is power times latency. Where the profile tells no busy power, a class draws
+ * so much for each operation per second that it can do, or, where no peak is told either,
+ * so much: figures of published systems, and a factor of three either way.
  */
 
 #include "device-profiles/profile.h"
@@ -58,6 +60,9 @@ void tl_prior_latency(
     const tl_roofline *roofline,
     double *out_ms,
     double *out_std_ms);
+
+/* What the device draws while it computes, in watts; its logarithm's deviation is about 1. */
+double tl_prior_power_w(const tl_profile *profile);
 
 /*
  * The factor and the launch cost that explain n measured latencies best, by

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "numerics/linalg.h"
+#include "numerics/stats.h"
 
 #include <math.h>
 #include <string.h>
@@ -106,6 +107,19 @@ bool tl_relatives_can_tell(const tl_profile *profile)
            bandwidth_of(profile) > 0;
 }
 
+/* The factor of the known devices' covariance, their noise with it. */
+static tl_err factor_known(
+    const tl_profile *const *known, const figures *of, int n, tl_dmat out_k)
+{
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < n; j++) {
+            tl_dmat_row(out_k, i)[j] =
+                covariance(known[i], &of[i], known[j], &of[j]) + (i == j ? noise_variance : 0);
+        }
+    }
+    return tl_chol(out_k);
+}
+
 tl_err tl_relatives_weigh(
     const tl_profile *device,
     const tl_profile *const *known,
@@ -131,16 +145,12 @@ tl_err tl_relatives_weigh(
         read_figures(known[i], &of[i]);
     }
     centre(&own, of, n);
+    if ((err = factor_known(known, of, n, k)) != TL_OK) {
+        goto done;
+    }
     for (int i = 0; i < n; i++) {
-        for (int j = 0; j < n; j++) {
-            tl_dmat_row(k, i)[j] =
-                covariance(known[i], &of[i], known[j], &of[j]) + (i == j ? noise_variance : 0);
-        }
         across[i] = covariance(device, &own, known[i], &of[i]);
         out_weights[i] = across[i];
-    }
-    if ((err = tl_chol(k)) != TL_OK) {
-        goto done;
     }
     tl_chol_solve(tl_dro(k), out_weights);
     double variance = covariance(device, &own, device, &own) + noise_variance;
@@ -151,6 +161,57 @@ tl_err tl_relatives_weigh(
 done:
     tl_dmat_done(&k);
     tl_mem_free(across);
+    tl_mem_free(of);
+    return err;
+}
+
+/*
+ * error_s = -(K^-1 v)_s / (K^-1)_ss, v being the values without the mean of the others;
+ * variance_s = 1 / (K^-1)_ss.
+ */
+tl_err tl_relatives_errors(
+    const tl_profile *const *known,
+    int n,
+    const double *values,
+    double *out_errors,
+    double *out_log_sds)
+{
+    TL_ASSERT(n >= 2);
+    tl_err err = TL_OK;
+    tl_dmat k = {0};
+    tl_dmat inverse = {0};
+    figures nobody = {0};
+    double sum = n * tl_mean(n, values);
+    figures *of = tl_mem_new((size_t)n, sizeof *of);
+    if (of == NULL) {
+        err = tl_fail(TL_ENOMEM, "%d known devices", n);
+        goto done;
+    }
+    if ((err = tl_dmat_init(&k, n, n)) != TL_OK ||
+        (err = tl_dmat_init(&inverse, n, n)) != TL_OK) {
+        goto done;
+    }
+    for (int i = 0; i < n; i++) {
+        read_figures(known[i], &of[i]);
+    }
+    centre(&nobody, of, n);
+    if ((err = factor_known(known, of, n, k)) != TL_OK) {
+        goto done;
+    }
+    tl_chol_inverse(tl_dro(k), inverse);
+    for (int i = 0; i < n; i++) {
+        const double *row = tl_dmat_row(inverse, i);
+        double mean = (sum - values[i]) / (n - 1);
+        double pull = 0;
+        for (int j = 0; j < n; j++) {
+            pull += row[j] * (values[j] - mean);
+        }
+        out_errors[i] = -pull / row[i];
+        out_log_sds[i] = sqrt(1 / row[i]);
+    }
+done:
+    tl_dmat_done(&k);
+    tl_dmat_done(&inverse);
     tl_mem_free(of);
     return err;
 }

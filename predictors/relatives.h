@@ -38,6 +38,18 @@ TL_MUST_USE tl_err tl_relatives_weigh(
     double *out_weights,
     double *out_log_sd);
 
+/*
+ * Each known device by the others, n >= 2: what they make of values [n], over their mean,
+ * minus its own value, and the standard deviation that they leave. By the inverse of the
+ * covariance, in one solve.
+ */
+TL_MUST_USE tl_err tl_relatives_errors(
+    const tl_profile *const *known,
+    int n,
+    const double *values,
+    double *out_errors,
+    double *out_log_sds);
+
 /* What log latency rises by with the batch of this profile. */
 double tl_relatives_trend(const tl_profile *profile);
 

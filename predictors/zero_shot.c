@@ -2,6 +2,7 @@
 #include "predictors/zero_shot.h"
 
 #include "base/mem.h"
+#include "base/units.h"
 #include "numerics/stats.h"
 #include "predictors/prior.h"
 #include "predictors/relatives.h"
@@ -11,21 +12,21 @@
 
 enum {
     BLOCK = 512,
-    MIDDLE_OF = 200 /* reference designs whose median roofline is the unit */
+    MIDDLE_OF = 64 /* reference designs of which levels are medians */
 };
 
 static const double least_relative = .02; /* of a source's prediction: it may not vanish */
 static const double least_roofline_share = .01; /* below it designs need not be lowered */
 static const double shape_variance = .05;       /* of the logarithm, beside the level's */
+static const double physics_variance = 1;       /* of the logarithm of tl_prior_power_w() */
+static const double power_trust = 2; /* known devices that it outweighs the median factor of */
 
 /* Bound of the roofline, or the MACs where the profile tells none. */
-static tl_err work_of(
-    const tl_zero_shot *shot, const tl_choice *design, tl_network *network, double *out_work)
+static tl_err work_on(const tl_profile *profile, const tl_network *network, double *out_work)
 {
     tl_roofline roofline = {0};
-    TL_TRY(tl_space_lower(tl_features_space(shot->features), design, network));
-    if (tl_prior_is_known(&shot->profile)) {
-        TL_TRY(tl_prior_roofline(&shot->profile, network, &roofline));
+    if (tl_prior_is_known(profile)) {
+        TL_TRY(tl_prior_roofline(profile, network, &roofline));
         *out_work = roofline.bound_ms;
         return TL_OK;
     }
@@ -37,59 +38,162 @@ static tl_err work_of(
     return TL_OK;
 }
 
-static tl_err find_unit(tl_zero_shot *shot)
+static tl_err work_of(
+    const tl_zero_shot *shot, const tl_choice *design, tl_network *network, double *out_work)
+{
+    TL_TRY(tl_space_lower(tl_features_space(shot->features), design, network));
+    return work_on(&shot->profile, network, out_work);
+}
+
+/* out [rows] += share log of what the source says, over its own unit. */
+static void add_source(const tl_source *source, double share, tl_dcmat rows, double *out)
+{
+    double relative[BLOCK];
+    tl_source_predict(source, rows, relative);
+    for (int i = 0; i < rows.rows; i++) {
+        double r = relative[i] < least_relative ? least_relative : relative[i];
+        out[i] += share * log(r);
+    }
+}
+
+/*
+ * Reference designs, of which all levels are medians: measured designs may lie
+ * elsewhere, and differently from device to device.
+ */
+typedef struct middle {
+    tl_choice *designs; /* [n, n_slots] */
+    int n;
+    tl_dmat rows; /* [n, Ps] */
+    tl_dmat work; /* [devices, n]: bounds of the roofline, MACs where there is none */
+    tl_level_device *devices; /* the known ones, then the device */
+    double *log;              /* [n], scratch */
+} middle;
+
+static void middle_done(middle *m)
+{
+    tl_mem_free(m->designs);
+    tl_mem_free(m->devices);
+    tl_mem_free(m->log);
+    tl_dmat_done(&m->rows);
+    tl_dmat_done(&m->work);
+}
+
+static tl_err middle_init(const tl_zero_shot *shot, middle *m)
 {
     int n = 0;
-    int n_taken = 0;
-    double work[MIDDLE_OF];
+    const tl_features *features = shot->features;
+    const tl_choice *designs = tl_features_reference(features, &n);
+    size_t n_slots = (size_t)tl_space_n_slots(tl_features_space(features));
+    *m = (middle){.n = n < MIDDLE_OF ? n : MIDDLE_OF};
+    m->designs = tl_mem_new((size_t)m->n * n_slots, sizeof *m->designs);
+    m->devices = tl_mem_new((size_t)shot->n + 1, sizeof *m->devices);
+    m->log = tl_mem_new((size_t)m->n, sizeof *m->log);
+    if (m->designs == NULL || m->devices == NULL || m->log == NULL) {
+        return tl_fail(TL_ENOMEM, "levels of %d known devices", shot->n);
+    }
+    for (int i = 0; i < m->n; i++) {
+        size_t at = (size_t)i * (size_t)(n / m->n) * n_slots;
+        memcpy(m->designs + (size_t)i * n_slots, designs + at, n_slots * sizeof *designs);
+    }
+    TL_TRY(tl_dmat_init(&m->rows, m->n, tl_features_n_source(features)));
+    TL_TRY(tl_dmat_init(&m->work, shot->n + 1, m->n));
+    return tl_features_encode(features, m->designs, m->n, (tl_dmat){0}, m->rows);
+}
+
+/* Log of what relative s says of the middle design, over its own median (or medians). */
+static double unit_of(const tl_zero_shot *shot, int s, middle *m)
+{
+    memset(m->log, 0, (size_t)m->n * sizeof *m->log);
+    add_source(shot->relatives[s].source, 1, tl_dro(m->rows), m->log);
+    if (shot->relatives[s].latency != NULL) {
+        add_source(shot->relatives[s].latency, -1, tl_dro(m->rows), m->log);
+    }
+    return tl_median_inplace(m->n, m->log);
+}
+
+/* log_physics of all devices and the unit of the roofline's shape: those of the middle design. */
+static tl_err find_work(tl_zero_shot *shot, middle *m)
+{
     tl_network network = {0};
     tl_err err = TL_OK;
-    size_t n_slots = (size_t)tl_space_n_slots(tl_features_space(shot->features));
-    const tl_choice *designs = tl_features_reference(shot->features, &n);
-    int stride = n > MIDDLE_OF ? n / MIDDLE_OF : 1;
-    for (int i = 0; i < n && n_taken < MIDDLE_OF && err == TL_OK; i += stride) {
-        err = work_of(shot, designs + (size_t)i * n_slots, &network, &work[n_taken++]);
+    const tl_space *space = tl_features_space(shot->features);
+    size_t n_slots = (size_t)tl_space_n_slots(space);
+    for (int i = 0; i < m->n && err == TL_OK; i++) {
+        err = tl_space_lower(space, m->designs + (size_t)i * n_slots, &network);
+        for (int s = 0; s <= shot->n && err == TL_OK; s++) {
+            err = work_on(m->devices[s].profile, &network, &tl_dmat_row(m->work, s)[i]);
+        }
     }
     tl_network_done(&network);
-    if (err == TL_OK) {
-        shot->roofline_unit = tl_median_inplace(n_taken, work);
-        shot->roofline_share *= shot->roofline_unit > 0; /* no work at all: no shape */
+    for (int s = 0; s <= shot->n && err == TL_OK; s++) {
+        double work = tl_median_inplace(m->n, tl_dmat_row(m->work, s));
+        bool is_bound = work > 0 && tl_prior_is_known(m->devices[s].profile);
+        m->devices[s].log_physics = is_bound ? log(work) : TL_UNKNOWN;
+        shot->roofline_unit = work;
     }
+    shot->roofline_share *= shot->roofline_unit > 0; /* no work at all: no shape */
     return err;
 }
 
-/* Shares and level of latency from the weights, which are in shares. */
-static void share_latency(tl_zero_shot *shot)
+/* The level, and with it the constant beside the relatives' logarithms. */
+static tl_err find_level(tl_zero_shot *shot)
 {
-    double mean = 0;
-    double rest = 1;
+    middle m = {0};
+    bool is_power = shot->relatives[0].latency != NULL;
+    double of_shape = 0;
+    tl_err err = middle_init(shot, &m);
+    if (err != TL_OK) {
+        goto done;
+    }
     for (int s = 0; s < shot->n; s++) {
         const tl_relative *r = &shot->relatives[s];
-        mean += (log(r->source->median) - tl_relatives_trend(r->profile)) / shot->n;
-        rest -= shot->shares[s];
+        double unit = unit_of(shot, s, &m);
+        m.devices[s].profile = r->profile;
+        m.devices[s].log_level =
+            unit + log(r->source->median / (is_power ? r->latency->median : 1));
+        of_shape += shot->shares[s] * unit;
     }
-    shot->constant = tl_relatives_trend(&shot->profile) + mean;
-    for (int s = 0; s < shot->n; s++) {
-        const tl_relative *r = &shot->relatives[s];
-        double level = log(r->source->median) - tl_relatives_trend(r->profile);
-        shot->constant += shot->shares[s] * (level - mean);
-        shot->shares[s] += rest / 2 / shot->n;
+    m.devices[shot->n].profile = &shot->profile;
+    for (int s = 0; s <= shot->n && is_power; s++) {
+        m.devices[s].log_physics = log(tl_prior_power_w(m.devices[s].profile));
     }
-    shot->roofline_share = rest / 2 > least_roofline_share ? rest / 2 : 0;
+    if ((!is_power && (err = find_work(shot, &m)) != TL_OK) ||
+        (err = tl_level_find(
+             &m.devices[shot->n], m.devices, shot->n, !is_power, is_power ? power_trust : 0,
+             &shot->level)) != TL_OK) {
+        goto done;
+    }
+    shot->constant = shot->level.log - of_shape;
+done:
+    middle_done(&m);
+    return err;
 }
 
-/* The mean power stands for what no relative tells. */
-static void share_power(tl_zero_shot *shot)
+/*
+ * Shares of the shape from the weights, which are in shares. What no relative tells
+ * goes to the mean device and, of latency, to the roofline, half each.
+ */
+static void share_rest(tl_zero_shot *shot)
 {
     double rest = 1;
     for (int s = 0; s < shot->n; s++) {
         rest -= shot->shares[s];
     }
-    for (int s = 0; s < shot->n; s++) {
-        const tl_relative *r = &shot->relatives[s];
-        shot->shares[s] += rest / shot->n;
-        shot->constant += shot->shares[s] * log(r->source->median / r->latency->median);
+    if (shot->relatives[0].latency == NULL) {
+        rest /= 2;
+        shot->roofline_share = rest > least_roofline_share ? rest : 0;
     }
+    for (int s = 0; s < shot->n; s++) {
+        shot->shares[s] += rest / shot->n;
+    }
+}
+
+/* What physics says of power is no better than that, whatever the known devices say. */
+static double variance_of_level(const tl_zero_shot *shot, double log_sd)
+{
+    bool is_power = shot->relatives[0].latency != NULL;
+    double physics = is_power ? shot->level.shares[TL_EXPERT_PHYSICS] : 0;
+    return (1 - physics) * log_sd * log_sd + physics * physics_variance;
 }
 
 static tl_err weigh(tl_zero_shot *shot, double scale)
@@ -104,8 +208,11 @@ static tl_err weigh(tl_zero_shot *shot, double scale)
     }
     tl_err err = tl_relatives_weigh(&shot->profile, profiles, shot->n, shot->shares, &log_sd);
     tl_mem_free(profiles);
-    shot->log_sd = sqrt((log_sd * log_sd + shape_variance) * scale);
-    return err;
+    TL_TRY(err);
+    share_rest(shot);
+    TL_TRY(find_level(shot));
+    shot->log_sd = sqrt((variance_of_level(shot, log_sd) + shape_variance) * scale);
+    return TL_OK;
 }
 
 tl_err tl_zero_shot_init(
@@ -129,14 +236,6 @@ tl_err tl_zero_shot_init(
     if ((err = weigh(&shot, scale)) != TL_OK) {
         goto done;
     }
-    if (relatives[0].latency != NULL) {
-        share_power(&shot);
-    } else {
-        share_latency(&shot);
-    }
-    if (shot.roofline_share > 0 && (err = find_unit(&shot)) != TL_OK) {
-        goto done;
-    }
     *out_shot = shot;
     shot = (tl_zero_shot){0};
 done:
@@ -149,17 +248,6 @@ void tl_zero_shot_done(tl_zero_shot *shot)
     tl_mem_free(shot->relatives);
     tl_mem_free(shot->shares);
     memset(shot, 0, sizeof *shot);
-}
-
-/* out [rows] += share log of what the source says, over its own unit. */
-static void add_source(const tl_source *source, double share, tl_dcmat rows, double *out)
-{
-    double relative[BLOCK];
-    tl_source_predict(source, rows, relative);
-    for (int i = 0; i < rows.rows; i++) {
-        double r = relative[i] < least_relative ? least_relative : relative[i];
-        out[i] += share * log(r);
-    }
 }
 
 static void add_relatives(const tl_zero_shot *shot, tl_dcmat rows, double *out)

@@ -7,14 +7,15 @@
  * known devices of known profile say of them (relatives.h).
  *
  * Latency: log t(x) is the weighted mean of the known devices' log latencies,
- * each moved by the trend of its batch; where few are near, the rest of the
- * weight goes to the roofline's shape (to the MACs' where the profile has no
- * roofline) and the mean device's, half each, at the mean level.
+ * over their medians; where few are near, the rest of the weight goes to the roofline's
+ * shape (to the MACs' where the profile has no roofline) and the mean device's, half
+ * each. The level of all designs is that of level.h: process, nearest, mean and roofline,
+ * as far as each is right about the known devices.
  *
  * Energy is power times latency, and the logarithm of the power of a design
  * comes from the known devices in the same way: energy on each of them over
- * latency on the same one. The device's own latency is the caller's: measured, known
- * or itself from the profile.
+ * latency on the same one. Physics of power is what the class draws (prior.h). The
+ * device's own latency is the caller's: measured, known or itself from the profile.
  *
  *     tl_zero_shot shot = {0};
  *     TL_TRY(tl_zero_shot_init(features, profile, relatives, n, scale, &shot));
@@ -24,6 +25,7 @@
  */
 
 #include "predictors/features.h"
+#include "predictors/level.h"
 #include "predictors/source.h"
 
 #include "device-profiles/profile.h"
@@ -45,7 +47,8 @@ typedef struct tl_zero_shot {
     tl_relative *relatives; /* [n]; what they point at is borrowed */
     double *shares;         /* [n]: of the logarithm of each relative's prediction */
     int n;
-    double constant; /* log of the level */
+    tl_level level;  /* of the middle reference design */
+    double constant; /* the level without what the relatives say of that design */
     double roofline_share;
     double roofline_unit; /* of the middle design */
     double log_sd;

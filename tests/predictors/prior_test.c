@@ -163,6 +163,25 @@ static void a_profile_that_tells_nothing_has_no_roofline(void **state)
     tl_network_done(&network);
 }
 
+static void power_is_told_or_that_of_the_class_and_its_peak(void **state)
+{
+    (void)state;
+    tl_profile profile = {.name = "x", .device_class = TL_DEVICE_GPU};
+    double typical = tl_prior_power_w(&profile);
+    profile.peak_gflops[TL_FP32] = 500;
+    double small = tl_prior_power_w(&profile);
+    profile.peak_gflops[TL_FP32] = 10000;
+    double large = tl_prior_power_w(&profile);
+    assert_true(small < typical && typical < large);
+    assert_close(large, 20 * small, 1e-9);
+    profile.busy_w = 40;
+    assert_true(tl_prior_power_w(&profile) > 10 && tl_prior_power_w(&profile) <= 40);
+    for (int c = 0; c < TL_N_DEVICE_CLASSES; c++) {
+        tl_profile bare = {.name = "x", .device_class = (tl_device_class)c};
+        assert_true(tl_prior_power_w(&bare) > 0);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tl_test_count_blocks, tl_test_no_leaks)
 
 int main(void)
@@ -173,6 +192,7 @@ int main(void)
         TEST(factor_and_launch_are_found_again),
         TEST(hardware_that_knows_wider_words_only_computes_with_those),
         TEST(a_profile_that_tells_nothing_has_no_roofline),
+        TEST(power_is_told_or_that_of_the_class_and_its_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

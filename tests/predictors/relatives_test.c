@@ -115,6 +115,42 @@ static void a_bare_name_tells_nothing_and_a_class_something(void **state)
     assert_close(tl_relatives_trend(&profile), 0, 0);
 }
 
+/* The errors of one solve against those of leaving each device out. */
+static void each_known_device_is_judged_by_the_others(void **state)
+{
+    (void)state;
+    tl_profile known[N];
+    const tl_profile *pointers[N];
+    const double values[N] = {1, 2, -1, .5};
+    double errors[N], sds[N];
+    fill(known, pointers);
+    for (int i = 0; i < N; i++) { /* the same figures: centring moves nothing */
+        known[i] = profile_of(i < 2 ? TL_DEVICE_GPU : TL_DEVICE_CPU, 1, 1000, 100);
+    }
+    assert_ok(tl_relatives_errors(pointers, N, values, errors, sds));
+    for (int i = 0; i < N; i++) {
+        const tl_profile *others[N - 1];
+        double weights[N - 1], of_others[N - 1];
+        double sd = 0;
+        double mean = 0;
+        int n = 0;
+        for (int j = 0; j < N; j++) {
+            if (j != i) {
+                others[n] = pointers[j];
+                of_others[n++] = values[j];
+                mean += values[j] / (N - 1);
+            }
+        }
+        assert_ok(tl_relatives_weigh(pointers[i], others, n, weights, &sd));
+        double said = mean;
+        for (int j = 0; j < n; j++) {
+            said += weights[j] * (of_others[j] - mean);
+        }
+        assert_close(errors[i], said - values[i], 1e-9);
+        assert_close(sds[i], sd, 1e-9);
+    }
+}
+
 static void memory_that_runs_out_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -146,6 +182,7 @@ int main(void)
         TEST(another_runtime_is_less_alike),
         TEST(the_order_of_known_devices_does_not_matter),
         TEST(a_bare_name_tells_nothing_and_a_class_something),
+        TEST(each_known_device_is_judged_by_the_others),
         TEST(memory_that_runs_out_leaves_nothing_behind),
     };
     return cmocka_run_group_tests_name("predictors/relatives", tests, NULL, NULL);
