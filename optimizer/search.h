@@ -11,6 +11,8 @@
  *
  *     exhaustive    every design of a space that can be listed: exact
  *     evolutionary  generations of mutated and crossed tournament winners
+ *     reinforce     a policy for this problem alone, by policy gradients
+ *     galen         a DDPG agent that walks over the slots
  *     random        designs drawn by chance: the floor of any comparison
  *
  * Every search is anytime: it looks at the deadline between batches of predictions
@@ -53,7 +55,10 @@ typedef struct tl_search {
 } tl_search;
 
 extern const tl_search tl_search_exhaustive;
+extern const tl_search tl_search_neural;
 extern const tl_search tl_search_evolutionary;
+extern const tl_search tl_search_reinforce;
+extern const tl_search tl_search_galen;
 extern const tl_search tl_search_random;
 
 /* NULL when there is none of that name. */

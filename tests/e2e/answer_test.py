@@ -13,7 +13,7 @@ SPACE = ["--space", "nasbench201"]
 SLOTS = harness.EDGES + ["w01", "w02", "w12", "w03", "w13", "w23"]
 PREDICTIONS = ["latency_ms", "latency_std_ms", "energy_mj", "energy_std_mj", "accuracy",
                "accuracy_std"]
-METHODS = ["exhaustive", "evolutionary", "random"]
+METHODS = ["exhaustive", "evolutionary", "reinforce", "galen", "random"]
 N_TRAIN, N_FEW, N_TEST = 600, 30, 300
 
 

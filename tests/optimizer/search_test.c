@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/support/test.h"
+#include "tests/optimizer/world.h"
 
 #include "base/mem.h"
 #include "base/units.h"
@@ -10,75 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A made-up device: every choice costs and earns something of its own. */
-typedef struct world {
-    tl_problem problem;
-    int n_slots;
-} world;
-
-static double weight(int slot, tl_choice choice, unsigned salt)
-{
-    unsigned x = (unsigned)slot * 7919U + (unsigned)choice * 104729U + salt * 1299709U;
-    x = (x ^ (x >> 13U)) * 2654435761U;
-    return (double)(x >> 8U) / (double)(1U << 24U);
-}
-
-static tl_err predict(void *context, const tl_choice *designs, int n, tl_prediction *out)
-{
-    const world *w = context;
-    for (int i = 0; i < n; i++) {
-        double latency = 1;
-        double accuracy = 40;
-        for (int k = 0; k < w->n_slots; k++) {
-            tl_choice c = designs[(size_t)i * (size_t)w->n_slots + (size_t)k];
-            if (c != TL_CHOICE_ABSENT) {
-                latency += weight(k, c, 1);
-                accuracy += weight(k, c, 2) + .5 * weight(k, c, 1);
-            }
-        }
-        out[i] = (tl_prediction){
-            .latency_ms = latency,
-            .latency_std_ms = .05,
-            .energy_mj = TL_UNKNOWN,
-            .energy_std_mj = TL_UNKNOWN,
-            .accuracy = accuracy,
-            .accuracy_std = .2};
-    }
-    return TL_OK;
-}
-
-static world make(const char *space_name)
-{
-    char path[512];
-    world w = {0};
-    tl_space *space = NULL;
-    (void)snprintf(path, sizeof path, "%s/spaces/%s.yaml", tl_test_source_dir(), space_name);
-    assert_ok(tl_space_load(path, &space));
-    w.n_slots = tl_space_n_slots(space);
-    w.problem = (tl_problem){
-        .space = space,
-        .predict = predict,
-        .limits = {
-                   .max_latency_ms = TL_UNKNOWN,
-                   .max_energy_mj = TL_UNKNOWN,
-                   .min_accuracy = TL_UNKNOWN,
-                   .confidence = .9}
-    };
-    tl_confidence_nominal(21, &w.problem.latency_confidence);
-    tl_confidence_nominal(21, &w.problem.energy_confidence);
-    tl_confidence_nominal(1e6, &w.problem.accuracy_confidence);
-    return w;
-}
-
-static void unmake(world *w)
-{
-    tl_space *space = tl_space_ref(w->problem.space);
-    tl_space_unref(space);
-    tl_space_unref(space);
-}
-
 static const tl_search *const searches[] = {
-    &tl_search_exhaustive, &tl_search_evolutionary, &tl_search_random};
+    &tl_search_exhaustive, &tl_search_evolutionary, &tl_search_reinforce, &tl_search_galen,
+    &tl_search_random};
 
 static tl_shortlist solve(world *w, const tl_search *search, int n_best, int n_evaluations)
 {
@@ -312,6 +246,25 @@ static void ageing_and_generations_both_beat_chance_at_equal_evaluations(void **
     unmake(&w);
 }
 
+static void agents_that_learn_beat_chance_at_equal_evaluations(void **state)
+{
+    (void)state;
+    static const tl_search *const learners[] = {&tl_search_reinforce, &tl_search_galen};
+    world w = make("mnasnet");
+    w.problem.limits.max_latency_ms = 12;
+    tl_shortlist drawn = solve(&w, &tl_search_random, 1, 800);
+    for (size_t s = 0; s < TL_COUNT(learners); s++) {
+        w.problem.n_evaluations = 0;
+        tl_shortlist list = solve(&w, learners[s], 1, 800);
+        assert_int_equal(w.problem.n_evaluations, 800);
+        assert_true(tl_scored_is_feasible(&list.scores[0]));
+        assert_true(tl_scored_compare(&list.scores[0], &drawn.scores[0]) < 0);
+        tl_shortlist_done(&list);
+    }
+    tl_shortlist_done(&drawn);
+    unmake(&w);
+}
+
 static void free_bits_are_searched_where_the_problem_says_so(void **state)
 {
     (void)state;
@@ -338,7 +291,7 @@ static void survives_every_allocation_failure(void **state)
     (void)state;
     world w = make("nasbench201");
     w.problem.context = &w;
-    tl_search_options options = {.n_best = 4, .n_evaluations = 600};
+    tl_search_options options = {.n_best = 4, .n_evaluations = 120};
     for (size_t s = 0; s < TL_COUNT(searches); s++) {
         tl_err err = TL_ENOMEM;
         for (long k = 1; err != TL_OK; k++) {
@@ -371,6 +324,7 @@ int main(void)
         TEST(a_passed_deadline_gives_the_best_of_the_first_batch),
         TEST(the_same_seed_finds_the_same_designs),
         TEST(ageing_and_generations_both_beat_chance_at_equal_evaluations),
+        TEST(agents_that_learn_beat_chance_at_equal_evaluations),
         TEST(free_bits_are_searched_where_the_problem_says_so),
         TEST(survives_every_allocation_failure),
     };
