@@ -53,7 +53,7 @@ tl_err tl_problem_check(const tl_problem *problem)
 
 /* The part of one limit: slack is (limit - mean) towards the feasible side. */
 typedef struct limit_part {
-    double limit, slack, sd;
+    double limit, slack, mean, sd;
     const tl_confidence *confidence;
 } limit_part;
 
@@ -67,9 +67,10 @@ static void apply_limit(limit_part part, double asked, tl_scored *scored)
         scored->shortfall = HUGE_VAL;
         return;
     }
-    double sd = part.sd > 0 ? part.sd : 1e-9 * fabs(part.limit);
-    scored->p_feasible *= tl_confidence_of_margin(part.confidence, part.slack / sd);
-    double missed = tl_confidence_margin(part.confidence, asked) * sd - part.slack;
+    double unit = tl_margin_unit_at(&part.confidence->unit, part.mean, part.sd);
+    unit = unit > 0 ? unit : 1e-9 * fabs(part.limit);
+    scored->p_feasible *= tl_confidence_of_margin(part.confidence, part.slack / unit);
+    double missed = tl_confidence_margin(part.confidence, asked) * unit - part.slack;
     double share = missed / fmax(fabs(part.limit), 1e-12);
     if (share > scored->shortfall) {
         scored->shortfall = share;
@@ -105,12 +106,21 @@ static void score_one(
     *scored = (tl_scored){.prediction = *prediction, .p_feasible = 1, .shortfall = -HUGE_VAL};
     scored->value = value_of(problem, prediction);
     const limit_part parts[] = {
-        {limits->max_latency_ms, limits->max_latency_ms - prediction->latency_ms,
-         prediction->latency_std_ms, &problem->latency_confidence },
-        {limits->max_energy_mj,  limits->max_energy_mj - prediction->energy_mj,
-         prediction->energy_std_mj,  &problem->energy_confidence  },
-        {limits->min_accuracy,   prediction->accuracy - limits->min_accuracy,
-         prediction->accuracy_std,   &problem->accuracy_confidence},
+        {.limit = limits->max_latency_ms,
+         .slack = limits->max_latency_ms - prediction->latency_ms,
+         .mean = prediction->latency_ms,
+         .sd = prediction->latency_std_ms,
+         .confidence = &problem->latency_confidence },
+        {.limit = limits->max_energy_mj,
+         .slack = limits->max_energy_mj - prediction->energy_mj,
+         .mean = prediction->energy_mj,
+         .sd = prediction->energy_std_mj,
+         .confidence = &problem->energy_confidence  },
+        {.limit = limits->min_accuracy,
+         .slack = prediction->accuracy - limits->min_accuracy,
+         .mean = prediction->accuracy,
+         .sd = prediction->accuracy_std,
+         .confidence = &problem->accuracy_confidence},
     };
     for (size_t i = 0; i < TL_COUNT(parts); i++) {
         apply_limit(parts[i], limits->confidence, scored);

@@ -28,6 +28,8 @@ static const double first_limit_quantile = .15;
 static const double limit_quantile_step = .05;
 static const double first_z = -2;
 static const double z_step = .05;
+static const double standard_errors = .5; /* the least of 0, .5, 1 that keeps every level */
+static const double least_share_of_level = .01; /* costs are positive, as a view sees to */
 
 /* Shares of missed limits of one device, by sample size and z. */
 typedef struct device_shares {
@@ -45,7 +47,7 @@ typedef struct judged {
     double *accuracy;     /* [N_TASKS, n] */
     int *order[N_TASKS];  /* by accuracy, best first */
     double *mean, *sd;    /* [n] */
-    double noise_share;   /* of the head */
+    tl_margin_unit unit;  /* of the head */
     int *picks, *scratch; /* [n] */
 } judged;
 
@@ -239,7 +241,12 @@ static tl_err fit_and_predict(
     if (err == TL_OK) {
         err = tl_head_predict(&head, tl_dro(j->x), j->z, j->mean, j->sd);
     }
-    j->noise_share = err == TL_OK ? tl_head_noise_share(&head) : 0;
+    for (int i = 0; i < j->n && err == TL_OK; i++) {
+        j->mean[i] = fmax(j->mean[i], least_share_of_level * head.level);
+    }
+    if (err == TL_OK) {
+        err = tl_margin_unit_of(j->n, j->mean, j->sd, &j->unit);
+    }
     tl_head_done(&head);
     tl_dmat_done(&x);
     return err;
@@ -253,10 +260,10 @@ static tl_err fit_and_predict(
 static void count_missed(const judged *j, const int *order, double limit, double missed[N_Z])
 {
     int k = 0;
-    double scale = tl_confidence_scale(j->noise_share, TL_CALIBRATION_NOISE_SHARE);
     for (int i = 0; i < j->n && k < N_Z; i++) {
         int design = order[i];
-        double margin = (limit - j->mean[design]) / (scale * fmax(j->sd[design], 1e-12));
+        double unit = tl_margin_unit_at(&j->unit, j->mean[design], j->sd[design]);
+        double margin = (limit - j->mean[design]) / fmax(unit, 1e-12);
         for (; k < N_Z && first_z + k * z_step <= margin; k++) {
             missed[k] += j->y[design] > limit;
         }
@@ -339,18 +346,26 @@ static tl_err judge_device(
 
 /* ---- from shares to margins ----------------------------------------------------------------------- */
 
-/* Mean over the devices of the missed share at z. */
-static double mean_share(const device_shares *shares, int n_devices, int size, int k)
+/*
+ * Mean over the devices of the missed share at z, and part of its standard error: the next
+ * device is one more draw from the kind that these few were drawn from.
+ */
+static double cautious_share(const device_shares *shares, int n_devices, int size, int k)
 {
     double sum = 0;
+    double squares = 0;
     int n = 0;
     for (int d = 0; d < n_devices; d++) {
         if (shares[d].asked[size] > 0) {
-            sum += shares[d].missed[size][k] / shares[d].asked[size];
+            double share = shares[d].missed[size][k] / shares[d].asked[size];
+            sum += share;
+            squares += share * share;
             n++;
         }
     }
-    return sum / n;
+    double mean = sum / n;
+    double variance = n > 1 ? fmax(squares - n * mean * mean, 0) / (n - 1) : 0;
+    return mean + standard_errors * sqrt(variance / n);
 }
 
 static double least_margin(
@@ -358,7 +373,7 @@ static double least_margin(
 {
     double least = TL_UNKNOWN;
     for (int k = N_Z - 1; k >= 0; k--) {
-        if (mean_share(shares, n_devices, size, k) > 1 - confidence) {
+        if (cautious_share(shares, n_devices, size, k) > 1 - confidence) {
             break;
         }
         least = first_z + k * z_step;
@@ -371,10 +386,7 @@ static void add_rows(
 {
     for (int size = 0; size < N_SIZES && model->n_calibrations < TL_MODEL_MAX_CALIBRATIONS;
          size++) {
-        tl_model_calibration row = {
-            .cost = data->cost,
-            .n_samples = sizes[size],
-            .noise_share = TL_CALIBRATION_NOISE_SHARE};
+        tl_model_calibration row = {.cost = data->cost, .n_samples = sizes[size]};
         for (int level = 0; level < TL_CALIBRATION_LEVELS; level++) {
             row.z[level] =
                 least_margin(shares, data->n_devices, size, tl_calibration_level[level]);

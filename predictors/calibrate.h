@@ -10,20 +10,15 @@
  * the 85th percentile of its costs, and the best design (by accuracy) whose
  * margin is at least z is picked. The calibrated z of a confidence c is the
  * least one from which on the share of picks that miss their limit, averaged
- * over the devices, is at most 1 - c.
+ * over the devices, plus half a standard error is at most 1 - c.
  *
- * Noisy devices miss more limits at the same z than quiet ones: margins are
- * counted over sd sqrt(noise share / TL_CALIBRATION_NOISE_SHARE), so that a noisy
- * device is asked for more and a quiet one for less.
+ * Margins are counted in the head's typical unit (confidence.h), not in each design's sd.
  *
  * The head of a picked design errs in its favour more often than that of any
  * design: the table takes the place of Student's quantile (confidence.h).
  */
 
 #include "predictors/model.h"
-
-/* A noise share (tl_head_noise_share()) at which margins are counted as they are. */
-#define TL_CALIBRATION_NOISE_SHARE .03
 
 /* A device whose measurements are known: designs [n, n_slots], values [n]. */
 typedef struct tl_calibration_device {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "predictors/confidence.h"
 
+#include "base/mem.h"
 #include "base/units.h"
 #include "numerics/stats.h"
 
 #include <math.h>
+#include <string.h>
 
 const double tl_calibration_level[TL_CALIBRATION_LEVELS] = {.5, .8, .9, .95, .99};
 
@@ -15,18 +17,32 @@ static const double knot_p[] = {
     .985, .99,  .993, .995, .997, .999, .9995, .9999, .99999, .999999, 1 - 1e-9};
 
 static const double dof_of_noise = 10;
+static const double least_typical = .3; /* noise does not shrink below that of such a design */
 
 double tl_confidence_dof(int n_samples)
 {
     return fmin(n_samples + 1, dof_of_noise);
 }
 
-double tl_confidence_scale(double noise_share, double reference)
+tl_err tl_margin_unit_of(int n, const double *mean, const double *sd, tl_margin_unit *out)
 {
-    if (!(noise_share > 0) || !(reference > 0)) {
-        return 1;
+    double *share = tl_mem_new((size_t)n, sizeof *share);
+    if (share == NULL) {
+        return tl_fail(TL_ENOMEM, "%d predictions", n);
     }
-    return fmin(fmax(sqrt(noise_share / reference), 1.0 / 3), 3);
+    for (int i = 0; i < n; i++) {
+        share[i] = sd[i] / mean[i];
+    }
+    out->relative = tl_median_inplace(n, share);
+    memcpy(share, mean, (size_t)n * sizeof *share);
+    out->least = least_typical * out->relative * tl_median_inplace(n, share);
+    tl_mem_free(share);
+    return TL_OK;
+}
+
+double tl_margin_unit_at(const tl_margin_unit *unit, double mean, double sd)
+{
+    return unit->relative > 0 ? fmax(unit->relative * mean, unit->least) : sd;
 }
 
 static double nearest_larger(double z, double floor)
@@ -36,6 +52,7 @@ static double nearest_larger(double z, double floor)
 
 void tl_confidence_nominal(double dof, tl_confidence *out)
 {
+    out->unit = (tl_margin_unit){0};
     out->n = (int)TL_COUNT(knot_p);
     for (int i = 0; i < out->n; i++) {
         out->p[i] = knot_p[i];

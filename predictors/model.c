@@ -262,7 +262,11 @@ static const tl_model_calibration *calibration_of(const tl_model *model, tl_cost
 }
 
 void tl_model_confidence(
-    const tl_model *model, tl_cost cost, int n_samples, double noise_share, tl_confidence *out)
+    const tl_model *model,
+    tl_cost cost,
+    int n_samples,
+    const tl_margin_unit *unit,
+    tl_confidence *out)
 {
     double dof = n_samples > 0 ? tl_confidence_dof(n_samples) : DEFAULT_NOISE_DOF;
     const tl_model_calibration *row =
@@ -271,10 +275,6 @@ void tl_model_confidence(
         tl_confidence_nominal(dof, out);
         return;
     }
-    double z[TL_CALIBRATION_LEVELS];
-    double scale = tl_confidence_scale(noise_share, row->noise_share);
-    for (int k = 0; k < TL_CALIBRATION_LEVELS; k++) {
-        z[k] = scale * row->z[k];
-    }
-    tl_confidence_calibrated(dof, z, out);
+    tl_confidence_calibrated(dof, row->z, out);
+    out->unit = *unit;
 }

@@ -47,11 +47,13 @@ typedef struct tl_model_source {
     tl_source source;
 } tl_model_source;
 
-/* z at tl_calibration_level, from selections on left-out devices with n_samples measurements. */
+/*
+ * z at tl_calibration_level, in typical units (tl_margin_unit_of()), from selections on
+ * left-out devices with n_samples measurements.
+ */
 typedef struct tl_model_calibration {
     tl_cost cost;
     int n_samples;
-    double noise_share;              /* at which z holds as it is (tl_confidence_scale()) */
     double z[TL_CALIBRATION_LEVELS]; /* NaN: not reached */
 } tl_model_calibration;
 
@@ -132,12 +134,15 @@ TL_MUST_USE tl_err tl_model_relatives(
 const tl_accuracy_model *tl_model_task_find(
     const tl_model *model, const char *task, int *out_output);
 
-/* The margin curve for a device with n measurements of the cost; model may be NULL. */
+/*
+ * The margin curve for a device with n measurements of the cost: calibrated, in the
+ * typical unit, or, where the model has no table of it, nominal; model may be NULL.
+ */
 void tl_model_confidence(
     const tl_model *model,
     tl_cost cost,
     int n_samples,
-    double noise_share, /* of its head; 0: not known */
+    const tl_margin_unit *unit,
     tl_confidence *out);
 
 /* ---- files (model_codec.c) --------------------------------------------------- */

@@ -173,7 +173,7 @@ static tl_err put_calibrations(const tl_model *model, model_message *message)
         calibration_message *to = message->calibrations[i];
         TL_TRY(set_text(&to->metric, tl_cost_name(from->cost)));
         to->n_samples = (uint32_t)from->n_samples;
-        to->noise_share = from->noise_share;
+        to->is_typical = true;
         TL_TRY(new_doubles(TL_CALIBRATION_LEVELS, from->z, &to->n_z, &to->z));
     }
     return TL_OK;
@@ -408,8 +408,7 @@ static tl_err get_accuracy(
 
 static tl_err get_calibration(const calibration_message *from, tl_model *model)
 {
-    tl_model_calibration row = {
-        .n_samples = (int)from->n_samples, .noise_share = from->noise_share};
+    tl_model_calibration row = {.n_samples = (int)from->n_samples};
     TL_TRY(get_cost(from->metric, &row.cost));
     if (from->n_z != TL_CALIBRATION_LEVELS || from->n_samples > INT32_MAX ||
         model->n_calibrations == TL_MODEL_MAX_CALIBRATIONS) {
@@ -417,16 +416,15 @@ static tl_err get_calibration(const calibration_message *from, tl_model *model)
             TL_EDAMAGED, "calibration: got %zu levels, want %d", from->n_z,
             (int)TL_CALIBRATION_LEVELS);
     }
-    if (!(from->noise_share >= 0) || isinf(from->noise_share)) {
-        return tl_fail(TL_EDAMAGED, "calibration: noise share %g", from->noise_share);
-    }
     for (int k = 0; k < TL_CALIBRATION_LEVELS; k++) {
         if (isinf(from->z[k])) {
             return tl_fail(TL_EDAMAGED, "calibration: a margin is infinite");
         }
         row.z[k] = from->z[k];
     }
-    model->calibrations[model->n_calibrations++] = row;
+    if (from->is_typical) { /* an older model counted in units that are gone: nominal margins */
+        model->calibrations[model->n_calibrations++] = row;
+    }
     return TL_OK;
 }
 

@@ -37,6 +37,7 @@ typedef struct cost_view {
     tl_head head;            /* measured, and profile with known devices */
     tl_zero_shot shot;       /* profile with known devices of known profile; n 0: none */
     own_latency latency;     /* energy measured */
+    tl_margin_unit unit;     /* measured */
     const tl_source *source; /* known */
     double level;            /* known: unit of the source */
     double relative_sd;
@@ -62,34 +63,50 @@ static double positive(double mean, double level)
 
 /* ---- rows of heads ------------------------------------------------------------------------ */
 
-static tl_err scale_latency(tl_view *view, own_latency *out)
+enum {
+    N_TYPICAL = 500
+};
+
+/* The cost of typical designs: mean and sd [N_TYPICAL], of which the first *out_n are there. */
+static tl_err predict_typical(tl_view *view, tl_cost cost, double *mean, double *sd, int *out_n)
 {
-    enum {
-        ENOUGH = 500
-    };
     int n = 0;
     const tl_choice *designs = tl_features_reference(view->predictor->features, &n);
     size_t n_slots = (size_t)tl_space_n_slots(view->predictor->space);
-    int n_used = n < ENOUGH ? n : ENOUGH;
+    int n_used = n < N_TYPICAL ? n : N_TYPICAL;
     size_t stride = (size_t)(n / n_used);
     tl_choice *used = tl_mem_new((size_t)n_used * n_slots, sizeof *used);
-    double *mean = tl_mem_new(2 * (size_t)n_used, sizeof *mean);
-    if (used == NULL || mean == NULL) {
-        tl_mem_free(used);
-        tl_mem_free(mean);
+    if (used == NULL) {
         return tl_fail(TL_ENOMEM, "%d designs", n_used);
     }
     for (size_t i = 0; i < (size_t)n_used; i++) {
         memcpy(used + i * n_slots, designs + i * stride * n_slots, n_slots * sizeof *used);
     }
-    tl_err err = predict_cost(view, TL_COST_LATENCY, used, n_used, mean, mean + n_used);
-    if (err == TL_OK) {
-        out->mean = tl_mean(n_used, mean);
-        out->sd = tl_sd(n_used, mean);
-    }
+    tl_err err = predict_cost(view, cost, used, n_used, mean, sd);
     tl_mem_free(used);
-    tl_mem_free(mean);
+    *out_n = n_used;
     return err;
+}
+
+static tl_err scale_latency(tl_view *view, own_latency *out)
+{
+    int n = 0;
+    double mean[N_TYPICAL];
+    double sd[N_TYPICAL];
+    TL_TRY(predict_typical(view, TL_COST_LATENCY, mean, sd, &n));
+    out->mean = tl_mean(n, mean);
+    out->sd = tl_sd(n, mean);
+    return TL_OK;
+}
+
+/* What margins of the measured device are counted in; its head is fitted. */
+static tl_err find_unit(tl_view *view, tl_cost cost)
+{
+    int n = 0;
+    double mean[N_TYPICAL];
+    double sd[N_TYPICAL];
+    TL_TRY(predict_typical(view, cost, mean, sd, &n));
+    return tl_margin_unit_of(n, mean, sd, &view->costs[cost].unit);
 }
 
 /* x with one more column and z of the latency; or relative latency in *out_unit. */
@@ -253,7 +270,8 @@ static tl_err fit_measured(tl_view *of, tl_cost cost, const tl_samples *samples)
         .x = tl_dro(x),
         .z = z,
         .y = values};
-    if ((err = tl_head_fit(predictor->features, &data, &view->head)) == TL_OK) {
+    if ((err = tl_head_fit(predictor->features, &data, &view->head)) == TL_OK &&
+        (err = find_unit(of, cost)) == TL_OK) {
         view->basis = TL_BASIS_MEASURED;
     }
 done:
@@ -518,8 +536,7 @@ void tl_view_confidence(const tl_view *view, tl_cost cost, tl_confidence *out)
     if (v->basis == TL_BASIS_KNOWN) {
         tl_confidence_nominal(KNOWN_DOF, out);
     } else {
-        double share = v->basis == TL_BASIS_MEASURED ? tl_head_noise_share(&v->head) : 0;
-        tl_model_confidence(view->predictor->model, cost, v->n_samples, share, out);
+        tl_model_confidence(view->predictor->model, cost, v->n_samples, &v->unit, out);
     }
 }
 

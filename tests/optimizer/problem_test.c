@@ -173,6 +173,22 @@ static void the_unit_of_rewards_is_the_upper_half_of_the_values(void **state)
 #define TEST(function) \
     cmocka_unit_test_setup_teardown(function, tl_test_count_blocks, tl_test_no_leaks)
 
+static void a_margin_is_counted_in_the_unit_of_its_curve(void **state)
+{
+    (void)state;
+    tl_problem problem = make();
+    tl_scored own[4];
+    tl_scored typical[4];
+    problem.limits.max_latency_ms = 2.5;
+    assert_ok(tl_problem_score(&problem, all, 4, own));
+    problem.latency_confidence.unit = (tl_margin_unit){.relative = .5, .least = .1};
+    assert_ok(tl_problem_score(&problem, all, 4, typical));
+    assert_true(own[1].p_feasible > .999); /* 50 of its own sds */
+    assert_close(
+        typical[1].p_feasible, tl_confidence_of_margin(&problem.latency_confidence, .5), 1e-12);
+    unmake(&problem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +198,7 @@ int main(void)
         TEST(rewards_order_designs_as_scores_do),
         TEST(rewards_stay_between_bounds_whatever_is_unknown),
         TEST(the_unit_of_rewards_is_the_upper_half_of_the_values),
+        cmocka_unit_test(a_margin_is_counted_in_the_unit_of_its_curve),
     };
     return cmocka_run_group_tests_name("optimizer/problem", tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/test.h"
 
+#include "base/mem.h"
 #include "base/units.h"
 #include "numerics/stats.h"
 #include "predictors/confidence.h"
@@ -62,25 +63,20 @@ static void an_empty_table_is_the_nominal_curve(void **state)
     assert_close(tl_confidence_margin(&curve, .9), tl_student_quantile(.9, 11), 1e-9);
 }
 
-static void a_noisier_device_needs_more_margin(void **state)
+static void margins_are_counted_in_what_is_typical_of_the_device(void **state)
 {
     (void)state;
-    static const struct {
-        double share, reference, wanted;
-    } cases[] = {
-        {.04,        .01, 2     },
-        {.01,        .04, .5    },
-        {.03,        .03, 1     },
-        {1,          .01, 3     },
-        {1e-6,       .03, 1. / 3},
-        {0,          .03, 1     },
-        {.03,        0,   1     },
-        {TL_UNKNOWN, .03, 1     },
-    };
-    for (size_t i = 0; i < TL_COUNT(cases); i++) {
-        assert_close(
-            tl_confidence_scale(cases[i].share, cases[i].reference), cases[i].wanted, 1e-12);
-    }
+    static const double mean[] = {10, 20, 30, 40, 50};
+    static const double sd[] = {1, 4, 3, 40, 5}; /* shares .1 .2 .1 1 .1 */
+    tl_margin_unit unit = {0};
+    assert_close(tl_margin_unit_at(&unit, 20, 4), 4, 0);
+    assert_ok(tl_margin_unit_of(5, mean, sd, &unit));
+    assert_close(tl_margin_unit_at(&unit, 20, 4), 2, 1e-12);
+    assert_close(tl_margin_unit_at(&unit, 40, 40), 4, 1e-12);
+    assert_close(tl_margin_unit_at(&unit, 1, .01), .1 * .3 * 30, 1e-12);
+    tl_mem_fail_at(1);
+    assert_err(TL_ENOMEM, tl_margin_unit_of(5, mean, sd, &unit));
+    tl_mem_fail_at(0);
 }
 
 static void degrees_of_freedom_grow_with_samples_up_to_those_of_noise(void **state)
@@ -98,7 +94,7 @@ int main(void)
         cmocka_unit_test(the_calibrated_curve_passes_through_its_table),
         cmocka_unit_test(beyond_the_table_the_curve_is_not_bolder_than_nominal),
         cmocka_unit_test(an_empty_table_is_the_nominal_curve),
-        cmocka_unit_test(a_noisier_device_needs_more_margin),
+        cmocka_unit_test(margins_are_counted_in_what_is_typical_of_the_device),
         cmocka_unit_test(degrees_of_freedom_grow_with_samples_up_to_those_of_noise),
     };
     return cmocka_run_group_tests_name("predictors/confidence", tests, NULL, NULL);

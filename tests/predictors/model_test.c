@@ -48,10 +48,7 @@ static tl_model *make(const tl_space *space)
     assert_ok(tl_model_add_figure(model, "held-out designs", "board", "energy_mj", .97, 100));
     assert_ok(tl_model_add_table_sum(model, "energy_mj@board", 800, "abc"));
     model->calibrations[model->n_calibrations++] = (tl_model_calibration){
-        .cost = TL_COST_ENERGY,
-        .n_samples = 20,
-        .noise_share = .04,
-        .z = {-.7, 0, .6, 1.5, TL_UNKNOWN}
+        .cost = TL_COST_ENERGY, .n_samples = 20, .z = {-.7, 0, .6, 1.5, TL_UNKNOWN}
     };
     model->prior = (tl_prior){
         .log_factor = 1.5,
@@ -92,7 +89,6 @@ static void what_is_packed_is_unpacked(void **state)
     assert_close(source->source.shape.weights[TL_BINNING_GRIDS * TL_BINNING_BINS - 1], .25, 0);
     assert_int_equal(model->n_calibrations, 1);
     assert_close(model->calibrations[0].z[3], 1.5, 0);
-    assert_close(model->calibrations[0].noise_share, .04, 0);
     assert_true(isnan(model->calibrations[0].z[4]));
     assert_int_equal(model->prior.n_devices, 9);
     assert_int_equal(model->n_profiles, 1);
@@ -184,15 +180,14 @@ static void confidence_comes_from_the_row_with_as_many_samples(void **state)
     tl_space *space = load_space("nasbench201");
     tl_model *model = make(space);
     tl_confidence c;
-    tl_model_confidence(model, TL_COST_ENERGY, 25, 0, &c);
+    const tl_margin_unit unit = {.relative = .1, .least = 2};
+    tl_model_confidence(model, TL_COST_ENERGY, 25, &unit, &c);
     assert_close(tl_confidence_margin(&c, .9), .6, 1e-9);
-    tl_model_confidence(model, TL_COST_ENERGY, 19, 0, &c);
+    assert_close(tl_margin_unit_at(&c.unit, 30, 7), 3, 1e-12);
+    tl_model_confidence(model, TL_COST_ENERGY, 19, &unit, &c);
     assert_true(tl_confidence_margin(&c, .9) > 1.3);
-    tl_model_confidence(model, TL_COST_ENERGY, 25, .16, &c); /* four times the noise */
-    assert_close(tl_confidence_margin(&c, .9), 1.2, 1e-9);
-    tl_model_confidence(model, TL_COST_ENERGY, 25, .01, &c);
-    assert_close(tl_confidence_margin(&c, .9), .3, 1e-9);
-    tl_model_confidence(NULL, TL_COST_LATENCY, 20, .1, &c);
+    assert_close(tl_margin_unit_at(&c.unit, 30, 7), 7, 0); /* nominal: the design's own */
+    tl_model_confidence(NULL, TL_COST_LATENCY, 20, &unit, &c);
     assert_true(tl_confidence_margin(&c, .9) > 1.3);
     tl_model_free(model);
     tl_space_unref(space);
