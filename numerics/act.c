@@ -122,7 +122,10 @@ void tl_silu_fwd(tl_cmat x, tl_mat y)
         x = joined(x);
         y = (tl_mat){.data = y.data, .rows = x.rows, .cols = x.cols, .ld = x.ld};
     }
-    for (int i = 0; i < x.rows; i++) {
+    for (int i = 0; i < x.rows && x.data != y.data; i++) {
+        chunk(x.cols, tl_cmat_row(x, i), tl_mat_row(y, i));
+    }
+    for (int i = 0; i < x.rows && x.data == y.data; i++) {
         for (int j = 0; j < x.cols; j += CHUNK) {
             int n = x.cols - j < CHUNK ? x.cols - j : CHUNK;
             memcpy(values, tl_cmat_row(x, i) + j, (size_t)n * sizeof *values);

@@ -97,22 +97,29 @@ static void to_interval(
 /* Encoded designs and what the regression says of them, both [n, n_tasks]. */
 typedef struct scored {
     tl_score_input input;
+    float *memory; /* of both: rows without padding, for there are many short ones */
     tl_mat mean, spread;
 } scored;
 
 static void scored_done(scored *s)
 {
     tl_score_input_done(&s->input);
-    tl_mat_done(&s->mean);
-    tl_mat_done(&s->spread);
+    tl_mem_free(s->memory);
 }
 
 static tl_err score_designs(
     const tl_accuracy_model *model, const tl_choice *designs, int n, scored *s)
 {
-    TL_TRY(tl_score_encode(&model->encoder, designs, n, &s->input));
-    TL_TRY(tl_mat_init(&s->mean, n, model->n_tasks));
-    TL_TRY(tl_mat_init(&s->spread, n, model->n_tasks));
+    tl_score_encoder encoder = model->encoder;
+    encoder.skips_numbers = encoder.is_cell && model->score.mean == NULL;
+    TL_TRY(tl_score_encode(&encoder, designs, n, &s->input));
+    s->memory = tl_mem_new(2 * (size_t)n * (size_t)model->n_tasks, sizeof *s->memory);
+    if (s->memory == NULL) {
+        return tl_fail(TL_ENOMEM, "scores of %d designs", n);
+    }
+    s->mean = (tl_mat){s->memory, n, model->n_tasks, model->n_tasks};
+    s->spread = s->mean;
+    s->spread.data += (ptrdiff_t)n * model->n_tasks;
     return tl_score_predict(&model->score, &s->input, s->mean, s->spread);
 }
 
@@ -140,6 +147,12 @@ tl_err tl_accuracy_predict(
             if (s.input.is_dead[i]) {
                 *accuracy = output->dead_mean;
                 *std = output->dead_sd;
+                continue;
+            }
+            int like = s.input.first_like[i];
+            if (like < i && !s.input.is_dead[like]) {
+                *accuracy = out_accuracy[(ptrdiff_t)like * model->n_tasks + k];
+                *std = out_std[(ptrdiff_t)like * model->n_tasks + k];
                 continue;
             }
             double score = (double)tl_mat_row(s.mean, i)[k];

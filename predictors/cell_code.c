@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "predictors/cell_code.h"
 
+#include "base/mem.h"
+
 enum {
-    N_WIDTHS = 4 /* float, up to 2, 4, 8 bits */
+    N_WIDTHS = 4,        /* float, up to 2, 4, 8 bits */
+    MAX_TABLE_EDGES = 12 /* live edges are looked up for all ways to cut so many */
 };
+
+static const uint32_t unknown_edges = 0xffffffffU;
 
 static int width_of_bits(int bits)
 {
@@ -91,6 +96,15 @@ static void count_paths(
     }
 }
 
+static int8_t code_of(
+    const tl_cell_code *code, const tl_space *space, const tl_choice *design, int edge)
+{
+    int option = design[code->cell->edge_slot[edge]];
+    int width =
+        code->has_bits[option] ? width_of_bits(tl_cell_edge_bits(space, design, edge)) : 0;
+    return (int8_t)(code->first_code[option] + width);
+}
+
 bool tl_cell_code_encode(
     const tl_cell_code *code,
     const tl_space *space,
@@ -106,13 +120,64 @@ bool tl_cell_code_encode(
     for (int e = 0; e < cell->n_edges; e++) {
         int option = design[cell->edge_slot[e]];
         bool is_live = (live >> e & 1U) != 0;
-        int width =
-            code->has_bits[option] ? width_of_bits(tl_cell_edge_bits(space, design, e)) : 0;
-        out_codes[e] = is_live ? (int8_t)(code->first_code[option] + width) : (int8_t)-1;
+        out_codes[e] = is_live ? code_of(code, space, design, e) : (int8_t)-1;
         bool reads_zeros =
             cell->options[option].op == TL_EDGE_CONV && ((needed & ~reached) >> e & 1U) != 0;
         out_numbers[e] = reads_zeros ? 1.0F : 0.0F;
     }
     count_paths(cell, design, live, out_numbers + cell->n_edges);
+    return live != 0;
+}
+
+tl_err tl_cell_reader_init(
+    const tl_cell_code *code, const tl_space *space, int n, tl_cell_reader *out_reader)
+{
+    tl_cell_reader reader = {.code = code, .space = space};
+    int n_edges = code->cell->n_edges;
+    size_t n_ways = n_edges <= MAX_TABLE_EDGES ? (size_t)1 << n_edges : 0;
+    if (n_ways > 0 && n_ways <= (size_t)n) {
+        reader.live_of = tl_mem_new(n_ways, sizeof *reader.live_of);
+        if (reader.live_of == NULL) {
+            return tl_fail(TL_ENOMEM, "live edges of cells");
+        }
+        for (size_t i = 0; i < n_ways; i++) {
+            reader.live_of[i] = unknown_edges;
+        }
+    }
+    *out_reader = reader;
+    return TL_OK;
+}
+
+void tl_cell_reader_done(tl_cell_reader *reader)
+{
+    tl_mem_free(reader->live_of);
+    *reader = (tl_cell_reader){0};
+}
+
+bool tl_cell_reader_codes(tl_cell_reader *reader, const tl_choice *design, int8_t *out_codes)
+{
+    const tl_cell_code *code = reader->code;
+    const tl_cell *cell = code->cell;
+    uint32_t live = unknown_edges;
+    uint32_t present = 0;
+    for (int e = 0; e < cell->n_edges && reader->live_of != NULL; e++) {
+        present |= (uint32_t)(code->first_code[design[cell->edge_slot[e]]] >= 0) << e;
+    }
+    if (reader->live_of != NULL) {
+        live = reader->live_of[present];
+    }
+    if (live == unknown_edges) {
+        uint32_t reached = 0;
+        uint32_t needed = 0;
+        tl_cell_masks(cell, design, &reached, &needed);
+        live = reached & needed;
+        if (reader->live_of != NULL) {
+            reader->live_of[present] = live;
+        }
+    }
+    for (int e = 0; e < cell->n_edges; e++) {
+        bool is_live = (live >> e & 1U) != 0;
+        out_codes[e] = is_live ? code_of(code, reader->space, design, e) : (int8_t)-1;
+    }
     return live != 0;
 }

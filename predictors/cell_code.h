@@ -48,4 +48,19 @@ bool tl_cell_code_encode(
     int8_t *out_codes,
     float *out_numbers);
 
+/* Reads the codes of many designs, remembering which edges live where some are cut. */
+typedef struct tl_cell_reader {
+    const tl_cell_code *code;
+    const tl_space *space;
+    uint32_t *live_of; /* by which edges are not "none"; NULL: worked out for each design */
+} tl_cell_reader;
+
+/* For about n designs. code and space are borrowed. Pair with _done. */
+TL_MUST_USE tl_err tl_cell_reader_init(
+    const tl_cell_code *code, const tl_space *space, int n, tl_cell_reader *out_reader);
+void tl_cell_reader_done(tl_cell_reader *reader);
+
+/* tl_cell_code_encode() without the numbers. */
+bool tl_cell_reader_codes(tl_cell_reader *reader, const tl_choice *design, int8_t *out_codes);
+
 #endif

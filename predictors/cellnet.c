@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "predictors/cellnet.h"
+#include "predictors/cellnet_impl.h"
 
 #include "base/mem.h"
 #include "numerics/act.h"
@@ -9,21 +9,9 @@
 #include <math.h>
 #include <string.h>
 
-/* Where each parameter stands in the flat vector. */
-typedef struct layout {
-    int v;              /* [d] */
-    int w1, w2;         /* [n_blocks, d, d] */
-    int u;              /* [n_blocks, nc, d] */
-    int b, b2;          /* [n_codes, d]; row 0 (skip) has no use and stays out */
-    int g;              /* [n_codes] */
-    int head_w, head_b; /* [h, d + nc], [h] */
-    int out_w, out_b;   /* [n_out, h], [n_out] */
-    int n;
-} layout;
-
-static layout lay_out(const tl_cellnet_shape *s)
+tl_cellnet_layout tl_cellnet_lay_out(const tl_cellnet_shape *s)
 {
-    layout l = {0};
+    tl_cellnet_layout l = {0};
     int n = 0;
     int n_ops = s->n_codes - 1;
     l.v = n;
@@ -134,7 +122,7 @@ static void *work_new(const tl_net *net, int max_n)
 /* One pass over a batch: what every step of it reads and writes. */
 typedef struct pass {
     const tl_cellnet_shape *s;
-    layout l;
+    tl_cellnet_layout l;
     const float *params;
     const tl_net_input *input;
     work *w;
@@ -147,7 +135,7 @@ static pass start_pass(
 {
     pass p = {
         .s = &net->cell,
-        .l = lay_out(&net->cell),
+        .l = tl_cellnet_lay_out(&net->cell),
         .params = params,
         .input = input,
         .w = w,
@@ -475,7 +463,7 @@ static void fill_normal(tl_rng *rng, double sd, int n, float *out)
 static void init_params(const tl_net *net, tl_rng *rng, float *params)
 {
     const tl_cellnet_shape *s = &net->cell;
-    layout l = lay_out(s);
+    tl_cellnet_layout l = tl_cellnet_lay_out(s);
     double per_d = 1.0 / sqrt((double)s->d);
     int width = s->d + s->n_conditions;
     int n_ops = s->n_codes - 1;
@@ -496,6 +484,7 @@ const tl_net_kind tl_cellnet_kind = {
     .work_free = work_free,
     .fwd = fwd,
     .bwd = bwd,
+    .predict = tl_cellnet_predict,
 };
 
 bool tl_cellnet_shape_is_valid(const tl_cellnet_shape *s)
@@ -528,7 +517,7 @@ void tl_cellnet_init(const tl_cellnet_shape *shape, tl_net *out_net)
     TL_ASSERT(tl_cellnet_shape_is_valid(shape));
     *out_net = (tl_net){
         .kind = &tl_cellnet_kind,
-        .n_params = lay_out(shape).n,
+        .n_params = tl_cellnet_lay_out(shape).n,
         .n_out = shape->n_out,
         .cell = *shape,
     };

@@ -28,6 +28,11 @@ typedef struct tl_net_input {
     int n_codes;         /* per design */
     const int8_t *codes; /* [n, n_codes] */
     tl_cmat x;           /* [n, d]; d may be 0 */
+    /*
+     * NULL, or [n] for tl_net_predict() to write: the first design that has the same answer
+     * because it is the same to the network. A kind that does not look leaves it alone.
+     */
+    int *first_like;
 } tl_net_input;
 
 typedef struct tl_net_kind {
@@ -52,6 +57,14 @@ typedef struct tl_net_kind {
         void *work,
         tl_cmat dy,
         float *dparams);
+    /* tl_net_predict() as a whole, where a kind has a quicker way than _fwd; else NULL. */
+    tl_err (*predict)(
+        const tl_net *net,
+        const tl_net_input *input,
+        const float *params,
+        int n_members,
+        tl_mat mean,
+        tl_mat spread);
 } tl_net_kind;
 
 enum {

@@ -340,6 +340,9 @@ tl_err tl_net_predict(
 {
     TL_ASSERT(mean.rows == input->n && spread.rows == input->n && n_members > 0);
     TL_ASSERT(mean.cols == spread.cols && net->n_out % mean.cols == 0);
+    if (net->kind->predict != NULL) {
+        return net->kind->predict(net, input, params, n_members, mean, spread);
+    }
     int n_heads = net->n_out / mean.cols;
     int chunk = input->n < PREDICT_ROWS ? input->n : PREDICT_ROWS;
     tl_mat y = {0};

@@ -4,6 +4,7 @@
 #include "spaces/parts.h"
 
 #include <math.h>
+#include <string.h>
 
 enum {
     MAX_STAGES = 64,
@@ -54,45 +55,109 @@ static void sum_part(void *context, const tl_op *ops, int n_ops, double *sums)
     }
 }
 
+/* Sums of a network and of its stages, [1 + n_stages] of each. */
+typedef struct stage_sums {
+    double totals[1 + MAX_STAGES][N_TOTALS];
+    const tl_part *last[1 + MAX_STAGES]; /* part of a stage */
+    int n[1 + MAX_STAGES];               /* parts of a stage */
+} stage_sums;
+
 /* Logarithms of sums over the network and over each stage, [1 + n_stages, N_TOTALS]. */
-static void log_totals(const tl_part *parts, int n_parts, int n_stages, float *out_logs)
+static void log_totals(
+    const tl_part *parts, int n_parts, int n_stages, stage_sums *sums, float *out_logs)
 {
-    double totals[(1 + MAX_STAGES) * N_TOTALS] = {0};
-    const tl_part *only[1 + MAX_STAGES] = {NULL}; /* the part that a stage consists of */
-    int n_of_stage[1 + MAX_STAGES] = {0};
+    double whole[N_TOTALS] = {0};
+    for (int at = 0; at <= n_stages; at++) {
+        memset(sums->totals[at], 0, sizeof sums->totals[at]);
+        sums->n[at] = 0;
+    }
     for (int i = 0; i < n_parts; i++) {
-        int at = parts[i].stage >= 0 && parts[i].stage < n_stages ? 1 + parts[i].stage : 0;
-        only[at] = &parts[i];
-        n_of_stage[at]++;
+        int at = parts[i].stage < n_stages ? 1 + parts[i].stage : 0;
+        sums->last[at] = &parts[i];
+        sums->n[at]++;
         for (int k = 0; k < N_TOTALS; k++) {
-            totals[k] += parts[i].sums[k];
-            totals[at * N_TOTALS + k] += at > 0 ? parts[i].sums[k] : 0;
+            whole[k] += parts[i].sums[k];
+            sums->totals[at][k] += parts[i].sums[k];
         }
     }
-    for (int at = 0; at <= n_stages; at++) {
+    for (int k = 0; k < N_TOTALS; k++) {
+        out_logs[k] = (float)log1p(whole[k]);
+    }
+    for (int at = 1; at <= n_stages; at++) {
+        float *logs = out_logs + (ptrdiff_t)at * N_TOTALS;
         for (int k = 0; k < N_TOTALS; k++) {
-            out_logs[at * N_TOTALS + k] =
-                (float)(at > 0 && n_of_stage[at] == 1 ? only[at]->sums[N_TOTALS + k] : log1p(totals[at * N_TOTALS + k]));
+            logs[k] =
+                (float)(sums->n[at] == 1 ? sums->last[at]->sums[N_TOTALS + k] : log1p(sums->totals[at][k]));
         }
     }
 }
 
-static tl_err encode_numbers(
-    const tl_score_encoder *encoder,
-    const tl_choice *design,
-    tl_parts *parts,
-    double *onehot,
-    float *out_row)
+/* What encoding many designs by numbers keeps. */
+typedef struct number_reader {
+    tl_parts *parts;
+    int n_slots;
+    int column_of[TL_SPACE_MAX_SLOTS]; /* of tl_space_onehot(); -1: optional, it has none */
+    int n_columns;
+    stage_sums sums;
+} number_reader;
+
+static tl_err number_reader_new(const tl_space *space, number_reader **out_reader)
 {
-    int width = tl_space_onehot_width(encoder->space);
+    number_reader *reader = tl_mem_new(1, sizeof *reader);
+    if (reader == NULL) {
+        return tl_fail(TL_ENOMEM, "numbers of designs");
+    }
+    tl_err err = tl_parts_new(space, 2 * N_TOTALS, sum_part, NULL, &reader->parts);
+    if (err != TL_OK) {
+        tl_mem_free(reader);
+        return err;
+    }
+    reader->n_slots = tl_space_n_slots(space);
+    for (int s = 0; s < reader->n_slots; s++) {
+        const tl_slot *slot = tl_space_slot(space, s);
+        reader->column_of[s] = slot->is_optional ? -1 : reader->n_columns;
+        reader->n_columns += slot->is_optional ? 0 : slot->n_options;
+    }
+    *out_reader = reader;
+    return TL_OK;
+}
+
+static void number_reader_free(number_reader *reader)
+{
+    if (reader != NULL) {
+        tl_parts_free(reader->parts);
+        tl_mem_free(reader);
+    }
+}
+
+static tl_err encode_numbers(
+    number_reader *reader, int n_stages, const tl_choice *design, float *zeroed_row)
+{
     const tl_part *found = NULL;
     int n_found = 0;
-    tl_space_onehot(encoder->space, design, onehot);
-    for (int k = 0; k < width; k++) {
-        out_row[k] = (float)onehot[k];
+    for (int s = 0; s < reader->n_slots; s++) {
+        if (reader->column_of[s] >= 0 && design[s] != TL_CHOICE_ABSENT) {
+            zeroed_row[reader->column_of[s] + design[s]] = 1.0F;
+        }
     }
-    TL_TRY(tl_parts_find(parts, design, &found, &n_found));
-    log_totals(found, n_found, encoder->n_stages, out_row + width);
+    TL_TRY(tl_parts_find(reader->parts, design, &found, &n_found));
+    log_totals(found, n_found, n_stages, &reader->sums, zeroed_row + reader->n_columns);
+    return TL_OK;
+}
+
+/* Codes of cells alone. */
+static tl_err encode_codes(
+    const tl_score_encoder *encoder, const tl_choice *designs, tl_score_input *input)
+{
+    tl_cell_reader reader;
+    int n_slots = tl_space_n_slots(encoder->space);
+    TL_TRY(tl_cell_reader_init(&encoder->cell, encoder->space, input->n, &reader));
+    for (int i = 0; i < input->n; i++) {
+        input->is_dead[i] = !tl_cell_reader_codes(
+            &reader, designs + (ptrdiff_t)i * n_slots,
+            input->codes + (ptrdiff_t)i * encoder->n_codes);
+    }
+    tl_cell_reader_done(&reader);
     return TL_OK;
 }
 
@@ -100,15 +165,11 @@ static tl_err encode_all(
     const tl_score_encoder *encoder, const tl_choice *designs, tl_score_input *input)
 {
     int n_slots = tl_space_n_slots(encoder->space);
-    tl_parts *parts = NULL;
-    tl_err err = TL_OK;
-    double *onehot = tl_mem_new((size_t)tl_space_onehot_width(encoder->space), sizeof *onehot);
-    if (onehot == NULL) {
-        return tl_fail(TL_ENOMEM, "numbers of a design");
+    number_reader *reader = NULL;
+    if (encoder->skips_numbers) {
+        return encode_codes(encoder, designs, input);
     }
-    if (!encoder->is_cell) {
-        err = tl_parts_new(encoder->space, 2 * N_TOTALS, sum_part, NULL, &parts);
-    }
+    tl_err err = encoder->is_cell ? TL_OK : number_reader_new(encoder->space, &reader);
     for (int i = 0; i < input->n && err == TL_OK; i++) {
         const tl_choice *design = designs + (ptrdiff_t)i * n_slots;
         float *numbers = tl_mat_row(input->numbers, i);
@@ -117,11 +178,10 @@ static tl_err encode_all(
                 &encoder->cell, encoder->space, design,
                 input->codes + (ptrdiff_t)i * encoder->n_codes, numbers);
         } else {
-            err = encode_numbers(encoder, design, parts, onehot, numbers);
+            err = encode_numbers(reader, encoder->n_stages, design, numbers);
         }
     }
-    tl_parts_free(parts);
-    tl_mem_free(onehot);
+    number_reader_free(reader);
     return err;
 }
 
@@ -132,11 +192,13 @@ tl_err tl_score_encode(
     tl_err err = TL_OK;
     input.codes = tl_mem_new((size_t)n, (size_t)encoder->n_codes);
     input.is_dead = tl_mem_new((size_t)n, sizeof *input.is_dead);
-    if (input.codes == NULL || input.is_dead == NULL) {
+    input.first_like = tl_mem_new((size_t)n, sizeof *input.first_like);
+    if (input.codes == NULL || input.is_dead == NULL || input.first_like == NULL) {
         err = tl_fail(TL_ENOMEM, "%d designs", n);
         goto done;
     }
-    if ((err = tl_mat_init(&input.numbers, n, encoder->n_numbers)) != TL_OK ||
+    int n_numbers = encoder->skips_numbers ? 0 : encoder->n_numbers;
+    if ((err = tl_mat_init(&input.numbers, n, n_numbers)) != TL_OK ||
         (err = encode_all(encoder, designs, &input)) != TL_OK) {
         goto done;
     }
@@ -151,6 +213,7 @@ void tl_score_input_done(tl_score_input *input)
 {
     tl_mem_free(input->codes);
     tl_mem_free(input->is_dead);
+    tl_mem_free(input->first_like);
     tl_mat_done(&input->numbers);
     *input = (tl_score_input){0};
 }

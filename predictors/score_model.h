@@ -24,6 +24,7 @@ typedef struct tl_score_encoder {
     tl_cell_code cell;
     int n_stages;
     int n_codes, n_numbers; /* per design */
+    bool skips_numbers;     /* of cells, for a model that does not read them */
 } tl_score_encoder;
 
 TL_MUST_USE tl_err tl_score_encoder_init(const tl_space *space, tl_score_encoder *out_encoder);
@@ -31,9 +32,10 @@ TL_MUST_USE tl_err tl_score_encoder_init(const tl_space *space, tl_score_encoder
 /* Encoded designs. */
 typedef struct tl_score_input {
     int n;
-    int8_t *codes;  /* [n, n_codes] */
-    tl_mat numbers; /* [n, n_numbers] */
-    bool *is_dead;  /* [n]: no path from input to output */
+    int8_t *codes;   /* [n, n_codes] */
+    tl_mat numbers;  /* [n, n_numbers] */
+    bool *is_dead;   /* [n]: no path from input to output */
+    int *first_like; /* [n]: tl_score_predict() writes the first design of the same answer */
 } tl_score_input;
 
 /* designs [n, n_slots], valid. Pair with tl_score_input_done(), which accepts a zeroed one. */

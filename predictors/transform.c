@@ -121,20 +121,19 @@ done:
     return err;
 }
 
-/* The last knot of from [n] that is not above x; -1 when all are. */
+/*
+ * The last knot of from [n] that is not above x; -1 when all are. Halves without a
+ * branch that the processor would have to guess.
+ */
 static int knot_below(int n, const double *from, double x)
 {
-    int lo = -1;
-    int hi = n;
-    while (hi - lo > 1) {
-        int mid = (lo + hi) / 2;
-        if (from[mid] <= x) {
-            lo = mid;
-        } else {
-            hi = mid;
-        }
+    int below = -1;
+    while (n > 0) {
+        int half = (n + 1) / 2;
+        below += from[below + half] <= x ? half : 0;
+        n -= half;
     }
-    return lo;
+    return below;
 }
 
 static double between(const double *from, const double *to, int k, double x)

@@ -272,12 +272,6 @@ typedef struct tl_tensor {
     int ch, size;
 } tl_tensor;
 
-/* Where a part of the network (parts.h) ends, and what leaves it. */
-typedef struct tl_lower_mark {
-    int n_ops; /* so far */
-    int ch, size;
-} tl_lower_mark;
-
 typedef struct tl_lowering {
     const tl_space *space;
     const tl_choice *design;
@@ -288,15 +282,10 @@ typedef struct tl_lowering {
     int stage, slot;
     int w_bits, a_bits;
     int n_lines_run;
-    tl_lower_mark *marks; /* [max_marks]; NULL: nobody asks */
-    int n_marks, max_marks;
 } tl_lowering;
 
 /* Between parts: nothing but the image that enters one says what it is. */
 void tl_lower_forget(tl_lowering *lowering);
-
-/* A part ends here. */
-void tl_lower_set_mark(tl_lowering *lowering);
 
 TL_MUST_USE tl_err tl_lower_list(tl_lowering *lowering, const tl_list *list);
 
@@ -331,14 +320,20 @@ TL_MUST_USE tl_err tl_lower_int_or(
 TL_MUST_USE tl_err tl_lower_counted(
     const tl_space *space, const tl_choice *design, tl_network *network, int *out_n_lines);
 
-/* tl_space_lower() of a chain or staged space, marking the ends of stem, layers or stages, and head. */
-TL_MUST_USE tl_err tl_lower_marked(
-    const tl_space *space,
-    const tl_choice *design,
-    tl_network *network,
-    tl_lower_mark *marks,
-    int max_marks,
-    int *out_n_marks);
+/* One part (parts.h) of a design's network, by what enters it. */
+typedef struct tl_lower_part {
+    int stage; /* -1: stem or head */
+    int layer; /* of the stage; 0: all of them */
+    bool is_head;
+    int ch, size; /* in: what enters it, the stem but for; out: what leaves it */
+} tl_lower_part;
+
+/* network holds the part's operators; its inputs are as if the part stood alone. */
+TL_MUST_USE tl_err tl_lower_one_part(
+    const tl_space *space, const tl_choice *design, tl_network *network, tl_lower_part *part);
+
+/* The layer of a stage, from 1; 0: all of them. */
+TL_MUST_USE tl_err tl_lower_stage_part(tl_lowering *lowering, int stage_idx, int layer);
 
 /* Runs one line. entry: what entered its list; round: how often it has run (repeat). */
 TL_MUST_USE tl_err tl_lower_line(

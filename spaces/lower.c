@@ -230,18 +230,6 @@ void tl_lower_forget(tl_lowering *lowering)
     vars[TL_VAR_SE] = 0;
 }
 
-void tl_lower_set_mark(tl_lowering *lowering)
-{
-    if (lowering->marks != NULL) {
-        TL_ASSERT(lowering->n_marks < lowering->max_marks);
-        lowering->marks[lowering->n_marks++] = (tl_lower_mark){
-            .n_ops = lowering->network->n_ops,
-            .ch = lowering->x.ch,
-            .size = lowering->x.size,
-        };
-    }
-}
-
 static tl_err start(tl_lowering *lowering)
 {
     const tl_space *space = lowering->space;
@@ -268,14 +256,12 @@ static tl_err run(tl_lowering *lowering)
     if (space->stem != NULL) {
         TL_TRY(tl_lower_list(lowering, space->stem));
     }
-    tl_lower_set_mark(lowering);
     TL_TRY(space->ops->lower(lowering));
     lowering->stage = lowering->slot = -1;
     if (space->head != NULL) {
         tl_lower_forget(lowering);
         TL_TRY(tl_lower_list(lowering, space->head));
     }
-    tl_lower_set_mark(lowering);
     if (network->n_ops == 0 || lowering->x.op != network->n_ops - 1) {
         return tl_fail(
             TL_EINVAL, "the network must end with an operator that gives the answer");
@@ -284,45 +270,57 @@ static tl_err run(tl_lowering *lowering)
     return TL_OK;
 }
 
-static tl_err lower(tl_lowering *lowering)
+static tl_lowering fresh(const tl_space *space, const tl_choice *design, tl_network *network)
 {
-    lowering->x = (tl_tensor){.op = TL_NETWORK_INPUT};
-    lowering->act = TL_ACT_RELU;
-    lowering->stage = lowering->slot = -1;
-    tl_network_clear(lowering->network);
-    tl_err err = run(lowering);
-    if (err != TL_OK) {
-        tl_network_clear(lowering->network);
-    }
-    return err;
+    tl_network_clear(network);
+    return (tl_lowering){
+        .space = space,
+        .design = design,
+        .network = network,
+        .x = {.op = TL_NETWORK_INPUT},
+        .act = TL_ACT_RELU,
+        .stage = -1,
+        .slot = -1,
+    };
 }
 
 tl_err tl_lower_counted(
     const tl_space *space, const tl_choice *design, tl_network *network, int *out_n_lines)
 {
-    tl_lowering lowering = {.space = space, .design = design, .network = network};
-    TL_TRY(lower(&lowering));
+    tl_lowering lowering = fresh(space, design, network);
+    tl_err err = run(&lowering);
+    if (err != TL_OK) {
+        tl_network_clear(network);
+        return err;
+    }
     *out_n_lines = lowering.n_lines_run;
     return TL_OK;
 }
 
-tl_err tl_lower_marked(
-    const tl_space *space,
-    const tl_choice *design,
-    tl_network *network,
-    tl_lower_mark *marks,
-    int max_marks,
-    int *out_n_marks)
+static tl_err run_part(tl_lowering *lowering, const tl_lower_part *part)
 {
-    tl_lowering lowering = {
-        .space = space,
-        .design = design,
-        .network = network,
-        .marks = marks,
-        .max_marks = max_marks,
-    };
-    TL_TRY(lower(&lowering));
-    *out_n_marks = lowering.n_marks;
+    const tl_list *list = part->is_head ? lowering->space->head : lowering->space->stem;
+    TL_TRY(start(lowering));
+    if (part->stage >= 0 || part->is_head) {
+        lowering->x = (tl_tensor){TL_NETWORK_INPUT, part->ch, part->size};
+    }
+    if (part->stage >= 0) {
+        return tl_lower_stage_part(lowering, part->stage, part->layer);
+    }
+    return list != NULL ? tl_lower_list(lowering, list) : TL_OK;
+}
+
+tl_err tl_lower_one_part(
+    const tl_space *space, const tl_choice *design, tl_network *network, tl_lower_part *part)
+{
+    tl_lowering lowering = fresh(space, design, network);
+    tl_err err = run_part(&lowering, part);
+    if (err != TL_OK) {
+        tl_network_clear(network);
+        return err;
+    }
+    part->ch = lowering.x.ch;
+    part->size = lowering.x.size;
     return TL_OK;
 }
 

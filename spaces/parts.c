@@ -7,10 +7,12 @@
 #include <string.h>
 
 enum {
-    FIRST_KNOWN = 64,    /* room for so many parts at first */
-    MAX_KNOWN = 1 << 15, /* then the book starts anew: memory stays bounded */
+    FIRST_KNOWN = 64, /* room for so many parts at first */
+    MAX_KNOWN = 1 << 15,
     MAX_SHAPES = 1 << 12,
 };
+
+static const double most_keys = 0x1p62;
 
 /* A part that was lowered before. key 0: an empty place. */
 typedef struct known_part {
@@ -30,13 +32,12 @@ struct tl_parts {
     void *context;
     tl_network network;
     bool is_parted;
-    int n_space_slots; /* those before the stages' */
-    int max_parts;     /* of one design */
-    tl_lower_mark *marks;
-    int *shape_into;    /* [max_parts] */
+    int n_space_slots;                   /* those before the stages' */
+    uint64_t weight[TL_SPACE_MAX_SLOTS]; /* of a slot's choice in the keys of its parts */
+    uint64_t shape_weight;
+    int max_parts;      /* of one design */
     tl_part *found;     /* of the last design, [max_parts] */
-    uint64_t *keys;     /* theirs; 0: not known */
-    int *numbers;       /* theirs; -1: not known */
+    int *numbers;       /* theirs */
     known_part *places; /* [2 * capacity], a hash table */
     double *sums;       /* [capacity, width] */
     int n_known, capacity;
@@ -46,30 +47,39 @@ struct tl_parts {
 
 /* ---- life --------------------------------------------------------------------------- */
 
-/* Choices of these slots, each absent or one of its options, can be told apart by so many numbers. */
-static double radix_of(const tl_space *space, int first, int n)
+/* Gives slots [first, first + n) the next digits of keys; returns the weight after them. */
+static double weigh_slots(tl_parts *parts, int first, int n, double weight)
 {
-    double radix = 1;
     for (int s = first; s >= 0 && s < first + n; s++) {
-        radix *= space->slots[s].pub.n_options + 1;
+        parts->weight[s] = weight < most_keys ? (uint64_t)weight : 0;
+        weight *= parts->space->slots[s].pub.n_options + 1;
     }
-    return radix;
+    return weight;
 }
 
-/* Keys of all parts fit in 63 bits. */
-static bool fits_keys(const tl_parts *parts)
+/*
+ * The digits of keys: place, shape, choices in the space's slots, then those of the
+ * part's stage and layer. False when not all keys fit in 62 bits.
+ */
+static bool weigh_keys(tl_parts *parts)
 {
-    const double most = 0x1p62;
     const tl_space *space = parts->space;
-    double common = radix_of(space, 0, parts->n_space_slots) * MAX_SHAPES;
-    double widest = 1;
+    double most = 0;
+    parts->shape_weight = (uint64_t)parts->max_parts + 1;
+    double common = (double)parts->shape_weight * MAX_SHAPES;
+    common = weigh_slots(parts, 0, parts->n_space_slots, common);
     for (int i = 0; i < space->n_stages; i++) {
         const tl_stage *stage = &space->stages[i];
-        double radix = radix_of(space, stage->first_slot, space->n_stage_slots) *
-                       radix_of(space, stage->first_layer_slot, space->n_layer_slots);
-        widest = radix > widest ? radix : widest;
+        int slot = stage->first_layer_slot;
+        double weight = weigh_slots(parts, stage->first_slot, space->n_stage_slots, common);
+        for (int layer = 0; slot >= 0 && layer < stage->max_blocks; layer++) {
+            double end = weigh_slots(parts, slot, space->n_layer_slots, weight);
+            most = end > most ? end : most;
+            slot += space->n_layer_slots;
+        }
+        most = weight > most ? weight : most;
     }
-    return common * widest * (parts->max_parts + 1) < most;
+    return most < most_keys;
 }
 
 static int count_space_slots(const tl_space *space)
@@ -92,7 +102,7 @@ static void measure_space(tl_parts *parts)
     for (int i = 0; i < space->n_stages; i++) {
         parts->max_parts += space->n_layer_slots > 0 ? space->stages[i].max_blocks : 1;
     }
-    parts->is_parted = fits_keys(parts);
+    parts->is_parted = weigh_keys(parts);
 }
 
 static tl_err allocate(tl_parts *parts)
@@ -100,15 +110,11 @@ static tl_err allocate(tl_parts *parts)
     size_t most = (size_t)parts->max_parts;
     parts->capacity = parts->is_parted ? FIRST_KNOWN : 1;
     size_t n = (size_t)parts->capacity;
-    parts->marks = tl_mem_new(most, sizeof *parts->marks);
-    parts->shape_into = tl_mem_new(most, sizeof *parts->shape_into);
     parts->found = tl_mem_new(most, sizeof *parts->found);
-    parts->keys = tl_mem_new(most, sizeof *parts->keys);
     parts->numbers = tl_mem_new(most, sizeof *parts->numbers);
     parts->places = tl_mem_new(2 * n, sizeof *parts->places);
     parts->sums = tl_mem_new(n * (size_t)parts->width, sizeof *parts->sums);
-    if (parts->marks == NULL || parts->shape_into == NULL || parts->found == NULL ||
-        parts->keys == NULL || parts->numbers == NULL || parts->places == NULL ||
+    if (parts->found == NULL || parts->numbers == NULL || parts->places == NULL ||
         parts->sums == NULL) {
         return tl_fail(TL_ENOMEM, "parts of networks");
     }
@@ -140,10 +146,7 @@ void tl_parts_free(tl_parts *parts)
 {
     if (parts != NULL) {
         tl_network_done(&parts->network);
-        tl_mem_free(parts->marks);
-        tl_mem_free(parts->shape_into);
         tl_mem_free(parts->found);
-        tl_mem_free(parts->keys);
         tl_mem_free(parts->numbers);
         tl_mem_free(parts->places);
         tl_mem_free(parts->sums);
@@ -195,95 +198,15 @@ static tl_err grow(tl_parts *parts)
     return TL_OK;
 }
 
-/* Makes room for n more parts. */
-static tl_err make_room(tl_parts *parts, int n)
+/* The digits that choices in slots [first, first + n) add to a key. */
+static uint64_t digits_of(const tl_parts *parts, const tl_choice *design, int first, int n)
 {
-    if (parts->n_known + n > MAX_KNOWN || parts->n_shapes + n > MAX_SHAPES) {
-        memset(parts->places, 0, 2 * (size_t)parts->capacity * sizeof *parts->places);
-        parts->n_known = parts->n_shapes = 0;
-    }
-    while (parts->n_known + n > parts->capacity) {
-        TL_TRY(grow(parts));
-    }
-    return TL_OK;
-}
-
-/* Appends the choices of slots [first, first + n) to a key. */
-static uint64_t with_choices(
-    const tl_space *space, const tl_choice *design, int first, int n, uint64_t key)
-{
+    uint64_t sum = 0;
     for (int s = first; s >= 0 && s < first + n; s++) {
-        uint64_t radix = (uint64_t)space->slots[s].pub.n_options + 1;
-        uint64_t digit = design[s] == TL_CHOICE_ABSENT ? radix - 1 : design[s];
-        key = key * radix + digit;
+        /* absent is 0, the first option 1 */
+        sum += parts->weight[s] * ((uint64_t)(design[s] + 1U) & TL_CHOICE_ABSENT);
     }
-    return key;
-}
-
-/* A walk over a design's parts as far as they are known. */
-typedef struct walk {
-    const tl_choice *design;
-    uint64_t common;       /* the choices in the space's slots */
-    const int *shape_into; /* each part; NULL: as the parts before tell */
-    int n;                 /* parts so far */
-    int shape;             /* what enters the next one; -1: not known, nor is what follows */
-    bool is_known;         /* all so far are */
-} walk;
-
-/*
- * One part further: its key where what enters it is known. A stage has as many
- * layers as have choices, so keys differ by place, not by number.
- */
-static void step(const tl_parts *parts, walk *w, int place, int stage, int layer_slot)
-{
-    const tl_space *space = parts->space;
-    int k = w->n++;
-    parts->found[k].stage = stage;
-    parts->keys[k] = 0;
-    parts->numbers[k] = -1;
-    if (w->shape_into != NULL) {
-        w->shape = w->shape_into[k];
-    }
-    if (w->shape >= 0) {
-        uint64_t key = w->common * MAX_SHAPES + (uint64_t)w->shape;
-        if (stage >= 0) {
-            int first = space->stages[stage].first_slot;
-            key = with_choices(space, w->design, first, space->n_stage_slots, key);
-            key = with_choices(space, w->design, layer_slot, space->n_layer_slots, key);
-        }
-        key = key * (uint64_t)(parts->max_parts + 1) + (uint64_t)place + 1;
-        const known_part *known = find_place(parts->places, parts->capacity, key);
-        bool is_known = known->key != 0;
-        parts->keys[k] = key;
-        parts->numbers[k] = is_known ? known->number : -1;
-        w->shape = is_known ? known->shape : -1;
-    }
-    w->is_known = w->is_known && parts->numbers[k] >= 0;
-}
-
-static walk walk_design(const tl_parts *parts, const tl_choice *design, const int *shape_into)
-{
-    const tl_space *space = parts->space;
-    walk w = {.design = design, .shape_into = shape_into, .is_known = true};
-    w.common = with_choices(space, design, 0, parts->n_space_slots, 0);
-    int place = 0;
-    step(parts, &w, place++, -1, -1);
-    for (int i = 0; i < space->n_stages; i++) {
-        const tl_stage *stage = &space->stages[i];
-        int slot = stage->first_layer_slot;
-        if (space->n_layer_slots == 0) {
-            step(parts, &w, place++, i, -1);
-            continue;
-        }
-        for (int layer = 1; layer <= stage->max_blocks; layer++, place++) {
-            if (design[slot] != TL_CHOICE_ABSENT) {
-                step(parts, &w, place, i, slot);
-            }
-            slot += space->n_layer_slots;
-        }
-    }
-    step(parts, &w, place, -1, -1);
-    return w;
+    return sum;
 }
 
 static int find_shape(tl_parts *parts, int ch, int size)
@@ -297,30 +220,83 @@ static int find_shape(tl_parts *parts, int ch, int size)
     return parts->n_shapes++;
 }
 
-/* Sums up the parts of the lowered design that are not known yet. */
-static tl_err learn(tl_parts *parts, const tl_choice *design, int n_marks)
+/* A walk over a design's parts. */
+typedef struct walk {
+    const tl_choice *design;
+    uint64_t common; /* the choices in the space's slots */
+    int n;           /* parts so far */
+    int shape;       /* what enters the next one */
+} walk;
+
+/* Lowers the next part and sums it up. */
+static tl_err learn(tl_parts *parts, const walk *w, tl_lower_part part, uint64_t key)
 {
-    int begin = 0;
-    TL_TRY(make_room(parts, n_marks));
-    for (int k = 1; k < n_marks; k++) {
-        const tl_lower_mark *before = &parts->marks[k - 1];
-        parts->shape_into[k] = find_shape(parts, before->ch, before->size);
+    if (w->n > 0) {
+        part.ch = parts->shapes[w->shape].ch;
+        part.size = parts->shapes[w->shape].size;
     }
-    walk w = walk_design(parts, design, parts->shape_into);
-    TL_ASSERT(w.n == n_marks);
-    for (int k = 0; k < n_marks; k++) {
-        const tl_lower_mark *mark = &parts->marks[k];
-        if (parts->numbers[k] < 0) {
-            int number = parts->n_known++;
-            double *sums = sums_of(parts, number);
-            *find_place(parts->places, parts->capacity, parts->keys[k]) =
-                (known_part){parts->keys[k], find_shape(parts, mark->ch, mark->size), number};
-            memset(sums, 0, (size_t)parts->width * sizeof *sums);
-            parts->sum(parts->context, parts->network.ops + begin, mark->n_ops - begin, sums);
-            parts->numbers[k] = number;
+    TL_TRY(tl_lower_one_part(parts->space, w->design, &parts->network, &part));
+    if (parts->n_known == parts->capacity) {
+        TL_TRY(grow(parts));
+    }
+    int number = parts->n_known++;
+    double *sums = sums_of(parts, number);
+    *find_place(parts->places, parts->capacity, key) =
+        (known_part){key, find_shape(parts, part.ch, part.size), number};
+    memset(sums, 0, (size_t)parts->width * sizeof *sums);
+    parts->sum(parts->context, parts->network.ops, parts->network.n_ops, sums);
+    return TL_OK;
+}
+
+/*
+ * One part further. A stage has as many layers as have choices, so keys differ by
+ * place, not by number.
+ */
+static tl_err step(tl_parts *parts, walk *w, int place, tl_lower_part part, int layer_slot)
+{
+    const tl_space *space = parts->space;
+    uint64_t key = w->common + parts->shape_weight * (uint64_t)w->shape + (uint64_t)place + 1;
+    if (part.stage >= 0) {
+        int first = space->stages[part.stage].first_slot;
+        key += digits_of(parts, w->design, first, space->n_stage_slots) +
+               digits_of(parts, w->design, layer_slot, space->n_layer_slots);
+    }
+    const known_part *known = find_place(parts->places, parts->capacity, key);
+    if (known->key == 0) {
+        TL_TRY(learn(parts, w, part, key));
+        known = find_place(parts->places, parts->capacity, key);
+    }
+    parts->found[w->n].stage = part.stage;
+    parts->numbers[w->n] = known->number;
+    w->shape = known->shape;
+    w->n++;
+    return TL_OK;
+}
+
+static tl_err walk_design(tl_parts *parts, const tl_choice *design, int *out_n)
+{
+    const tl_space *space = parts->space;
+    walk w = {.design = design};
+    w.common = digits_of(parts, design, 0, parts->n_space_slots);
+    int place = 0;
+    TL_TRY(step(parts, &w, place++, (tl_lower_part){.stage = -1}, -1));
+    for (int i = 0; i < space->n_stages; i++) {
+        const tl_stage *stage = &space->stages[i];
+        int slot = stage->first_layer_slot;
+        if (space->n_layer_slots == 0) {
+            TL_TRY(step(parts, &w, place++, (tl_lower_part){.stage = i}, -1));
+            continue;
         }
-        begin = mark->n_ops;
+        for (int layer = 1; layer <= stage->max_blocks; layer++, place++) {
+            if (design[slot] != TL_CHOICE_ABSENT) {
+                tl_lower_part part = {.stage = i, .layer = layer};
+                TL_TRY(step(parts, &w, place, part, slot));
+            }
+            slot += space->n_layer_slots;
+        }
     }
+    TL_TRY(step(parts, &w, place, (tl_lower_part){.stage = -1, .is_head = true}, -1));
+    *out_n = w.n;
     return TL_OK;
 }
 
@@ -337,23 +313,25 @@ static tl_err find_whole(tl_parts *parts, const tl_choice *design)
     return TL_OK;
 }
 
+/* A book that the next design could fill starts anew: memory stays bounded. */
+static void forget_many(tl_parts *parts)
+{
+    int n = parts->max_parts;
+    if (parts->n_known + n > MAX_KNOWN || parts->n_shapes + n > MAX_SHAPES) {
+        memset(parts->places, 0, 2 * (size_t)parts->capacity * sizeof *parts->places);
+        parts->n_known = parts->n_shapes = 0;
+    }
+}
+
 tl_err tl_parts_find(
     tl_parts *parts, const tl_choice *design, const tl_part **out_found, int *out_n)
 {
     int n = 1;
-    if (!parts->is_parted) {
-        TL_TRY(find_whole(parts, design));
+    if (parts->is_parted) {
+        forget_many(parts);
+        TL_TRY(walk_design(parts, design, &n));
     } else {
-        walk w = walk_design(parts, design, NULL);
-        n = w.n;
-        if (!w.is_known) {
-            int n_marks = 0;
-            TL_TRY(tl_lower_marked(
-                parts->space, design, &parts->network, parts->marks, parts->max_parts,
-                &n_marks));
-            TL_TRY(learn(parts, design, n_marks));
-            n = n_marks;
-        }
+        TL_TRY(find_whole(parts, design));
     }
     for (int k = 0; k < n; k++) {
         parts->found[k].sums = sums_of(parts, parts->numbers[k]);

@@ -44,7 +44,7 @@ void tl_parts_free(tl_parts *parts); /* NULL is fine */
 
 /*
  * The parts of a valid design in the order of the network; borrowed until the next
- * call. Fails as tl_space_lower() does.
+ * call. Fails as tl_space_lower() does, limits on whole networks apart.
  */
 TL_MUST_USE tl_err
 tl_parts_find(tl_parts *parts, const tl_choice *design, const tl_part **out_found, int *out_n);

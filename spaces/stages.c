@@ -346,32 +346,42 @@ static void set_stage_vars(tl_lowering *lowering, const tl_stage *stage)
     }
 }
 
-static tl_err lower_stage(tl_lowering *lowering, const tl_stage *stage)
+/* What a stage's own expressions say; they see the image that enters it. */
+typedef struct stage_plan {
+    int channels, n_blocks, stride;
+} stage_plan;
+
+static tl_err read_stage(tl_lowering *lowering, const tl_stage *stage, stage_plan *plan)
 {
-    int channels = 0;
-    int n_blocks = 0;
-    int stride = 1;
-    bool has_layers = lowering->space->n_layer_slots > 0;
+    plan->stride = 1;
     tl_lower_forget(lowering);
     lowering->env.vars[TL_VAR_IN] = lowering->x.ch;
     lowering->env.vars[TL_VAR_SIZE] = lowering->x.size;
     set_stage_vars(lowering, stage);
-    TL_TRY(tl_lower_int(lowering, &stage->channels, "channels", 1, TL_MAX_CHANNELS, &channels));
-    TL_TRY(
-        tl_lower_int(lowering, &stage->blocks, "blocks", 0, TL_MAX_BLOCKS_IN_STAGE, &n_blocks));
+    TL_TRY(tl_lower_int(
+        lowering, &stage->channels, "channels", 1, TL_MAX_CHANNELS, &plan->channels));
+    TL_TRY(tl_lower_int(
+        lowering, &stage->blocks, "blocks", 0, TL_MAX_BLOCKS_IN_STAGE, &plan->n_blocks));
     if (tl_expr_is_given(&stage->stride)) {
-        TL_TRY(tl_lower_int(lowering, &stage->stride, "stride", 1, TL_MAX_STRIDE, &stride));
-    }
-    for (int layer = 1; layer <= n_blocks; layer++) {
-        TL_TRY(lower_layer(lowering, stage, layer, channels, stride));
-        if (has_layers) {
-            tl_lower_set_mark(lowering);
-        }
-    }
-    if (!has_layers) {
-        tl_lower_set_mark(lowering);
+        TL_TRY(
+            tl_lower_int(lowering, &stage->stride, "stride", 1, TL_MAX_STRIDE, &plan->stride));
     }
     return TL_OK;
+}
+
+static tl_err lower_stage(tl_lowering *lowering, const tl_stage *stage)
+{
+    stage_plan plan = {0};
+    TL_TRY(read_stage(lowering, stage, &plan));
+    for (int layer = 1; layer <= plan.n_blocks; layer++) {
+        TL_TRY(lower_layer(lowering, stage, layer, plan.channels, plan.stride));
+    }
+    return TL_OK;
+}
+
+static tl_err name_stage(tl_err err, const tl_stage *stage)
+{
+    return err == TL_OK || err == TL_ENOMEM ? err : tl_fail_in(err, "stage %s: ", stage->name);
 }
 
 tl_err tl_lower_stages(tl_lowering *lowering)
@@ -379,11 +389,22 @@ tl_err tl_lower_stages(tl_lowering *lowering)
     const tl_space *space = lowering->space;
     for (int i = 0; i < space->n_stages; i++) {
         lowering->stage = i;
-        tl_err err = lower_stage(lowering, &space->stages[i]);
-        if (err != TL_OK) {
-            return err == TL_ENOMEM ? err
-                                    : tl_fail_in(err, "stage %s: ", space->stages[i].name);
-        }
+        TL_TRY(name_stage(lower_stage(lowering, &space->stages[i]), &space->stages[i]));
     }
     return TL_OK;
+}
+
+tl_err tl_lower_stage_part(tl_lowering *lowering, int stage_idx, int layer)
+{
+    const tl_stage *stage = &lowering->space->stages[stage_idx];
+    stage_plan plan = {0};
+    lowering->stage = stage_idx;
+    if (layer == 0) {
+        return name_stage(lower_stage(lowering, stage), stage);
+    }
+    tl_err err = read_stage(lowering, stage, &plan);
+    if (err == TL_OK) {
+        err = lower_layer(lowering, stage, layer, plan.channels, plan.stride);
+    }
+    return name_stage(err, stage);
 }

@@ -202,6 +202,136 @@ static void isomorphic_cells_get_the_same_answer(void **state)
     }
 }
 
+/* A cell of 8 nodes, each fed by all before it. */
+static tl_cellnet_shape full_shape(int n_conditions)
+{
+    tl_cellnet_shape shape = cell_shape(5, 7, n_conditions, 4);
+    shape.n_nodes = TL_NET_MAX_NODES;
+    shape.n_edges = 0;
+    for (int to = 1; to < shape.n_nodes; to++) {
+        for (int from = 0; from < to; from++) {
+            shape.from[shape.n_edges] = from;
+            shape.to[shape.n_edges++] = to;
+        }
+    }
+    return shape;
+}
+
+enum {
+    N_CELLS = 700,
+    N_ENSEMBLE = 3
+};
+
+/* mean and spread; designs said to be alike have the very same. */
+static void compare(
+    const tl_cellnet_shape *shape,
+    const int *first_like,
+    const tl_mat *got,
+    const tl_mat *wanted)
+{
+    for (int i = 0; i < N_CELLS; i++) {
+        assert_true(0 <= first_like[i] && first_like[i] <= i);
+        for (int j = 0; j < got[0].cols; j++) {
+            for (int k = 0; k < 2; k++) {
+                float value = tl_mat_row(wanted[k], i)[j];
+                double scale = 1 + fabs((double)value);
+                assert_close((double)tl_mat_row(got[k], i)[j], (double)value, 3e-6 * scale);
+                assert_true(tl_mat_row(got[k], i)[j] == tl_mat_row(got[k], first_like[i])[j]);
+            }
+        }
+    }
+    for (int i = 600; i < N_CELLS; i++) {
+        assert_true(shape->n_edges > 6 || shape->n_conditions > 0 || first_like[i] < 600);
+    }
+}
+
+/* Random cells, some twice, and two heads: answers with and without shared states. */
+static void check_shared_states(const tl_cellnet_shape *shape, tl_rng *rng)
+{
+    tl_net net;
+    tl_mat x = {0};
+    tl_mat got[2] = {{0}};
+    tl_mat wanted[2] = {{0}};
+    int first_like[N_CELLS];
+    tl_cellnet_init(shape, &net);
+    size_t n_codes = (size_t)shape->n_edges;
+    int8_t *codes = tl_mem_new(N_CELLS * n_codes, 1);
+    float *params = tl_mem_new(N_ENSEMBLE * (size_t)net.n_params, sizeof *params);
+    assert_non_null(codes);
+    assert_non_null(params);
+    assert_ok(tl_mat_init(&x, N_CELLS, shape->n_conditions));
+    for (int k = 0; k < 2; k++) {
+        assert_ok(tl_mat_init(&got[k], N_CELLS, shape->n_out / 2));
+        assert_ok(tl_mat_init(&wanted[k], N_CELLS, shape->n_out / 2));
+    }
+    for (size_t i = 0; i < N_CELLS * n_codes; i++) {
+        codes[i] = (int8_t)((int)tl_rng_below(rng, 7) - 1);
+    }
+    memcpy(codes + 600 * n_codes, codes, 100 * n_codes);
+    for (int i = 0; i < N_CELLS; i++) {
+        for (int j = 0; j < x.cols; j++) {
+            tl_mat_row(x, i)[j] = (float)((i + j) % 3);
+        }
+    }
+    for (int k = 0; k < N_ENSEMBLE; k++) {
+        net.kind->init_params(&net, rng, params + (ptrdiff_t)k * net.n_params);
+    }
+    tl_net_input input = {
+        .n = N_CELLS, .n_codes = shape->n_edges, .codes = codes, .x = tl_ro(x)};
+    tl_net_kind one_by_one = *net.kind;
+    one_by_one.predict = NULL;
+    tl_net plain = net;
+    plain.kind = &one_by_one;
+    assert_ok(tl_net_predict(&plain, &input, params, N_ENSEMBLE, wanted[0], wanted[1]));
+    input.first_like = first_like;
+    assert_ok(tl_net_predict(&net, &input, params, N_ENSEMBLE, got[0], got[1]));
+    compare(shape, first_like, got, wanted);
+    tl_mem_free(codes);
+    tl_mem_free(params);
+    tl_mat_done(&x);
+    for (int k = 0; k < 2; k++) {
+        tl_mat_done(&got[k]);
+        tl_mat_done(&wanted[k]);
+    }
+}
+
+static void states_that_designs_share_change_no_answer(void **state)
+{
+    (void)state;
+    tl_rng rng;
+    tl_rng_init(&rng, tl_test_seed());
+    for (int n_conditions = 0; n_conditions <= 2; n_conditions += 2) {
+        tl_cellnet_shape small = cell_shape(8, 6, n_conditions, 4);
+        tl_cellnet_shape full = full_shape(n_conditions);
+        check_shared_states(&small, &rng);
+        check_shared_states(&full, &rng);
+    }
+}
+
+static void predicting_survives_every_allocation_failure(void **state)
+{
+    (void)state;
+    gradient_case c = {"cellnet", true, 4, 5, 2, 1, 20};
+    tl_rng rng;
+    fixture f;
+    tl_mat spread = {0};
+    tl_rng_init(&rng, tl_test_seed());
+    make(&c, &rng, &f);
+    assert_ok(tl_mat_init(&spread, c.n, c.n_out));
+    for (long k = 1;; k++) {
+        tl_mem_fail_at(k);
+        tl_err err = tl_net_predict(&f.net, &f.input, f.params, 1, f.y, spread);
+        tl_mem_fail_at(0);
+        if (err == TL_OK) {
+            assert_true(k > 10);
+            break;
+        }
+        assert_err(TL_ENOMEM, err);
+    }
+    tl_mat_done(&spread);
+    unmake(&f);
+}
+
 /* Trains on random targets of random cells. */
 static tl_err train(uint64_t seed, int n_threads, tl_net *net, float **out_params)
 {
@@ -310,6 +440,11 @@ int main(void)
             gradients_accumulate, tl_test_count_blocks, tl_test_no_leaks),
         cmocka_unit_test_setup_teardown(
             isomorphic_cells_get_the_same_answer, tl_test_count_blocks, tl_test_no_leaks),
+        cmocka_unit_test_setup_teardown(
+            states_that_designs_share_change_no_answer, tl_test_count_blocks, tl_test_no_leaks),
+        cmocka_unit_test_setup_teardown(
+            predicting_survives_every_allocation_failure, tl_test_count_blocks,
+            tl_test_no_leaks),
         cmocka_unit_test_setup_teardown(
             training_repeats_for_a_seed_and_any_number_of_threads, tl_test_count_blocks,
             tl_test_no_leaks),
