@@ -16,6 +16,7 @@
 #define TL_MS_PER_S     1e3
 #define TL_US_PER_MS    1e3
 #define TL_PER_GIGA     1e9
+#define TL_KIB_BYTES    1024LL
 #define TL_MIB_BYTES    (1024LL * 1024LL)
 #define TL_PERCENT      100.0
 

@@ -58,6 +58,7 @@ typedef struct probe {
     char *buffer; /* the largest size; the small ones are its beginning */
     figure figures[MAX_FIGURES];
     size_t n_figures;
+    bool is_single;            /* kernels run in the calling thread alone */
     double read_s, read_cpu_s; /* time of reading, and of it what this thread had */
 } probe;
 
@@ -197,7 +198,11 @@ static double thread_cpu_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec / (double)TL_NS_PER_S;
 }
 
-/* Runs for slot_s, at least once. Reading never waits: what it lacks of its time was stolen. */
+/*
+ * Runs for slot_s, at least once. Kernels of one thread never wait: what they lack of
+ * their time, other programs had. Their rates are those of the time that they had, as the
+ * median run of a design is one that nobody interrupted.
+ */
 static tl_err take_sample(probe *p, const figure *f, double slot_s, double *out_sample)
 {
     int64_t start_ns = tl_clock_ns();
@@ -209,9 +214,13 @@ static tl_err take_sample(probe *p, const figure *f, double slot_s, double *out_
         n_runs++;
         elapsed_s = seconds_since(start_ns);
     }
+    double cpu_s = thread_cpu_s() - start_cpu_s;
     if (f->kernel.run == run_read) {
         p->read_s += elapsed_s;
-        p->read_cpu_s += thread_cpu_s() - start_cpu_s;
+        p->read_cpu_s += cpu_s;
+    }
+    if (p->is_single && cpu_s > 0) {
+        elapsed_s = cpu_s;
     }
     elapsed_s = elapsed_s > 0 ? elapsed_s : 1.0 / (double)TL_NS_PER_S;
     *out_sample = f->work > 0 ? n_runs * f->work / elapsed_s
@@ -285,6 +294,9 @@ static tl_err describe(const tl_probe_options *options, const tl_host *host, tl_
     out->batch = 1;
     out->cores = options->cores > 0 ? options->cores : 1;
     out->clock_mhz = round(host->clock_mhz);
+    for (int i = 0; i < TL_DRAM; i++) {
+        out->cache_kib[i] = (double)host->cache_bytes[i] / (double)TL_KIB_BYTES;
+    }
     return TL_OK;
 }
 
@@ -315,6 +327,7 @@ tl_err tl_probe_run(const tl_probe_options *options, tl_probe_result *out_result
     if ((err = init_gemm(&p->gemm)) != TL_OK || (err = init_reads(p, &host)) != TL_OK) {
         goto done;
     }
+    p->is_single = options->cores <= 1;
     list_figures(p, options);
     if ((err = take_all(p, budget_s)) != TL_OK) {
         goto done;

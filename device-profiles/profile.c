@@ -21,43 +21,47 @@ static const char *const memory_names[TL_N_MEMORIES] = {"l1", "l2", "l3", "dram"
 #define AT(field)         offsetof(tl_profile, field)
 #define PEAK(precision)   "peak_gflops", precision, TL_KEY_NUMBER
 #define BANDWIDTH(memory) "bandwidth_gb_per_s", memory, TL_KEY_NUMBER
+#define CACHE(memory)     "cache_kib", memory, TL_KEY_NUMBER
 #define SPREAD(figure)    "spread_frac", figure, TL_KEY_NUMBER
 
 /* Ranges are wide: they catch a wrong unit or a slip of the hand, not an odd device. */
 const tl_profile_key tl_profile_keys[TL_N_PROFILE_KEYS] = {
-    {"",                "name",             TL_KEY_NAME,                            AT(name),0, 0},
-    {"",                "class",                                  TL_KEY_CLASS,                                                                       AT(device_class),0, 0},
+    {"",                "name",             TL_KEY_NAME,                               AT(name),0, 0},
+    {"",                "class",                                  TL_KEY_CLASS,                                                                          AT(device_class),0, 0},
     {"", "description",                  TL_KEY_TEXT,AT(description),0, 0},
-    {"",    "source",TL_KEY_TEXT,                                 AT(source),0, 0},
-    {"",                 "condition",                                  TL_KEY_NAME,                                                             AT(condition),0, 0},
-    {"",                "runtime",                                 TL_KEY_NAME,                                                                       AT(runtime),0, 0},
+    {"",    "source",TL_KEY_TEXT,                                    AT(source),      0, 0},
+    {"",                 "condition",                                  TL_KEY_NAME,                                                                AT(condition),0, 0},
+    {"",                "runtime",                                 TL_KEY_NAME,                                                                          AT(runtime),0, 0},
     {"",      "batch",TL_KEY_COUNT,AT(batch),1, 65536},
-    {"",                "cores",          TL_KEY_COUNT,     AT(cores),1, 1e6},
-    {"",                "clock_mhz",                                  TL_KEY_NUMBER,                                                                       AT(clock_mhz),0.01, 1e5},
-    {PEAK("fp32"),        AT(peak_gflops[TL_FP32]),                         1e-6,                                                                                                        1e9                                                                                                        },
+    {"",                "cores",          TL_KEY_COUNT,        AT(cores),1, 1e6},
+    {"",                "clock_mhz",                                  TL_KEY_NUMBER,                                                                          AT(clock_mhz),0.01, 1e5},
+    {PEAK("fp32"),        AT(peak_gflops[TL_FP32]),                         1e-6,                                                                                                           1e9                                                                                                                    },
     {PEAK("fp16"),AT(peak_gflops[TL_FP16]),1e-6,                 1e9                                                                                            },
-    {PEAK("bf16"),                 AT(peak_gflops[TL_BF16]),                                  1e-6,                                              1e9},
-    {PEAK("int8"),             AT(peak_gflops[TL_INT8]),                            1e-6,                                                                  1e9},
+    {PEAK("bf16"),                 AT(peak_gflops[TL_BF16]),                                  1e-6,                                                 1e9},
+    {PEAK("int8"),             AT(peak_gflops[TL_INT8]),                            1e-6,                                                                     1e9},
     {PEAK("int4"),             AT(peak_gflops[TL_INT4]),    1e-6,1e9},
-    {BANDWIDTH("l1"),             AT(bandwidth_gb_per_s[TL_L1]),                                     1e-6,                                                           1e9},
+    {BANDWIDTH("l1"),             AT(bandwidth_gb_per_s[TL_L1]),                                     1e-6,                                                              1e9},
     {BANDWIDTH("l2"),             AT(bandwidth_gb_per_s[TL_L2]),1e-6,1e9},
     {BANDWIDTH("l3"),             AT(bandwidth_gb_per_s[TL_L3]), 1e-6,1e9},
-    {BANDWIDTH("dram"),             AT(bandwidth_gb_per_s[TL_DRAM]),                         1e-6,                                                                                                                             1e9                                                                                                                                                                                                                                                                                               },
-    {"",             "launch_us",TL_KEY_NUMBER,AT(launch_us),   1e-6, 1e9},
-    {"power_w",             "idle",                                  TL_KEY_NUMBER,                                                                                     AT(idle_w),1e-9, 1e6},
-    {"power_w",             "busy",                            TL_KEY_NUMBER,                                                                                             AT(busy_w),                                                                                                               1e-9, 1e6},
-    {"bits",             "weights",    TL_KEY_WIDTHS,AT(weight_bits),1, 64},
-    {"bits",    "activations",                  TL_KEY_WIDTHS,                                                                                 AT(activation_bits),1, 64},
+    {BANDWIDTH("dram"),             AT(bandwidth_gb_per_s[TL_DRAM]),                         1e-6,                                                                                                                                1e9                                                                                                                                                                                                                                                                                                              },
+    {CACHE("l1"),             AT(cache_kib[TL_L1]),1e-3,1e9},
+    {CACHE("l2"),             AT(cache_kib[TL_L2]),                                  1e-3,                                                                                        1e9   },
+    {CACHE("l3"),             AT(cache_kib[TL_L3]),                            1e-3,                                                                                                1e9                                                                                                                 },
+    {"",             "launch_us",    TL_KEY_NUMBER,AT(launch_us),1e-6, 1e9},
+    {"power_w",             "idle",                                     TL_KEY_NUMBER,                                                                                                           AT(idle_w),  1e-9, 1e6},
+    {"power_w",             "busy",TL_KEY_NUMBER,AT(busy_w),1e-9, 1e6},
+    {"bits",             "weights", TL_KEY_WIDTHS,AT(weight_bits),1, 64},
+    {"bits",    "activations",      TL_KEY_WIDTHS,                                                                                                                              AT(activation_bits),                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                      1, 64},
     {SPREAD("peak_gflops.fp32"),         AT(spread_frac.peak_gflops[TL_FP32]),         0, 100},
-    {SPREAD("peak_gflops.fp16"),              AT(spread_frac.peak_gflops[TL_FP16]),                                0,                                                              100},
-    {SPREAD("peak_gflops.bf16"),       AT(spread_frac.peak_gflops[TL_BF16]),                     0,100},
-    {SPREAD("peak_gflops.int8"),AT(spread_frac.peak_gflops[TL_INT8]),0,                                                                                                        100                                                                                                                                                                                                                                                                                                                                                                                                                                                                                         },
-    {SPREAD("peak_gflops.int4"),                 AT(spread_frac.peak_gflops[TL_INT4]),                              0,                                                    100},
-    {SPREAD("bandwidth_gb_per_s.l1"),                AT(spread_frac.bandwidth_gb_per_s[TL_L1]),                                0,                                                                      100},
-    {SPREAD("bandwidth_gb_per_s.l2"),                AT(spread_frac.bandwidth_gb_per_s[TL_L2]),                       0,                                                             100                                                                                                                                 },
+    {SPREAD("peak_gflops.fp16"),              AT(spread_frac.peak_gflops[TL_FP16]),                                0,                                                                 100},
+    {SPREAD("peak_gflops.bf16"),       AT(spread_frac.peak_gflops[TL_BF16]),                     0,                                                                                                               100                                                                                                                                                                               },
+    {SPREAD("peak_gflops.int8"),AT(spread_frac.peak_gflops[TL_INT8]), 0,                                                                                 100                                                                                                                                                                                                                                                       },
+    {SPREAD("peak_gflops.int4"),                 AT(spread_frac.peak_gflops[TL_INT4]),                              0,                                                       100},
+    {SPREAD("bandwidth_gb_per_s.l1"),                AT(spread_frac.bandwidth_gb_per_s[TL_L1]),                                0,                                                                         100},
+    {SPREAD("bandwidth_gb_per_s.l2"),                AT(spread_frac.bandwidth_gb_per_s[TL_L2]),                       0,                                                                100                                                                                                                                                          },
     {SPREAD("bandwidth_gb_per_s.l3"),                AT(spread_frac.bandwidth_gb_per_s[TL_L3]),0,100},
-    {SPREAD("bandwidth_gb_per_s.dram"),                AT(spread_frac.bandwidth_gb_per_s[TL_DRAM]),           0,                                                                                      100                                                                                                                                                                                                               },
-    {SPREAD("launch_us"),                AT(spread_frac.launch_us),                                  0,100},
+    {SPREAD("bandwidth_gb_per_s.dram"),                AT(spread_frac.bandwidth_gb_per_s[TL_DRAM]),           0,100},
+    {SPREAD("launch_us"),                AT(spread_frac.launch_us),                               0,100},
 };
 
 const char *tl_device_class_name(tl_device_class device_class)
@@ -120,7 +124,7 @@ tl_err tl_profile_unknown_key(const char *wanted)
     return tl_fail(
         TL_EINVAL,
         "unknown key \"%.*s\", want one of name, class, description, source, condition, runtime, "
-        "batch, cores, clock_mhz, peak_gflops, bandwidth_gb_per_s, launch_us, power_w, bits, spread_frac",
+        "batch, cores, clock_mhz, peak_gflops, bandwidth_gb_per_s, cache_kib, launch_us, power_w, bits, spread_frac",
         (int)TL_NAME_MAX_BYTES, wanted);
 }
 

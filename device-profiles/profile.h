@@ -86,6 +86,7 @@ typedef struct tl_profile {
     double clock_mhz;                           /* highest sustained */
     double peak_gflops[TL_N_PRECISIONS];        /* of the whole device */
     double bandwidth_gb_per_s[TL_N_MEMORIES];   /* of the whole device, reading */
+    double cache_kib[TL_DRAM];                  /* size of each cache that a core sees */
     double launch_us;                           /* cost of starting one operator */
     double idle_w, busy_w;                      /* keys "power_w.idle", "power_w.busy" */
     tl_widths weight_bits, activation_bits;     /* keys "bits.weights", "bits.activations" */
@@ -112,7 +113,7 @@ typedef struct tl_profile_key {
 
 /* In the order in which they are written; the keys of a section stand together. */
 enum {
-    TL_N_PROFILE_KEYS = 33
+    TL_N_PROFILE_KEYS = 36
 };
 extern const tl_profile_key tl_profile_keys[TL_N_PROFILE_KEYS];
 

@@ -18,7 +18,7 @@ const tl_prior tl_prior_default = {
  * of the smallest operator. Published peaks are those of all cores, and were
  * not seen: what runtimes take over them says nothing of a probed machine.
  */
-static const double log_factor_of_probe = .7;
+static const double log_factor_of_probe = .5;
 static const double log_factor_sd_of_probe = .5;
 static const double launch_of_probe = 2;
 static const double log_launch_sd_of_probe = .5;
@@ -70,17 +70,45 @@ static double bandwidth_of(const tl_profile *profile)
     return 0;
 }
 
-static double op_ms(const tl_profile *profile, const tl_op *op, double batch)
+/* That of the nearest cache that holds so many bytes, where its size and rate are told. */
+static double bandwidth_for(const tl_profile *profile, double bytes)
+{
+    for (int m = 0; m < TL_DRAM; m++) {
+        if (bytes <= profile->cache_kib[m] * (double)TL_KIB_BYTES &&
+            profile->bandwidth_gb_per_s[m] > 0) {
+            return profile->bandwidth_gb_per_s[m];
+        }
+    }
+    return bandwidth_of(profile);
+}
+
+static double weight_bytes(const tl_profile *profile, const tl_op *op)
+{
+    return (double)tl_op_weights(op) * hardware_bits(&profile->weight_bits, op->w_bits) /
+           bits_per_byte;
+}
+
+/*
+ * Activations come from the operator before, so they lie where they fit. Weights
+ * come from the run before, so they lie where those of the whole network fit.
+ */
+static double op_ms(
+    const tl_profile *profile, const tl_op *op, double batch, double all_weight_bytes)
 {
     int w_bits = hardware_bits(&profile->weight_bits, op->w_bits);
     int a_bits = hardware_bits(&profile->activation_bits, op->a_bits);
     double flop = batch * TL_FLOP_PER_MAC * (double)tl_op_macs(op);
     double elements = batch * (double)(tl_op_elements_in(op) + tl_op_elements_out(op));
-    double bytes = (elements * a_bits + (double)tl_op_weights(op) * w_bits) / bits_per_byte;
+    double bytes = elements * a_bits / bits_per_byte;
     double peak = peak_at(profile, w_bits > a_bits ? w_bits : a_bits);
-    double bandwidth = bandwidth_of(profile);
+    double bandwidth = bandwidth_for(profile, bytes);
+    double weight_bandwidth = bandwidth_for(profile, all_weight_bytes);
     double compute_ms = peak > 0 ? tl_ms_of_flop(flop, peak) : 0;
-    double memory_ms = bandwidth > 0 ? tl_ms_of_bytes(bytes, bandwidth) : 0;
+    double memory_ms = 0;
+    if (bandwidth > 0) {
+        memory_ms = tl_ms_of_bytes(bytes, bandwidth) +
+                    tl_ms_of_bytes(weight_bytes(profile, op), weight_bandwidth);
+    }
     return fmax(compute_ms, memory_ms);
 }
 
@@ -97,11 +125,16 @@ tl_err tl_prior_roofline(
             TL_ENOTFOUND, "profile of %s: no peak and no bandwidth is known", profile->name);
     }
     double batch = profile->batch > 0 ? profile->batch : 1;
+    double all_weight_bytes = 0;
     tl_roofline sum = {0};
     for (int i = 0; i < network->n_ops; i++) {
         const tl_op *op = &network->ops[i];
+        all_weight_bytes += op->is_needed ? weight_bytes(profile, op) : 0;
+    }
+    for (int i = 0; i < network->n_ops; i++) {
+        const tl_op *op = &network->ops[i];
         if (op->is_needed) {
-            sum.bound_ms += op_ms(profile, op, batch);
+            sum.bound_ms += op_ms(profile, op, batch, all_weight_bytes);
             sum.n_launches += 1;
         }
     }

@@ -13,8 +13,9 @@
  * over the operators that the answer needs. Peaks are those of the operator's
  * precision; where it is not in the profile, of the next wider one that is
  * (narrow numbers run as wide ones), else of a narrower one, slower in
- * proportion to the bits. Bandwidth is the memory's, or else that of the largest
- * cache known. A part that the profile does not tell costs nothing, so the bound
+ * proportion to the bits. Bandwidth is that of the first cache, of told size, that the
+ * activations of the operator fit into, or the weights of all operators; else the
+ * memory's, or that of the largest cache known. A part that the profile does not tell costs nothing, so the bound
  * is one: real runtimes take a few times as long, and start an operator within
  * anything between a tenth of a microsecond and milliseconds. How much both are
  * on devices of published profile is what a tl_prior holds. A profile that tells

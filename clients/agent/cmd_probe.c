@@ -54,6 +54,7 @@ static const struct {
     tl_precision precision;
     tl_dnn_type type;
 } engines[] = {
+    {TL_FP32, TL_DNN_F32 },
     {TL_BF16, TL_DNN_BF16},
     {TL_INT8, TL_DNN_INT8},
 };

@@ -98,7 +98,7 @@ static void a_probed_profile_needs_no_prior(void **state)
     assert_close(sd, hypot(6 * .5, 1), 1e-9);
     profile.launch_us = 1;
     tl_prior_latency(&prior, &profile, &roofline, &mean, &sd);
-    assert_close(mean, 2 * exp(.7) + .02, 1e-9);
+    assert_close(mean, 2 * exp(.5) + .02, 1e-9);
 }
 
 static void factor_and_launch_are_found_again(void **state)
@@ -163,6 +163,25 @@ static void a_profile_that_tells_nothing_has_no_roofline(void **state)
     tl_network_done(&network);
 }
 
+static void what_fits_a_cache_is_read_from_it(void **state)
+{
+    (void)state;
+    tl_network network = {0};
+    tl_roofline near, far;
+    tl_profile profile = {.name = "x"};
+    profile.bandwidth_gb_per_s[TL_L2] = 100;
+    profile.bandwidth_gb_per_s[TL_DRAM] = 10;
+    build(&network, 32, 32);
+    assert_ok(tl_prior_roofline(&profile, &network, &far)); /* no size is told */
+    profile.cache_kib[TL_L2] = 1e-3;
+    assert_ok(tl_prior_roofline(&profile, &network, &near));
+    assert_close(near.bound_ms, far.bound_ms, 0);
+    profile.cache_kib[TL_L2] = 1e6;
+    assert_ok(tl_prior_roofline(&profile, &network, &near));
+    assert_close(near.bound_ms, far.bound_ms / 10, 1e-12);
+    tl_network_done(&network);
+}
+
 static void power_is_told_or_that_of_the_class_and_its_peak(void **state)
 {
     (void)state;
@@ -192,6 +211,7 @@ int main(void)
         TEST(factor_and_launch_are_found_again),
         TEST(hardware_that_knows_wider_words_only_computes_with_those),
         TEST(a_profile_that_tells_nothing_has_no_roofline),
+        TEST(what_fits_a_cache_is_read_from_it),
         TEST(power_is_told_or_that_of_the_class_and_its_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
