@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "predictors/view_impl.h"
+
+#include "base/mem.h"
+#include "base/units.h"
+
+#include <math.h>
+#include <string.h>
+
+static tl_err predict_head(
+    tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
+{
+    tl_dmat x = {0};
+    double *z = NULL;
+    double *unit = NULL;
+    const tl_head *head = &view->costs[cost].head;
+    TL_TRY(tl_view_head_rows(view, cost, designs, n, &x, &z, &unit));
+    tl_err err = tl_head_predict(head, tl_dro(x), z, mean, sd);
+    for (int i = 0; i < n && err == TL_OK; i++) {
+        mean[i] = tl_positive_cost(mean[i], head->level);
+        if (unit != NULL) {
+            mean[i] *= unit[i];
+            sd[i] *= unit[i];
+        }
+    }
+    tl_dmat_done(&x);
+    tl_mem_free(z);
+    tl_mem_free(unit);
+    return err;
+}
+
+static tl_err predict_known(
+    tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
+{
+    const tl_cost_view *v = &view->costs[cost];
+    TL_TRY(tl_view_known_relative(view->predictor, v->source, designs, n, mean));
+    for (int i = 0; i < n; i++) {
+        double share = mean[i] < .3 ? .3 : mean[i] > 3 ? 3 : mean[i]; /* as the head's noise */
+        mean[i] = tl_positive_cost(mean[i] * v->level, v->level);
+        sd[i] = v->relative_sd * v->level * share;
+    }
+    return TL_OK;
+}
+
+/*
+ * The middle of a log-normal and what makes mean + sd its upper deviation: no limit
+ * is promised by an sd that is too small on that side. Energy is power times latency.
+ */
+static tl_err predict_shot(
+    tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
+{
+    static const double most_log_sd = 3;
+    const tl_zero_shot *shot = &view->costs[cost].shot;
+    double *logs = tl_mem_new((size_t)n, sizeof *logs);
+    if (logs == NULL) {
+        return tl_fail(TL_ENOMEM, "predictions of %d designs", n);
+    }
+    tl_err err = tl_zero_shot_predict(shot, designs, n, logs);
+    if (err == TL_OK && cost == TL_COST_ENERGY) {
+        err = tl_view_predict_cost(view, TL_COST_LATENCY, designs, n, mean, sd);
+    }
+    double spread = expm1(fmin(shot->log_sd, most_log_sd));
+    for (int i = 0; i < n && err == TL_OK; i++) {
+        double over = cost == TL_COST_ENERGY ? sd[i] / mean[i] : 0;
+        mean[i] = exp(logs[i]) * (cost == TL_COST_ENERGY ? mean[i] : 1);
+        sd[i] = mean[i] * hypot(spread, over);
+    }
+    tl_mem_free(logs);
+    return err;
+}
+
+tl_err tl_view_predict_cost(
+    tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
+{
+    const tl_cost_view *v = &view->costs[cost];
+    if (v->basis == TL_BASIS_KNOWN) {
+        return predict_known(view, cost, designs, n, mean, sd);
+    }
+    if (v->shot.n > 0) {
+        return predict_shot(view, cost, designs, n, mean, sd);
+    }
+    if (v->head.n_columns == 0) {
+        return tl_view_roofline(view->predictor, &view->profile, cost, designs, n, mean, sd);
+    }
+    return predict_head(view, cost, designs, n, mean, sd);
+}
+
+/* The whole listing, once; the rows are shared by all devices. */
+static tl_err list_cost(tl_view *view, tl_cost cost)
+{
+    tl_predictor *predictor = view->predictor;
+    tl_cost_view *v = &view->costs[cost];
+    size_t n = (size_t)predictor->n_listing;
+    double *mean = tl_mem_new(n, sizeof *mean);
+    double *sd = tl_mem_new(n, sizeof *sd);
+    tl_err err = mean == NULL || sd == NULL ? tl_fail(TL_ENOMEM, "%zu predictions", n) : TL_OK;
+    if (err == TL_OK && v->basis != TL_BASIS_KNOWN && v->head.n_columns > 0 &&
+        v->latency.use == TL_LATENCY_UNUSED) {
+        err = tl_predictor_list_rows(predictor, cost);
+        if (err == TL_OK) {
+            err = tl_head_predict(
+                &v->head, tl_dro(predictor->rows[cost]), predictor->z[cost], mean, sd);
+        }
+        for (size_t i = 0; err == TL_OK && i < n; i++) {
+            mean[i] = tl_positive_cost(mean[i], v->head.level);
+        }
+    } else if (err == TL_OK) {
+        err = tl_view_predict_cost(
+            view, cost, predictor->listing, predictor->n_listing, mean, sd);
+    }
+    if (err != TL_OK) {
+        tl_mem_free(mean);
+        tl_mem_free(sd);
+        return err;
+    }
+    v->listed_mean = mean;
+    v->listed_sd = sd;
+    return TL_OK;
+}
+
+/* Looks the designs up in the listing; false when one is not there. */
+static bool look_up(
+    const tl_view *view,
+    tl_cost cost,
+    const tl_choice *designs,
+    int n,
+    double *mean,
+    double *sd)
+{
+    size_t n_slots = (size_t)tl_space_n_slots(view->predictor->space);
+    const tl_predictor *predictor = view->predictor;
+    if (designs == predictor->listing && n == predictor->n_listing) {
+        memcpy(mean, view->costs[cost].listed_mean, (size_t)n * sizeof *mean);
+        memcpy(sd, view->costs[cost].listed_sd, (size_t)n * sizeof *sd);
+        return true;
+    }
+    for (int i = 0; i < n; i++) {
+        int place = tl_predictor_place(predictor, designs + (size_t)i * n_slots);
+        if (place < 0) {
+            return false;
+        }
+        mean[i] = view->costs[cost].listed_mean[place];
+        sd[i] = view->costs[cost].listed_sd[place];
+    }
+    return true;
+}
+
+static tl_err answer_cost(
+    tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
+{
+    tl_err err = TL_OK;
+    if (view->costs[cost].basis == TL_BASIS_NOTHING) {
+        for (int i = 0; i < n; i++) {
+            mean[i] = sd[i] = TL_UNKNOWN;
+        }
+        return TL_OK;
+    }
+    if (view->predictor->listing != NULL && n >= TL_PREDICTOR_WORTH_LISTING) {
+        (void)pthread_mutex_lock(&view->lock);
+        if (view->costs[cost].listed_mean == NULL) {
+            err = list_cost(view, cost);
+        }
+        (void)pthread_mutex_unlock(&view->lock);
+        if (err != TL_OK || look_up(view, cost, designs, n, mean, sd)) {
+            return err;
+        }
+    }
+    return tl_view_predict_cost(view, cost, designs, n, mean, sd);
+}
+
+static void fill(tl_cost cost, int n, const double *mean, const double *sd, tl_prediction *out)
+{
+    for (int i = 0; i < n; i++) {
+        if (cost == TL_COST_LATENCY) {
+            out[i].latency_ms = mean[i];
+            out[i].latency_std_ms = sd[i];
+        } else {
+            out[i].energy_mj = mean[i];
+            out[i].energy_std_mj = sd[i];
+        }
+    }
+}
+
+tl_err tl_view_predict(
+    tl_view *view, const tl_choice *designs, int n, tl_prediction *predictions)
+{
+    tl_err err = TL_OK;
+    double *mean = tl_mem_new((size_t)n * 2, sizeof *mean);
+    if (mean == NULL) {
+        return tl_fail(TL_ENOMEM, "predictions of %d designs", n);
+    }
+    double *sd = mean + n;
+    for (int c = 0; c < TL_N_COSTS && err == TL_OK; c++) {
+        err = answer_cost(view, (tl_cost)c, designs, n, mean, sd);
+        for (int i = 0; err == TL_OK && i < n; i++) {
+            if (isinf(mean[i]) || isinf(sd[i]) || isnan(mean[i]) != isnan(sd[i])) {
+                err = tl_fail(
+                    TL_ENUMERIC, "%s of a design is not finite", tl_cost_name((tl_cost)c));
+            }
+        }
+        if (err == TL_OK) {
+            fill((tl_cost)c, n, mean, sd, predictions);
+        }
+    }
+    tl_mem_free(mean);
+    return err;
+}
