@@ -22,6 +22,7 @@ extern const tl_method tl_method_measure_feed;
 extern const tl_method tl_method_measure_suggest;
 extern const tl_method tl_method_model_list;
 extern const tl_method tl_method_model_show;
+extern const tl_method tl_method_pareto_run;
 extern const tl_method tl_method_predict_run;
 extern const tl_method tl_method_space_add;
 extern const tl_method tl_method_space_list;

@@ -16,6 +16,8 @@ enum {
     MAX_MUTATIONS = 3
 };
 
+static const double as_dear = 1e-6; /* costs this close, relatively, are the same */
+
 /* ---- the front ------------------------------------------------------------------------ */
 
 tl_err tl_front_init(tl_front *front, int n_slots, int capacity, bool by_energy)
@@ -121,10 +123,11 @@ static void offer_one(tl_front *front, const tl_choice *design, const tl_scored 
     if (!tl_scored_is_feasible(score) || isnan(cost) || isnan(accuracy)) {
         return;
     }
-    int place = place_of(front, cost);
-    bool is_beaten = (place > 0 && accuracy_at(front, place - 1) >= accuracy) ||
-                     (place < front->n && tl_front_cost(front, place) <= cost &&
-                      accuracy_at(front, place) >= accuracy);
+    int place = place_of(front, cost * (1 - as_dear));
+    bool is_beaten = place > 0 && accuracy_at(front, place - 1) >= accuracy;
+    for (int i = place; i < front->n && tl_front_cost(front, i) <= cost * (1 + as_dear); i++) {
+        is_beaten = is_beaten || accuracy_at(front, i) >= accuracy;
+    }
     if (is_beaten) {
         return;
     }

@@ -19,7 +19,7 @@
 
 #include "optimizer/problem.h"
 
-/* Cheapest first; cost and accuracy both rise strictly. Designs [n, n_slots]. */
+/* Cheapest first; accuracy rises, and cost by more than a millionth. Designs [n, n_slots]. */
 typedef struct tl_front {
     int n, capacity, n_slots;
     bool by_energy; /* the cost is energy_mj, not latency_ms */

@@ -8,6 +8,7 @@
 /* What the caller holds comes first in each; the rest is the memory that it borrows from. */
 typedef struct owned_answer {
     tailor_answer answer;
+    tailor_front front;
     ProtobufCMessage *message;
 } owned_answer;
 
@@ -29,6 +30,21 @@ typedef struct owned_lowered {
 } owned_lowered;
 
 /* ---- predictions and designs ---------------------------------------------------------- */
+
+/* The front of an answer that has one. */
+static void take_front(const Tailor__V1__Front *front, owned_answer *owned)
+{
+    if (front != NULL) {
+        owned->front = (tailor_front){
+            .cost = front->cost,
+            .hypervolume = front->hypervolume,
+            .hypervolume_low = front->hypervolume_low,
+            .hypervolume_high = front->hypervolume_high,
+            .corner_cost = front->corner_cost,
+            .corner_accuracy = front->corner_accuracy};
+        owned->answer.front = &owned->front;
+    }
+}
 
 static tl_err ask_answer(
     tailor_client *client,
@@ -53,6 +69,7 @@ static tl_err ask_answer(
     owned->answer.task = m->task;
     owned->answer.method = m->method;
     owned->answer.n_evaluations = m->n_evaluations;
+    take_front(m->front, owned);
     *out_answer = &owned->answer;
     owned = NULL;
 done:
@@ -90,19 +107,28 @@ static void set_limit(const double *limit, protobuf_c_boolean *out_has, double *
     *out_value = limit != NULL ? *limit : 0.0;
 }
 
+/* asked: latency, energy, accuracy, confidence; NULL: not asked for. */
+static void set_limits(const double *const asked[4], Tailor__V1__Limits *limits)
+{
+    tailor__v1__limits__init(limits);
+    set_limit(asked[0], &limits->has_max_latency_ms, &limits->max_latency_ms);
+    set_limit(asked[1], &limits->has_max_energy_mj, &limits->max_energy_mj);
+    set_limit(asked[2], &limits->has_min_accuracy, &limits->min_accuracy);
+    set_limit(asked[3], &limits->has_confidence, &limits->confidence);
+}
+
 tailor_err tailor_design(
     tailor_client *client, const tailor_design_options *options, tailor_answer **out_answer)
 {
     Tailor__V1__Limits limits;
     Tailor__V1__Weights weights;
     Tailor__V1__DesignRequest request;
-    tailor__v1__limits__init(&limits);
     tailor__v1__weights__init(&weights);
     tailor__v1__design_request__init(&request);
-    set_limit(options->max_latency_ms, &limits.has_max_latency_ms, &limits.max_latency_ms);
-    set_limit(options->max_energy_mj, &limits.has_max_energy_mj, &limits.max_energy_mj);
-    set_limit(options->min_accuracy, &limits.has_min_accuracy, &limits.min_accuracy);
-    set_limit(options->confidence, &limits.has_confidence, &limits.confidence);
+    const double *const asked[] = {
+        options->max_latency_ms, options->max_energy_mj, options->min_accuracy,
+        options->confidence};
+    set_limits(asked, &limits);
     set_limit(options->weight_latency, &weights.has_latency, &weights.latency);
     set_limit(options->weight_energy, &weights.has_energy, &weights.energy);
     request.space = tl_client_string(options->space);
@@ -120,6 +146,29 @@ tailor_err tailor_design(
     request.seed = options->seed != NULL ? *options->seed : 0;
     return tl_client_err(
         ask_answer(client, "design.run", (ProtobufCMessage *)&request, out_answer));
+}
+
+tailor_err tailor_pareto(
+    tailor_client *client, const tailor_pareto_options *options, tailor_answer **out_answer)
+{
+    Tailor__V1__Limits limits;
+    Tailor__V1__ParetoRequest request;
+    tailor__v1__pareto_request__init(&request);
+    const double *const asked[] = {
+        options->max_latency_ms, options->max_energy_mj, options->min_accuracy,
+        options->confidence};
+    set_limits(asked, &limits);
+    request.space = tl_client_string(options->space);
+    request.device = tl_client_string(options->device);
+    request.task = tl_client_string(options->task);
+    request.limits = &limits;
+    request.minimize = tl_client_string(options->minimize);
+    request.points = options->points;
+    request.budget_us = options->budget_us;
+    request.has_seed = options->seed != NULL;
+    request.seed = options->seed != NULL ? *options->seed : 0;
+    return tl_client_err(
+        ask_answer(client, "pareto.run", (ProtobufCMessage *)&request, out_answer));
 }
 
 /* ---- training --------------------------------------------------------------------------- */

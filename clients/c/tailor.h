@@ -329,6 +329,13 @@ void tailor_evaluation_free(tailor_evaluation *evaluation); /* NULL is fine */
 
 /* ---- predictions and designs --------------------------------------------------------------- */
 
+/* What a Pareto front covers; bounds at 90%. */
+typedef struct tailor_front {
+    const char *cost;                                      /* "latency_ms" or "energy_mj" */
+    double hypervolume, hypervolume_low, hypervolume_high; /* cost units times points */
+    double corner_cost, corner_accuracy;                   /* that it is measured from */
+} tailor_front;
+
 typedef struct tailor_answer {
     tailor_table *table;
     bool is_infeasible; /* of a design: no design keeps the limits, the nearest is given */
@@ -336,6 +343,7 @@ typedef struct tailor_answer {
     const char *task;   /* the accuracy column that was used, or "" */
     const char *method;
     uint64_t n_evaluations;
+    const tailor_front *front; /* of a Pareto front; else NULL */
 } tailor_answer;
 
 void tailor_answer_free(tailor_answer *answer); /* NULL is fine */
@@ -377,6 +385,24 @@ typedef struct tailor_design_options {
 
 tailor_err tailor_design(
     tailor_client *client, const tailor_design_options *options, tailor_answer **out_answer);
+
+typedef struct tailor_pareto_options {
+    const char *space;
+    const char *device;
+    const char *task;             /* NULL: the space's first */
+    const double *max_latency_ms; /* NULL: no limit; so the next two */
+    const double *max_energy_mj;
+    const double *min_accuracy;
+    const double *confidence; /* NULL: the daemon's own, 0.9 */
+    const char *minimize;     /* "energy_mj"; "latency_ms" or NULL */
+    uint32_t points;          /* at most; 0: 20 */
+    uint64_t budget_us;       /* of a search, where the space cannot be listed; 0: none */
+    const uint64_t *seed;
+} tailor_pareto_options;
+
+/* The predicted Pareto front, cheapest first; the answer has its front. */
+tailor_err tailor_pareto(
+    tailor_client *client, const tailor_pareto_options *options, tailor_answer **out_answer);
 
 /* ---- what the daemon holds and does ------------------------------------------------------------ */
 

@@ -52,6 +52,8 @@ static const struct field {
     FIELD("weight-latency", TL_KEY_WEIGHT_LATENCY, FIELD_NUMBER, weight_latency),
     FIELD("weight-energy", TL_KEY_WEIGHT_ENERGY, FIELD_NUMBER, weight_energy),
     FIELD("budget-us", TL_KEY_BUDGET, FIELD_COUNT, budget_us),
+    FIELD("points", TL_KEY_POINTS, FIELD_COUNT, points),
+    FIELD("plot", TL_KEY_PLOT, FIELD_TEXT, plot),
     FIELD("maximize", TL_KEY_MAXIMIZE, FIELD_TEXT, maximize),
     FIELD("minimize", TL_KEY_MINIMIZE, FIELD_TEXT, minimize),
     FIELD("method", TL_KEY_METHOD, FIELD_TEXT, method),

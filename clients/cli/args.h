@@ -47,6 +47,8 @@ enum {
     TL_KEY_BUDGET,
     TL_KEY_WEIGHT_LATENCY,
     TL_KEY_WEIGHT_ENERGY,
+    TL_KEY_POINTS,
+    TL_KEY_PLOT,
 };
 
 /* Options that several commands share. */
@@ -88,6 +90,8 @@ typedef struct tl_args {
     bool has_explain;
     bool with_infeasible;
     const char *candidates;
+    uint32_t points;
+    const char *plot;
 
     int n_arguments;
     char **arguments; /* borrowed from argv */

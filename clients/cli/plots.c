@@ -4,16 +4,13 @@
 #include "base/attr.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "clients/cli/gnuplot.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum {
-    MAX_METHODS = 32,
-    COMMAND_NOT_FOUND = 127
+    MAX_METHODS = 32
 };
 
 /* What a script needs to know of the tables: where columns stand, from 1, and the methods. */
@@ -167,32 +164,12 @@ static tl_err write_script(const char *folder, const plot *p, const plot_source 
     return err;
 }
 
-/* Runs gnuplot in the folder. */
-static tl_err run_gnuplot(const char *folder, const char *name)
+/* Runs NAME.gp in the folder. */
+static tl_err draw(const char *folder, const char *name)
 {
     char script[64];
-    int status = 0;
     (void)snprintf(script, sizeof script, "%s.gp", name);
-    pid_t child = fork();
-    if (child == 0) {
-        if (chdir(folder) == 0) {
-            (void)execlp("gnuplot", "gnuplot", script, (char *)NULL);
-        }
-        _exit(COMMAND_NOT_FOUND);
-    }
-    if (child < 0 || waitpid(child, &status, 0) != child) {
-        return tl_fail(TL_EIO, "gnuplot: %s", strerror(errno));
-    }
-    if (WIFEXITED(status) && WEXITSTATUS(status) == COMMAND_NOT_FOUND) {
-        return tl_fail(
-            TL_ENOTFOUND,
-            "gnuplot cannot be run (Debian: gnuplot-nox): tables and scripts are in %s, plots"
-            " are not",
-            folder);
-    }
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0
-               ? TL_OK
-               : tl_fail(TL_EIO, "gnuplot could not draw %s/%s", folder, script);
+    return tl_gnuplot_run(folder, script);
 }
 
 tl_err tl_plots_write(const char *folder, const tailor_evaluation *evaluation)
@@ -203,7 +180,7 @@ tl_err tl_plots_write(const char *folder, const tailor_evaluation *evaluation)
         TL_TRY(write_script(folder, &plots[k], &source));
     }
     for (size_t k = 0; k < TL_COUNT(plots); k++) {
-        TL_TRY(run_gnuplot(folder, plots[k].name));
+        TL_TRY(draw(folder, plots[k].name));
     }
     return TL_OK;
 }
