@@ -3,8 +3,8 @@
 #define TL_DAEMON_SERVER_H
 
 /*
- * The server: requests in over ZeroMQ, replies out. Only daemon/server.c knows
- * ZeroMQ.
+ * The server: requests in over ZeroMQ, replies out. Only daemon/server*.c know
+ * ZeroMQ, through server_impl.h.
  *
  * One thread, the router, owns the public socket. It answers methods of the fast
  * lane itself, up to 16 in a row, and hands the others to worker threads through

@@ -54,7 +54,7 @@ OWNERS = [
     (r"csv\.h", [r"base/csv\.c"]),
     (r"cyaml/cyaml\.h|yaml\.h", [r"spaces/\w*yaml\w*\.c", r"device-profiles/\w*yaml\w*\.c",
                                  r"daemon/settings_file\.c"]),
-    (r"zmq\.h", [r"daemon/server\.c", r"clients/c/\w+\.c", r"bench/\w+\.c",
+    (r"zmq\.h", [r"daemon/server_impl\.h", r"clients/c/\w+\.c", r"bench/\w+\.c",
                  r"tests/daemon/\w+\.c"]),
     (r"(oneapi/)?dnnl/?.*\.h", [r"clients/agent/dnn(\.c|_ops\.c|_impl\.h)"]),
     (r"jansson\.h", [r"clients/cli/render\.c"]),

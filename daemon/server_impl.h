@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_DAEMON_SERVER_IMPL_H
+#define TL_DAEMON_SERVER_IMPL_H
+
+/*
+ * Inside of a server, and the only door to ZeroMQ: for server.c (the router), server_serve.c
+ * (running methods and sending replies) and server_open.c (sockets and workers).
+ */
+
+#include "daemon/endpoint.h"
+#include "daemon/queue.h"
+#include "daemon/server.h"
+#include "proto/tailor.pb-c.h"
+#include "proto/wire.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <zmq.h>
+
+enum {
+    TL_SERVER_MAX_ENDPOINTS = 16,
+    TL_SERVER_MAX_WORKERS = 64,
+    TL_SERVER_IDENTITY_BYTES = 255,
+};
+
+/* One request, from its reception to its final reply. */
+typedef struct tl_task {
+    tl_server *server;
+    Tailor__V1__Request *request; /* owned */
+    const tl_method *method;
+    uint64_t request_id;
+    int64_t received_ns, deadline_ns;
+    uint64_t served_ns;
+    size_t identity_len;
+    uint8_t identity[TL_SERVER_IDENTITY_BYTES];
+    atomic_bool is_cancelled;
+    atomic_bool
+        is_given_back; /* set by the worker before its last message: what orders memory */
+    void *results;     /* the worker's socket; NULL on the router thread */
+    struct tl_task *prev, *next; /* of those at the workers; the router's */
+} tl_task;
+
+/* Travels before each reply from a worker to the router. After the final one the task is
+ * the router's again. */
+typedef struct tl_note {
+    tl_task *task;
+    int kind;
+} tl_note;
+
+typedef struct tl_worker {
+    pthread_t thread;
+    tl_server *server;
+    void *results;
+    bool is_running;
+} tl_worker;
+
+struct tl_server {
+    tl_server_options options;
+    void *context, *router, *results;
+    char endpoints[TL_SERVER_MAX_ENDPOINTS][TL_ENDPOINT_MAX_BYTES + 1];
+    tl_queue *queue;
+    tl_worker workers[TL_SERVER_MAX_WORKERS];
+    int n_workers;
+    tl_task *at_workers; /* list */
+    bool is_stopping;
+};
+
+/* Fails with TL_EIO, saying what ZeroMQ says. */
+TL_MUST_USE tl_err tl_server_zmq_failed(const char *what);
+
+/* Router thread only. Takes payload. False when the client is gone or reads too slowly. */
+bool tl_server_send_to_client(const tl_task *t, zmq_msg_t *payload);
+
+/* The final reply, from the thread that serves t. */
+void tl_server_deliver_error(tl_task *t, tl_err err);
+
+/* Runs the method and delivers its final reply; t is not touched after that. */
+void tl_server_serve(tl_task *t);
+
+/* A worker's thread; context is a tl_worker. */
+void *tl_server_work(void *context);
+
+#endif

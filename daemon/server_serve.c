@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/server_impl.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "daemon/envelope.h"
+#include "numerics/gemm.h"
+
+#include <string.h>
+
+tl_err tl_server_zmq_failed(const char *what)
+{
+    return tl_fail(TL_EIO, "%s: %s", what, zmq_strerror(zmq_errno()));
+}
+
+/* ---- replies ------------------------------------------------------------------------ */
+
+bool tl_server_send_to_client(const tl_task *t, zmq_msg_t *payload)
+{
+    void *router = t->server->router;
+    if (zmq_send(router, t->identity, t->identity_len, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
+        zmq_send(router, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
+        zmq_msg_send(payload, router, ZMQ_DONTWAIT) >= 0) {
+        return true;
+    }
+    tl_log(
+        TL_LOG_WARN, "request %llu: the reply could not be sent: %s",
+        (unsigned long long)t->request_id, zmq_strerror(zmq_errno()));
+    (void)zmq_msg_close(payload);
+    return false;
+}
+
+/* From the thread that serves t. Takes payload. */
+static void deliver(tl_task *t, int kind, zmq_msg_t *payload)
+{
+    if (t->results == NULL) {
+        if (!tl_server_send_to_client(t, payload)) {
+            atomic_store_explicit(&t->is_cancelled, true, memory_order_relaxed);
+        }
+        return;
+    }
+    tl_note n = {.task = t, .kind = kind};
+    void *results = t->results;
+    if (kind == TAILOR__V1__REPLY__KIND__FINAL) {
+        atomic_store_explicit(&t->is_given_back, true, memory_order_release);
+    }
+    /* Only a closed context makes these fail, and the router outlives the workers. */
+    TL_ASSERT(zmq_send(results, &n, sizeof n, ZMQ_SNDMORE) >= 0);
+    TL_ASSERT(zmq_msg_send(payload, results, 0) >= 0);
+}
+
+void tl_server_deliver_error(tl_task *t, tl_err err)
+{
+    uint8_t bytes[TL_ENVELOPE_ERROR_BYTES];
+    size_t len = tl_envelope_pack_error(t->request_id, err, bytes);
+    zmq_msg_t payload;
+    if (zmq_msg_init_size(&payload, len) != 0) {
+        (void)zmq_msg_init(&payload); /* an empty reply still ends the wait */
+    } else {
+        memcpy(zmq_msg_data(&payload), bytes, len);
+    }
+    deliver(t, TAILOR__V1__REPLY__KIND__FINAL, &payload);
+}
+
+static tl_err deliver_body(tl_task *t, int kind, const tl_bytes *body, const tl_call *call)
+{
+    Tailor__V1__Reply reply;
+    tl_envelope_reply(t->request_id, kind, body, call, &reply);
+    reply.served_ns = t->served_ns;
+    size_t len = tailor__v1__reply__get_packed_size(&reply);
+    if (len > TL_WIRE_MAX_BYTES) {
+        return tl_fail(
+            TL_ELIMIT, "the reply has %zu bytes, at most %d go in one message", len,
+            (int)TL_WIRE_MAX_BYTES);
+    }
+    zmq_msg_t payload;
+    if (zmq_msg_init_size(&payload, len) != 0) {
+        return tl_fail(TL_ENOMEM, "a reply of %zu bytes", len);
+    }
+    (void)tailor__v1__reply__pack(&reply, zmq_msg_data(&payload));
+    deliver(t, kind, &payload);
+    return TL_OK;
+}
+
+/* tl_call.send: progress and parts. */
+static void send_more(void *sink, int kind, const ProtobufCMessage *message)
+{
+    tl_bytes body = {0};
+    tl_err err = tl_wire_pack(message, &body);
+    if (err == TL_OK) {
+        err = deliver_body(sink, kind, &body, NULL);
+    }
+    if (err != TL_OK) {
+        tl_log(TL_LOG_WARN, "a reply was lost: %s", tl_err_detail());
+    }
+    tl_mem_free(body.data);
+}
+
+/* ---- serving ------------------------------------------------------------------------- */
+
+static void log_served(const tl_task *t, tl_err err)
+{
+    tl_log_level level = err == TL_OK ? TL_LOG_DEBUG : TL_LOG_INFO;
+    if (!tl_log_is_on(level)) {
+        return;
+    }
+    double ms = (double)(tl_clock_ns() - t->received_ns) / (double)TL_NS_PER_MS;
+    tl_log(
+        level, "%s id=%llu client=\"%s\" %.3f ms %s%s%s", t->method->name,
+        (unsigned long long)t->request_id, t->request->client, ms, tl_err_name(err),
+        err == TL_OK ? "" : ": ", err == TL_OK ? "" : tl_err_detail());
+}
+
+void tl_server_serve(tl_task *t)
+{
+    tl_bytes body = {0};
+    tl_call call = {
+        .engine = t->server->options.engine,
+        .role = TL_ROLE_ADMIN, /* everyone who reaches a local endpoint */
+        .deadline_ns = t->deadline_ns,
+        .is_cancelled = &t->is_cancelled,
+        .send = send_more,
+        .sink = t,
+    };
+    tl_err_clear();
+    int64_t begin_ns = tl_clock_ns();
+    tl_err err =
+        tl_method_call(t->method, &call, t->request->body.data, t->request->body.len, &body);
+    t->served_ns = (uint64_t)(tl_clock_ns() - begin_ns);
+    log_served(t, err);
+    if (err == TL_OK) {
+        err = deliver_body(t, TAILOR__V1__REPLY__KIND__FINAL, &body, &call);
+    }
+    if (err != TL_OK) {
+        tl_server_deliver_error(t, err);
+    }
+    tl_call_done(&call);
+    tl_mem_free(body.data);
+}
+
+void *tl_server_work(void *context)
+{
+    tl_worker *w = context;
+    tl_blas_single_thread();
+    for (tl_task *t = NULL; (t = tl_queue_pop(w->server->queue)) != NULL;) {
+        t->results = w->results;
+        tl_server_serve(t);
+    }
+    return NULL;
+}
