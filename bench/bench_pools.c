@@ -7,9 +7,13 @@
  * and, with seeds averaged, each unseen device. A target of a pool that is one
  * of its sources too is left out of them while it is judged.
  *
- *     bench_pools SPACES DATA [SAMPLES[,SAMPLES ...] [SEEDS [POOL]]]
+ *     bench_pools SPACES DATA [SAMPLES[,SAMPLES ...] [SEEDS [POOL]]] [NAME=VALUE ...]
  *
- * SPACES holds the space files, DATA the measurement tables.
+ * SPACES holds the space files, DATA the measurement tables. Names are those of
+ * tl_head_settings (predictors/head_settings.h; prior0=, prior1= ... for the hypotheses and
+ * level_shape0= ... for the levels), to run what was not kept. sources=1 judges each known
+ * device with the others as sources, in place of the unseen ones: for choosing between
+ * variants.
  */
 
 #include "base/clock.h"
@@ -54,6 +58,8 @@ static const char *const way_names[N_WAYS] = {"random", "chosen"};
 typedef struct bench_plan {
     int sizes[MAX_SIZES];
     int n_sizes, n_seeds;
+    tl_head_settings settings;
+    double judges_sources;
 } bench_plan;
 
 /* Sums over seeds of one pool, number of samples and way of choosing. */
@@ -144,16 +150,21 @@ static double covered(int n, const double *y, const double *mean, const double *
 }
 
 static void judge(
-    int n, const double *y, const double *mean, const double *sd, double dof, double *figures)
+    int n,
+    const double *y,
+    const double *mean,
+    const double *sd,
+    const double *deviations,
+    double *figures)
 {
     double *sorted = bench_array(n, sizeof *sorted);
     memcpy(sorted, y, (size_t)n * sizeof *sorted);
     double median = tl_median_inplace(n, sorted);
     tl_mem_free(sorted);
     judge_errors(n, y, mean, median, figures);
-    figures[C50] = covered(n, y, mean, sd, tl_student_quantile(.75, dof));
-    figures[C80] = covered(n, y, mean, sd, tl_student_quantile(.9, dof));
-    figures[C95] = covered(n, y, mean, sd, tl_student_quantile(.975, dof));
+    figures[C50] = covered(n, y, mean, sd, deviations[0]);
+    figures[C80] = covered(n, y, mean, sd, deviations[1]);
+    figures[C95] = covered(n, y, mean, sd, deviations[2]);
 }
 
 /* Without a measurement there is an order and no level. */
@@ -164,7 +175,7 @@ static double fit_and_predict(
     int n_samples,
     double *mean,
     double *sd,
-    double *out_dof)
+    double *out_deviations)
 {
     int n = trial->bench->table.n;
     if (n_samples == 0) {
@@ -176,7 +187,9 @@ static double fit_and_predict(
     trial_fit(trial, column, samples, n_samples, &head);
     int64_t end_ns = tl_clock_ns();
     bench_check(tl_head_predict(&head, tl_dro(trial->x), trial->z, mean, sd), "predict");
-    *out_dof = tl_head_dof(&head);
+    out_deviations[0] = tl_head_quantile(&head, .75);
+    out_deviations[1] = tl_head_quantile(&head, .9);
+    out_deviations[2] = tl_head_quantile(&head, .975);
     tl_head_done(&head);
     return (double)(end_ns - begin_ns) / TL_NS_PER_MS;
 }
@@ -197,9 +210,9 @@ static void judge_head(
     double *mean = memory + n;
     double *sd = mean + n;
     double *is_sample = sd + n;
-    double dof = 0;
+    double deviations[3] = {0};
     memset(figures, 0, N_FIGURES * sizeof *figures);
-    figures[FIT_MS] = fit_and_predict(trial, column, samples, n_samples, mean, sd, &dof);
+    figures[FIT_MS] = fit_and_predict(trial, column, samples, n_samples, mean, sd, deviations);
     for (int i = 0; i < n_samples; i++) {
         is_sample[samples[i]] = 1;
     }
@@ -214,7 +227,7 @@ static void judge_head(
     }
     bench_check(tl_spearman(n_judged, mean, y, &figures[RHO]), "spearman");
     if (n_samples > 0) {
-        judge(n_judged, y, mean, sd, dof, figures);
+        judge(n_judged, y, mean, sd, deviations, figures);
     } else {
         for (int k = RHO + 1; k < N_FIGURES; k++) {
             figures[k] = TL_UNKNOWN;
@@ -289,6 +302,7 @@ static void run_seed(
         if (is_leave_one_out || trial.bench == NULL) {
             trial_done(&trial);
             trial_init(&trial, bench, &sources, is_leave_one_out ? column : -1);
+            trial.settings = &plan->settings;
             suggest_all(&trial, most, &rng, &suggested);
         }
         run_device(&trial, column, pool->trim, plan, &suggested, seed, &rng, results);
@@ -377,14 +391,67 @@ static bool read_plan(const char *sizes, const char *seeds, bench_plan *plan)
     return plan->n_seeds >= 1 && plan->n_seeds <= MAX_SEEDS;
 }
 
+/* NAME=VALUE; false when there is no such name. */
+static bool read_setting(const char *text, bench_plan *plan)
+{
+    tl_head_settings *s = &plan->settings;
+    double rounding = s->rounding;
+    double n_rounds = s->n_rounds;
+    const struct {
+        const char *name;
+        double *value;
+    } known[] = {
+        {"sources",       &plan->judges_sources},
+        {"source_centre", &s->source_centre    },
+        {"rounding",      &rounding            },
+        {"noise_dof",     &s->noise_dof        },
+        {"n_rounds",      &n_rounds            },
+        {"width_weight",  &s->width_weight     },
+        {"level_weight",  &s->level_weight     },
+        {"prior0",        &s->prior[0]         },
+        {"prior1",        &s->prior[1]         },
+        {"prior2",        &s->prior[2]         },
+        {"prior3",        &s->prior[3]         },
+        {"prior4",        &s->prior[4]         },
+        {"level_shape0",  &s->level_shape[0]   },
+        {"level_shape1",  &s->level_shape[1]   },
+        {"level_shape2",  &s->level_shape[2]   },
+        {"level_shape3",  &s->level_shape[3]   },
+    };
+    size_t len = strcspn(text, "=");
+    for (size_t i = 0; i < TL_COUNT(known) && text[len] == '='; i++) {
+        if (strlen(known[i].name) == len && memcmp(known[i].name, text, len) == 0) {
+            *known[i].value = strtod(text + len + 1, NULL);
+            s->rounding = (tl_head_rounding)rounding;
+            s->n_rounds = (int)n_rounds;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes the settings off the end of the arguments. */
+static bool read_settings(int *argc, char **argv, bench_plan *plan)
+{
+    plan->settings = tl_head_kept;
+    while (*argc > 1 && strchr(argv[*argc - 1], '=') != NULL) {
+        if (!read_setting(argv[*argc - 1], plan)) {
+            return false;
+        }
+        (*argc)--;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     bench_plan plan = {0};
-    if (argc < 3 || !read_plan(argc > 3 ? argv[3] : "20", argc > 4 ? argv[4] : "5", &plan)) {
+    if (!read_settings(&argc, argv, &plan) || argc < 3 ||
+        !read_plan(argc > 3 ? argv[3] : "20", argc > 4 ? argv[4] : "5", &plan)) {
         (void)fprintf(
             stderr,
-            "usage: bench_pools SPACES DATA [SAMPLES[,SAMPLES ...] [SEEDS [POOL]]], "
-            "0 to %d samples in increasing order, 1 to %d seeds\n",
+            "usage: bench_pools SPACES DATA [SAMPLES[,SAMPLES ...] [SEEDS [POOL]]] "
+            "[SETTING=VALUE ...], 0 to %d samples in increasing order, 1 to %d seeds\n",
             MAX_SAMPLES, MAX_SEEDS);
         return 2;
     }
@@ -397,16 +464,17 @@ int main(int argc, char **argv)
     }
     (void)printf("\tspearman_sd\n");
     for (int p = 0; p < n_pool_specs; p++) {
-        const pool_spec *pool = &pool_specs[p];
-        if (argc > 5 && strcmp(argv[5], pool->name) != 0) {
+        pool_spec pool = pool_specs[p];
+        if (argc > 5 && strcmp(argv[5], pool.name) != 0) {
             continue;
         }
-        if (strcmp(loaded, pool->space) != 0) {
+        if (strcmp(loaded, pool.space) != 0) {
             bench_unload(&bench);
-            bench_load(&bench, argv[1], argv[2], pool->space);
-            loaded = pool->space;
+            bench_load(&bench, argv[1], argv[2], pool.space);
+            loaded = pool.space;
         }
-        run_pool(&bench, pool, &plan);
+        pool.targets = plan.judges_sources > 0 ? pool.sources : pool.targets;
+        run_pool(&bench, &pool, &plan);
     }
     bench_unload(&bench);
     return 0;

@@ -330,7 +330,11 @@ void trial_fit(
     }
     tl_head_data data = {
         .n_sources = trial->n_sources, .spread = trial->spread, .x = tl_dro(x), .z = z, .y = y};
-    bench_check(tl_head_fit(trial->bench->features, &data, out_head), "head");
+    bench_check(
+        tl_head_fit_with(
+            trial->bench->features, &data,
+            trial->settings == NULL ? &tl_head_kept : trial->settings, out_head),
+        "head");
     tl_dmat_done(&x);
     tl_mem_free(z);
 }

@@ -12,7 +12,7 @@
 #include "measurements/table.h"
 #include "numerics/rng.h"
 #include "predictors/features.h"
-#include "predictors/head.h"
+#include "predictors/head_settings.h"
 #include "predictors/source.h"
 
 enum {
@@ -53,6 +53,7 @@ typedef struct pool_trial {
     double spread;
     tl_dmat x;
     double *z;
+    const tl_head_settings *settings; /* NULL: the kept ones */
 } pool_trial;
 
 void bench_fail(const char *what, tl_err err);

@@ -10,7 +10,6 @@
 #include <string.h>
 
 enum {
-    ROUNDS = 3,             /* of reweighting */
     MIN_SAMPLES_ROBUST = 5, /* with fewer there is no telling which one is wild */
 };
 
@@ -19,8 +18,16 @@ static const double least_sd = .02;
 static const double mad_to_sd = 1.4826;
 static const double most_of_mad = 1.5;    /* sd(y) counts up to this many robust deviations */
 static const double weight_of_spread = 2; /* samples that the sources' spread counts for */
-static const double noise_dof = 4;
 static const double least_residual_scale = .01;
+
+const tl_head_settings tl_head_kept = {
+    .rounding = TL_HEAD_ROUNDING_VARIANCE,
+    .noise_dof = 4,
+    .n_rounds = 3,
+    .width_weight = 5,
+    .level_weight = 20,
+    .level_shape = {1, 1, 1, 1}
+};
 
 double tl_head_clip(double relative)
 {
@@ -40,12 +47,14 @@ typedef struct head_targets {
     int n;
     double *b, *y, *shape, *ratio, *scratch; /* [n] */
     double *relative;                        /* [n], what the others say of each */
+    double *shift;                           /* [n], from what was read to y */
     double level, scale, shrink;
+    double tick; /* of y; 0: none */
 } head_targets;
 
 static tl_err targets_init(int n, head_targets *out)
 {
-    double *memory = tl_mem_new(6 * (size_t)n, sizeof *memory);
+    double *memory = tl_mem_new(7 * (size_t)n, sizeof *memory);
     if (memory == NULL) {
         return tl_fail(TL_ENOMEM, "head");
     }
@@ -56,7 +65,8 @@ static tl_err targets_init(int n, head_targets *out)
         .shape = memory + 2 * (ptrdiff_t)n,
         .ratio = memory + 3 * (ptrdiff_t)n,
         .scratch = memory + 4 * (ptrdiff_t)n,
-        .relative = memory + 5 * (ptrdiff_t)n};
+        .relative = memory + 5 * (ptrdiff_t)n,
+        .shift = memory + 6 * (ptrdiff_t)n};
     return TL_OK;
 }
 
@@ -108,13 +118,14 @@ static void fill_targets(const tl_head_data *data, head_targets *t)
     for (int i = 0; i < n; i++) {
         t->y[i] = (t->y[i] - t->b[i]) / t->scale;
     }
+    t->tick = tl_head_tick(n, data->y) / (t->level * t->scale);
 }
 
 /*
  * Student-t noise proportional to latency p: shape = p^2 (4 + (r / (p scale))^2) / 5,
  * r the leave-one-out residual.
  */
-static void reweight(const tl_grid_fit *fit, head_targets *t)
+static void reweight(double noise_dof, const tl_grid_fit *fit, head_targets *t)
 {
     for (int i = 0; i < t->n; i++) {
         double r = tl_head_residual(fit, i);
@@ -127,6 +138,18 @@ static void reweight(const tl_grid_fit *fit, head_targets *t)
     for (int i = 0; i < t->n; i++) {
         double u = t->ratio[i] / scale;
         t->shape[i] *= (noise_dof + u * u) / (noise_dof + 1);
+    }
+}
+
+/* Where within its tick each value was, the others say. */
+static void move_within_ticks(const tl_grid *grid, const tl_grid_fit *fit, head_targets *t)
+{
+    for (int i = 0; i < t->n; i++) {
+        tl_head_left_out out = tl_head_leave_out(grid, fit, t->shape[i], t->relative[i], i);
+        double read = t->y[i] - t->shift[i];
+        double mean = t->y[i] - out.residual;
+        t->shift[i] = tl_head_within_tick(read, t->tick, mean, sqrt(out.variance));
+        t->y[i] = read + t->shift[i];
     }
 }
 
@@ -176,12 +199,19 @@ void tl_head_done(tl_head *head)
 }
 
 /* Evidence and reweighting, in turns. */
-static tl_err weigh_grid(const tl_grid *grid, head_targets *t, tl_grid_fit *fit)
+static tl_err weigh_grid(
+    const tl_grid *grid, const tl_head_settings *settings, head_targets *t, tl_grid_fit *fit)
 {
-    int n_rounds = t->n < MIN_SAMPLES_ROBUST ? 0 : ROUNDS;
+    int n_rounds = t->n < MIN_SAMPLES_ROBUST ? 0 : settings->n_rounds;
+    if (settings->rounding != TL_HEAD_ROUNDING_NONE) {
+        fit->rounding = t->tick * t->tick / 12;
+    }
     TL_TRY(tl_grid_fit_evaluate(grid, t->y, t->shape, fit));
     for (int round = 0; round < n_rounds; round++) {
-        reweight(fit, t);
+        reweight(settings->noise_dof, fit, t);
+        if (settings->rounding == TL_HEAD_ROUNDING_CENSORED && t->tick > 0) {
+            move_within_ticks(grid, fit, t);
+        }
         TL_TRY(tl_grid_fit_evaluate(grid, t->y, t->shape, fit));
     }
     return TL_OK;
@@ -193,6 +223,7 @@ static tl_err fit_many(
     const tl_grid *grid,
     const tl_grid_fit *fit,
     const tl_head_data *data,
+    const tl_head_settings *settings,
     tl_head *head)
 {
     int n_groups = grid->n_groups + 1;
@@ -209,12 +240,45 @@ static tl_err fit_many(
         }
     }
     tl_head_column_variances(features, grid, mean, by_column);
-    tl_err err = tl_head_fit_many(data, by_column, head);
+    tl_err err = tl_head_fit_many(data, by_column, settings, head);
     tl_mem_free(mean);
     return err;
 }
 
+/* What the fit says of itself beside the posterior. */
+static void describe(
+    const tl_head_data *data,
+    const tl_head_settings *settings,
+    const tl_grid *grid,
+    const tl_grid_fit *fit,
+    head_targets *t,
+    tl_head *head)
+{
+    int n = t->n >= MIN_SAMPLES_ROBUST ? t->n : 0;
+    head->n_samples = data->x.rows;
+    head->level = t->level;
+    head->scale = t->scale;
+    head->spread = data->spread;
+    head->shrink = t->shrink;
+    head->rounding = fit->rounding;
+    for (int i = 0; i < n; i++) {
+        tl_head_left_out out = tl_head_leave_out(grid, fit, t->shape[i], t->relative[i], i);
+        t->scratch[i] = out.residual / sqrt(out.variance);
+    }
+    head->width = n > 0 ? tl_head_width(n, settings, t->scratch) : 1;
+    tl_head_set_intervals(n, settings, t->scratch, head);
+}
+
 tl_err tl_head_fit(const tl_features *features, const tl_head_data *data, tl_head *out_head)
+{
+    return tl_head_fit_with(features, data, &tl_head_kept, out_head);
+}
+
+tl_err tl_head_fit_with(
+    const tl_features *features,
+    const tl_head_data *data,
+    const tl_head_settings *settings,
+    tl_head *out_head)
 {
     TL_TRY(check_data(features, data));
     tl_err err = TL_OK;
@@ -227,23 +291,18 @@ tl_err tl_head_fit(const tl_features *features, const tl_head_data *data, tl_hea
     head_targets targets = {0};
     if ((err = tl_head_alloc(features, data->n_sources, &head)) != TL_OK ||
         (err = targets_init(n_exact, &targets)) != TL_OK ||
-        (err = tl_grid_init(features, data->n_sources, &grid)) != TL_OK ||
+        (err = tl_grid_init(
+             features, data->n_sources, settings->prior, settings->source_centre, &grid)) !=
+            TL_OK ||
         (err = tl_grid_fit_init(features, &grid, x, &fit)) != TL_OK) {
         goto done;
     }
     fill_targets(data, &targets);
-    if ((err = weigh_grid(&grid, &targets, &fit)) != TL_OK) {
+    if ((err = weigh_grid(&grid, settings, &targets, &fit)) != TL_OK) {
         goto done;
     }
-    head.n_samples = n;
-    head.level = targets.level;
-    head.scale = targets.scale;
-    head.spread = data->spread;
-    head.shrink = targets.shrink;
-    head.width = n_exact < MIN_SAMPLES_ROBUST
-                     ? 1
-                     : tl_head_width(&grid, &fit, targets.shape, targets.relative);
-    err = n > n_exact ? fit_many(features, &grid, &fit, data, &head)
+    describe(data, settings, &grid, &fit, &targets, &head);
+    err = n > n_exact ? fit_many(features, &grid, &fit, data, settings, &head)
                       : tl_head_posterior(features, &grid, &fit, x, &head);
     if (err != TL_OK) {
         goto done;
@@ -274,6 +333,7 @@ tl_err tl_head_init_prior(
     head.width = 1;
     head.spread = spread;
     head.shrink = 1;
+    tl_head_set_intervals(0, &tl_head_kept, NULL, &head);
     *out_head = head;
     return TL_OK;
 }

@@ -18,9 +18,14 @@
  *     mean = level p,    sd = level scale width sqrt(x~' W x~ + noise clip(p, .3, 3)^2)
  *
  * z(x) is what an average known device says of the design (tl_sources_columns()).
- * Quantiles follow Student's t with tl_head_dof() degrees of freedom. width is read
- * off the head's own leave-one-out residuals: the model's intervals are too wide on
- * exact devices and too narrow on phones that now and then take twice as long.
+ * width and the quantiles are read off the head's own leave-one-out residuals: the
+ * model's intervals are too wide on exact devices and too narrow on phones that now and
+ * then take twice as long. With few samples tl_head_quantile() is Student's t with
+ * tl_head_dof() degrees of freedom; with hundreds it is the residuals' own: most within a
+ * hundredth and some at twice the latency has no t.
+ *
+ * Values that are all multiples of a power of ten were rounded to it: such a tick adds its
+ * own noise.
  *
  * Above TL_HEAD_MAX_EXACT samples the grid is weighed on the first of them and
  * all are fitted by the robust ridge: linear in the number of samples.
@@ -39,8 +44,12 @@
 #include "predictors/features.h"
 
 enum {
-    TL_HEAD_MAX_EXACT = 64
+    TL_HEAD_MAX_EXACT = 64,
+    TL_HEAD_LEVELS = 4
 };
+
+/* .5 .8 .9 .95: what central intervals hold. */
+extern const double tl_head_level[TL_HEAD_LEVELS];
 
 typedef struct tl_head {
     int n_columns; /* D */
@@ -49,7 +58,9 @@ typedef struct tl_head {
     double level; /* the unit of the relative prediction, in the metric's unit */
     double scale;
     double noise;
-    double width; /* of the intervals, 1: as the model says */
+    double width;    /* of the intervals, 1: as the model says */
+    double rounding; /* of measured values, variance in squared units of level scale */
+    double interval[TL_HEAD_LEVELS]; /* deviations on both sides that hold each level */
     double spread;
     double shrink;
     double *beta; /* [D], the constant last */
@@ -87,6 +98,9 @@ TL_MUST_USE tl_err tl_head_init_prior(
 void tl_head_done(tl_head *head);
 
 double tl_head_dof(const tl_head *head);
+
+/* Deviations from the mean below which a measurement is with probability p, 0 < p < 1. */
+double tl_head_quantile(const tl_head *head, double p);
 
 /* Deviation of a measurement's noise at the typical design, relative to the level. */
 double tl_head_noise_share(const tl_head *head);

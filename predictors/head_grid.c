@@ -90,7 +90,12 @@ static void fill_batches(
     }
 }
 
-tl_err tl_grid_init(const tl_features *features, int n_sources, tl_grid *out_grid)
+tl_err tl_grid_init(
+    const tl_features *features,
+    int n_sources,
+    const double prior[TL_FEATURES_MAX_HYPOTHESES],
+    double source_centre,
+    tl_grid *out_grid)
 {
     tl_grid grid = {.n_groups = tl_features_n_groups(features), .n_sources = n_sources};
     int n_hypotheses = tl_features_n_hypotheses(features);
@@ -103,9 +108,11 @@ tl_err tl_grid_init(const tl_features *features, int n_sources, tl_grid *out_gri
     }
     tl_grid_batch *next = grid.batches;
     for (int h = 0; h < n_hypotheses; h++) {
-        const tl_hypothesis *hypothesis = tl_features_hypothesis(features, h);
-        fill_batches(&grid, hypothesis, next);
-        next += hypothesis->n_points / LANES;
+        tl_hypothesis hypothesis = *tl_features_hypothesis(features, h);
+        hypothesis.prior = prior[h] > 0 ? prior[h] : hypothesis.prior;
+        hypothesis.source_centre = source_centre > 0 ? source_centre : hypothesis.source_centre;
+        fill_batches(&grid, &hypothesis, next);
+        next += hypothesis.n_points / LANES;
     }
     *out_grid = grid;
     return TL_OK;
@@ -217,7 +224,7 @@ static size_t row_begin(int i)
     return packed_len(i);
 }
 
-/* K = 100 1 1^T + sum_t v_t gram_t + noise diag(shape). */
+/* K = 100 1 1^T + sum_t v_t gram_t + noise diag(shape) + rounding I. */
 static void build_kernel(
     const tl_grid_batch *batch, const tl_grid_fit *fit, const double *shape, lanes *restrict k)
 {
@@ -235,7 +242,7 @@ static void build_kernel(
         k[e] = sum;
     }
     for (int i = 0; i < fit->n; i++) {
-        k[row_begin(i) + (size_t)i] += noise * shape[i];
+        k[row_begin(i) + (size_t)i] += noise * shape[i] + fit->rounding;
     }
 }
 

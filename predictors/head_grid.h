@@ -40,7 +40,13 @@ typedef struct tl_grid {
     int n_sources; /* 0: no coordinate for them */
 } tl_grid;
 
-TL_MUST_USE tl_err tl_grid_init(const tl_features *features, int n_sources, tl_grid *out_grid);
+/* prior by hypothesis and source_centre take the place of the features' where given (not 0). */
+TL_MUST_USE tl_err tl_grid_init(
+    const tl_features *features,
+    int n_sources,
+    const double prior[TL_FEATURES_MAX_HYPOTHESES],
+    double source_centre,
+    tl_grid *out_grid);
 void tl_grid_done(tl_grid *grid);
 
 /*
@@ -57,6 +63,7 @@ void tl_grid_points(
  */
 typedef struct tl_grid_fit {
     int n, n_points;
+    double rounding;  /* variance of every value, beside the noise; set before evaluating */
     double *gram;     /* [groups + 1][n (n + 1) / 2], lower triangles by rows */
     double *factor;   /* scratch of one batch */
     double *inverse;  /* L^-1 of K = L L^T: [batch][n (n + 1) / 2][lane] */
@@ -73,7 +80,7 @@ TL_MUST_USE tl_err tl_grid_fit_init(
 void tl_grid_fit_done(tl_grid_fit *fit);
 
 /*
- * K = sum_g v_g k_g + 100 1 1^T + noise diag(noise_shape) at every point; fills
+ * K = sum_g v_g k_g + 100 1 1^T + noise diag(noise_shape) + rounding I at every point; fills
  * inverse, alpha, diagonal, weight, s2. Fails with TL_ENUMERIC where K is not
  * positive definite.
  */

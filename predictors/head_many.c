@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-static const double least_scale = .001;
+static const double least_scale = 1e-6;
 
 /* Columns times the roots of their variances; y over the level. */
 static void scale_data(
@@ -37,7 +37,11 @@ static void unscale(
     }
 }
 
-tl_err tl_head_fit_many(const tl_head_data *data, const double *variance, tl_head *head)
+tl_err tl_head_fit_many(
+    const tl_head_data *data,
+    const double *variance,
+    const tl_head_settings *settings,
+    tl_head *head)
 {
     tl_err err = TL_OK;
     int n = data->x.rows;
@@ -61,13 +65,19 @@ tl_err tl_head_fit_many(const tl_head_data *data, const double *variance, tl_hea
     if (err != TL_OK) {
         goto done;
     }
-    double sd = fmax(tl_head_robust_sd(n, residuals), least_scale);
+    memcpy(y, residuals, (size_t)n * sizeof *y);
+    double sd = fmax(tl_head_robust_sd(n, y), least_scale);
+    for (int i = 0; i < n; i++) {
+        residuals[i] /= sd;
+    }
+    tl_head_set_intervals(n, settings, residuals, head);
     unscale(variance, sd, tl_dro(inverse), weights, head);
     head->beta[head->n_columns - 1] -= 1; /* b is 1: nothing is left to shrink to */
     head->scale = 1;
     head->shrink = 0;
     head->width = 1;
     head->noise = sd * sd;
+    head->rounding = 0; /* residuals have it */
 done:
     tl_dmat_done(&a);
     tl_dmat_done(&inverse);

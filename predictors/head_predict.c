@@ -20,7 +20,7 @@ double tl_head_dof(const tl_head *head)
 
 double tl_head_noise_share(const tl_head *head)
 {
-    return head->scale * head->width * sqrt(head->noise);
+    return head->scale * head->width * sqrt(head->noise + head->rounding);
 }
 
 /* p(x) of each row, relative to the level. */
@@ -70,8 +70,8 @@ static tl_err predict_sd(
     }
     for (int i = 0; i < x.rows; i++) {
         double p = tl_head_clip(relative[i]);
-        out_sd[i] =
-            head->level * head->scale * head->width * sqrt(out_sd[i] + head->noise * p * p);
+        out_sd[i] = head->level * head->scale * head->width *
+                    sqrt(out_sd[i] + head->noise * p * p + head->rounding);
     }
     tl_dmat_done(&product);
     return TL_OK;
@@ -166,7 +166,8 @@ tl_err tl_head_draw(
         double *row = tl_dmat_row(out_draws, i);
         double constant = tl_dmat_row(weights, i)[d - 1];
         for (int j = 0; j < n; j++) {
-            double noise = sqrt(head->noise) * tl_head_clip(mean[j]) * tl_rng_normal(rng);
+            double p = tl_head_clip(mean[j]);
+            double noise = sqrt(head->noise * p * p + head->rounding) * tl_rng_normal(rng);
             row[j] = head->level *
                      (mean[j] + head->scale * head->width * (row[j] + constant + noise));
         }

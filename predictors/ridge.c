@@ -21,7 +21,6 @@ static const double log10_lambda_step = .5;
 static const double mad_to_sd = 1.4826;
 static const double clip_at = 3;     /* robust deviations */
 static const double min_scale = .01; /* exact simulators must not be clipped to nothing */
-static const double min_leverage_gap = .05;
 static const double negligible_eigenvalue = 1e-13; /* of the largest */
 
 /*
@@ -164,7 +163,7 @@ static void leave_one_out(
         for (int k = 0; k < s->r; k++) {
             h += u[k] * u[k] * s->e[k] / (s->e[k] + fit->lambda);
         }
-        residuals[i] = (y[i] - work->fitted[i] - fit->mean) / fmax(1 - h, min_leverage_gap);
+        residuals[i] = (y[i] - work->fitted[i] - fit->mean) / fmax(1 - h, TL_RIDGE_LEAST_GAP);
     }
 }
 

@@ -49,9 +49,11 @@ TL_MUST_USE tl_err tl_ridge(
  * The same with noise in proportion to the prediction and of Student's t, by
  * reweighting: neither wild measurements nor the largest values rule the fit.
  * For values that span orders of magnitude. out_weights [d + 1], the constant
- * last; out_residuals [n] are leave-one-out residuals over the prediction,
- * unless NULL; out_inverse, unless empty, is [d + 1, d + 1] with the constant's
+ * last; out_inverse, unless empty, is [d + 1, d + 1] with the constant's
  * column TL_RIDGE_CONSTANT, and belongs to a noise of 1 at a prediction of 1.
+ * out_residuals [n], which needs out_inverse, unless NULL: leave-one-out residuals over
+ * the deviation that the others predict of them where that noise has a deviation of 1,
+ *     r / sqrt(p^2 + x' A x),   p the prediction, A the inverse, both without the sample.
  * fit->mean is the constant's contribution.
  */
 TL_MUST_USE tl_err tl_ridge_proportional(
@@ -64,6 +66,9 @@ TL_MUST_USE tl_err tl_ridge_proportional(
 
 /* Root of the constant's prior variance. */
 #define TL_RIDGE_CONSTANT 10.0
+
+/* A leverage counts for 1 minus this at most when wild values are judged. */
+#define TL_RIDGE_LEAST_GAP .05
 
 /* Noise and wild values are judged at relative values of .1 to 10 only. */
 double tl_ridge_clip(double relative);

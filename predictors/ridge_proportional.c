@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "numerics/gemm.h"
 #include "numerics/stats.h"
 #include "predictors/ridge.h"
 
 #include <math.h>
-#include <string.h>
 
 enum {
     ROUNDS = 3 /* of reweighting after the first fit */
@@ -13,6 +13,7 @@ enum {
 static const double mad_to_sd = 1.4826;
 static const double noise_dof = 4;
 static const double least_scale = .01;
+static const double least_gap = 1e-6; /* between a leverage and 1 */
 
 double tl_ridge_clip(double relative)
 {
@@ -95,6 +96,27 @@ static void reweight(double scale, weighted *w)
     }
 }
 
+/*
+ * Leave-one-out residuals over the deviation that the other samples predict. Leverage
+ * h = a' A a, a the weighted row: without the sample x' A x = shape h / (1 - h).
+ */
+static tl_err standardize(const double *y, tl_dcmat inverse, const weighted *w, double *out)
+{
+    tl_dmat product = {0};
+    TL_TRY(tl_dmat_init(&product, w->n, inverse.cols));
+    tl_dgemm(1, TL_N, tl_dro(w->a), TL_N, inverse, 0, product);
+    for (int i = 0; i < w->n; i++) {
+        double h = tl_ddot(inverse.cols, tl_dmat_row(w->a, i), tl_dmat_row(product, i));
+        double gap = fmax(1 - h, least_gap);
+        double clipped = w->residual[i] * sqrt(w->shape[i]);
+        double r = clipped * fmax(1 - h, TL_RIDGE_LEAST_GAP) / gap;
+        double p = tl_ridge_clip(y[i] - clipped);
+        out[i] = r / sqrt(p * p + w->shape[i] * h / gap);
+    }
+    tl_dmat_done(&product);
+    return TL_OK;
+}
+
 tl_err tl_ridge_proportional(
     tl_dcmat a,
     const double *y,
@@ -103,6 +125,7 @@ tl_err tl_ridge_proportional(
     tl_dmat out_inverse,
     tl_ridge_fit *out_fit)
 {
+    TL_ASSERT(out_residuals == NULL || out_inverse.data != NULL);
     weighted w;
     tl_ridge_fit fit = {0};
     TL_TRY(weighted_init(&w, a.rows, a.cols));
@@ -115,14 +138,15 @@ tl_err tl_ridge_proportional(
         if (err != TL_OK) {
             goto done;
         }
+        if (round == ROUNDS && out_residuals != NULL &&
+            (err = standardize(y, tl_dro(out_inverse), &w, out_residuals)) != TL_OK) {
+            goto done;
+        }
         judge(y, &w);
         fit.scale = robust_scale(&w);
         if (round < ROUNDS) {
             reweight(fit.scale, &w);
         }
-    }
-    if (out_residuals != NULL) {
-        memcpy(out_residuals, w.ratio, (size_t)w.n * sizeof *w.ratio);
     }
     fit.mean = out_weights[a.cols] * TL_RIDGE_CONSTANT;
     *out_fit = fit;

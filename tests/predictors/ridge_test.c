@@ -122,6 +122,37 @@ static void residuals_are_those_of_fits_without_the_sample(void **state)
     tl_dmat_done(&p.a);
 }
 
+/* With a column for every second sample a residual in the fit is half of what it is without. */
+static void proportional_residuals_are_as_wide_as_the_noise(void **state)
+{
+    (void)state;
+    enum {
+        N = 120,
+        D = 60
+    };
+    static const double noise = .02;
+    problem p;
+    double w[MAX_D + 1];
+    double residuals[MAX_N];
+    double squares = 0;
+    tl_dmat inverse;
+    tl_ridge_fit fit;
+    problem_init(&p, N, D, 0, tl_test_seed());
+    tl_rng rng;
+    tl_rng_init(&rng, tl_test_seed());
+    for (int i = 0; i < N; i++) {
+        p.y[i] = 1 + .2 * (p.y[i] - 1) + noise * tl_rng_normal(&rng);
+    }
+    assert_ok(tl_dmat_init(&inverse, D + 1, D + 1));
+    assert_ok(tl_ridge_proportional(tl_dro(p.a), p.y, w, residuals, inverse, &fit));
+    for (int i = 0; i < N; i++) {
+        squares += residuals[i] * residuals[i] / N;
+    }
+    assert_true(sqrt(squares) > .7 * noise && sqrt(squares) < 1.6 * noise);
+    tl_dmat_done(&inverse);
+    tl_dmat_done(&p.a);
+}
+
 static void primal_and_dual_agree(void **state)
 {
     (void)state;
@@ -226,6 +257,9 @@ int main(void)
             tl_test_no_leaks),
         cmocka_unit_test_setup_teardown(
             residuals_are_those_of_fits_without_the_sample, tl_test_count_blocks,
+            tl_test_no_leaks),
+        cmocka_unit_test_setup_teardown(
+            proportional_residuals_are_as_wide_as_the_noise, tl_test_count_blocks,
             tl_test_no_leaks),
         cmocka_unit_test_setup_teardown(
             primal_and_dual_agree, tl_test_count_blocks, tl_test_no_leaks),
