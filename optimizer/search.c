@@ -7,8 +7,8 @@
 #include <string.h>
 
 static const tl_search *const searches[] = {
-    &tl_search_exhaustive, &tl_search_evolutionary, &tl_search_reinforce,
-    &tl_search_galen,      &tl_search_random,
+    &tl_search_exhaustive, &tl_search_neural, &tl_search_evolutionary,
+    &tl_search_reinforce,  &tl_search_galen,  &tl_search_random,
 };
 
 const tl_search *tl_search_find(const char *name)
@@ -35,8 +35,7 @@ const tl_search *tl_search_default(const tl_problem *problem, const tl_search_op
     if (tl_space_size_with(problem->space, problem->freedom) <= TL_SEARCH_LISTABLE) {
         return &tl_search_exhaustive;
     }
-    const tl_search *neural = options->optimizer != NULL ? tl_search_find("neural") : NULL;
-    return neural != NULL ? neural : &tl_search_evolutionary;
+    return options->optimizer != NULL ? &tl_search_neural : &tl_search_evolutionary;
 }
 
 bool tl_search_is_late(const tl_search_options *options)

@@ -55,6 +55,7 @@ typedef struct tl_search {
 } tl_search;
 
 extern const tl_search tl_search_exhaustive;
+extern const tl_search tl_search_neural;
 extern const tl_search tl_search_evolutionary;
 extern const tl_search tl_search_reinforce;
 extern const tl_search tl_search_galen;

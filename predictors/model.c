@@ -75,6 +75,7 @@ void tl_model_free(tl_model *model)
     tl_mem_free(model->sources);
     tl_mem_free(model->profiles);
     tl_mem_free(model->accuracies);
+    tl_mem_free(model->optimizer.data);
     tl_mem_free(model->table_sums);
     tl_mem_free(model->figures);
     tl_mem_free(model->name);

@@ -91,6 +91,7 @@ typedef struct tl_model {
     int n_table_sums;
     tl_model_figure *figures;
     int n_figures;
+    tl_bytes optimizer; /* packed, trained on this model (optimizer.h); empty: none */
 } tl_model;
 
 /* An empty model of the space, named after it; the caller owns *out_model. */

@@ -233,6 +233,27 @@ static tl_err put_figures(const tl_model *model, model_message *message)
     return TL_OK;
 }
 
+static tl_err copy_bytes(const uint8_t *from, size_t len, uint8_t **out)
+{
+    uint8_t *copy = tl_mem_new(len, 1);
+    if (copy == NULL) {
+        return tl_fail(TL_ENOMEM, "%zu bytes of a model file", len);
+    }
+    memcpy(copy, from, len);
+    *out = copy;
+    return TL_OK;
+}
+
+static tl_err put_optimizer(const tl_model *model, model_message *message)
+{
+    if (model->optimizer.len > 0) {
+        TL_TRY(
+            copy_bytes(model->optimizer.data, model->optimizer.len, &message->optimizer.data));
+        message->optimizer.len = model->optimizer.len;
+    }
+    return TL_OK;
+}
+
 static tl_err put_model(const tl_model *model, model_message *message)
 {
     TL_TRY(set_text(&message->name, model->name));
@@ -245,6 +266,7 @@ static tl_err put_model(const tl_model *model, model_message *message)
     TL_TRY(put_prior(model, message));
     TL_TRY(put_profiles(model, message));
     TL_TRY(put_provenance(model, message));
+    TL_TRY(put_optimizer(model, message));
     return put_figures(model, message);
 }
 
@@ -483,6 +505,10 @@ static tl_err get_parts(
     TL_TRY(get_prior(from->prior, model));
     TL_TRY(get_profiles(from, model));
     TL_TRY(get_provenance(from->provenance, model));
+    if (from->optimizer.len > 0) {
+        TL_TRY(copy_bytes(from->optimizer.data, from->optimizer.len, &model->optimizer.data));
+        model->optimizer.len = from->optimizer.len;
+    }
     for (size_t i = 0; i < from->n_figures; i++) {
         const figure_message *f = from->figures[i];
         TL_TRY(tl_model_add_figure(model, f->part, f->subject, f->figure, f->value, f->n));

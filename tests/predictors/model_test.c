@@ -59,6 +59,9 @@ static tl_model *make(const tl_space *space)
     tl_profile profile = {.name = "board", .batch = 4, .runtime = "tflite"};
     assert_ok(tl_model_add_profile(model, &profile));
     model->relatives_scale[TL_COST_ENERGY] = 2.5;
+    model->optimizer.data = tl_mem_new(5, 1);
+    memcpy(model->optimizer.data, "bytes", 5);
+    model->optimizer.len = 5;
     return model;
 }
 
@@ -98,6 +101,8 @@ static void what_is_packed_is_unpacked(void **state)
     assert_close(model->relatives_scale[TL_COST_ENERGY], 2.5, 0);
     assert_close(model->figures[0].value, .97, 0);
     assert_string_equal(model->table_sums[0].sha256, "abc");
+    assert_int_equal(model->optimizer.len, 5);
+    assert_memory_equal(model->optimizer.data, "bytes", 5);
     tl_model_free(model);
     tl_mem_free(bytes.data);
     tl_space_unref(space);
