@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "daemon/explain_reply.h"
 #include "daemon/methods.h"
 #include "daemon/question.h"
 #include "optimizer/search.h"
@@ -57,6 +58,16 @@ static int n_answered(const tl_shortlist *list)
     return n > 0 ? n : 1;
 }
 
+/* What the first design's choices cost, and what others would. */
+static tl_err explain(tl_question *question, const tl_choice *design, answer_reply *reply)
+{
+    tl_explanation explanation = {0};
+    TL_TRY(tl_explain(&question->problem, design, &explanation));
+    tl_err err = tl_explain_reply(question->subject->space, &explanation, reply);
+    tl_explanation_done(&explanation);
+    return err;
+}
+
 static tl_err solve(
     tl_call *call,
     const design_request *request,
@@ -81,6 +92,9 @@ static tl_err solve(
     int n = request->with_infeasible ? list.n : n_answered(&list);
     reply->is_infeasible = !is_feasible;
     tl_err err = tl_question_answer(&question, list.designs, list.scores, n, reply);
+    if (err == TL_OK && request->explain) {
+        err = explain(&question, list.designs, reply);
+    }
     if (err == TL_OK) {
         reply->method = tl_mem_strdup(search->name);
         err = reply->method == NULL ? tl_fail(TL_ENOMEM, "an answer") : TL_OK;

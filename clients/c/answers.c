@@ -31,6 +31,15 @@ typedef struct owned_lowered {
 
 /* ---- predictions and designs ---------------------------------------------------------- */
 
+static tl_err take_optional(Tailor__V1__Table **table, tailor_table **out_table)
+{
+    if (*table == NULL) {
+        return TL_OK;
+    }
+    TL_TRY(tl_client_table_check(*table));
+    return tl_client_table_take(table, out_table);
+}
+
 /* The front of an answer that has one. */
 static void take_front(const Tailor__V1__Front *front, owned_answer *owned)
 {
@@ -61,7 +70,9 @@ static tl_err ask_answer(
     tl_err err = tl_client_exchange(client, &exchange, &owned->message);
     Tailor__V1__Answer *m = (Tailor__V1__Answer *)(void *)owned->message;
     if (err != TL_OK || (err = tl_client_table_check(m->table)) != TL_OK ||
-        (err = tl_client_table_take(&m->table, &owned->answer.table)) != TL_OK) {
+        (err = tl_client_table_take(&m->table, &owned->answer.table)) != TL_OK ||
+        (err = take_optional(&m->operators, &owned->answer.operators)) != TL_OK ||
+        (err = take_optional(&m->slots, &owned->answer.slots)) != TL_OK) {
         goto done;
     }
     owned->answer.is_infeasible = m->is_infeasible;
@@ -82,6 +93,8 @@ void tailor_answer_free(tailor_answer *answer)
     owned_answer *owned = (owned_answer *)(void *)answer;
     if (owned != NULL) {
         tailor_table_free(owned->answer.table);
+        tailor_table_free(owned->answer.operators);
+        tailor_table_free(owned->answer.slots);
         tl_wire_free(owned->message);
         tl_mem_free(owned);
     }
@@ -141,6 +154,7 @@ tailor_err tailor_design(
     request.minimize = tl_client_string(options->minimize);
     request.count = options->count;
     request.with_infeasible = options->with_infeasible != 0;
+    request.explain = options->explain != 0;
     request.method = tl_client_string(options->method);
     request.has_seed = options->seed != NULL;
     request.seed = options->seed != NULL ? *options->seed : 0;

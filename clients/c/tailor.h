@@ -344,6 +344,11 @@ typedef struct tailor_answer {
     const char *method;
     uint64_t n_evaluations;
     const tailor_front *front; /* of a Pareto front; else NULL */
+    /* Of a design that is explained, else NULL: what its operators cost, dearest first
+     * (slot, operator, latency_ms, latency_share, energy_mj, macs_m, weights_k), and what
+     * the second choice in each slot would change (slot, choice, second, latency_ms,
+     * energy_mj, accuracy, p_feasible). */
+    tailor_table *operators, *slots;
 } tailor_answer;
 
 void tailor_answer_free(tailor_answer *answer); /* NULL is fine */
@@ -373,6 +378,7 @@ typedef struct tailor_design_options {
     uint32_t count;           /* 0: 1 */
     int with_infeasible;      /* count designs in all, those that miss a limit last */
     const char *method;       /* NULL: the best for the space */
+    int explain;              /* fill operators and slots, for the first design */
     const uint64_t *seed;
     /*
      * What a millisecond and a millijoule are worth in points of accuracy: the design with the

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clients/cli/commands.h"
 #include "clients/cli/output.h"
+#include "clients/cli/render.h"
 
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char confidence_doc[] =
     "probability with which every limit must hold (default 0.9)";
 static const char explain_doc[] =
-    "say on standard error what answered: model, task, method, evaluations";
+    "say on standard error what answered, which operators cost most on the device, and what "
+    "the second choice in each slot would change";
 
 static const char with_infeasible_doc[] =
     "print K designs in all, those that miss a limit after the feasible ones";
@@ -77,6 +80,22 @@ static const char *goal_problem(const tl_args *args)
     return NULL;
 }
 
+/* ---- explained --------------------------------------------------------------------------- */
+
+static void show_table(const tl_cli *cli, const char *title, const tailor_table *table)
+{
+    tl_text text = {0};
+    if (table == NULL) {
+        return;
+    }
+    tl_render_aligned(table, &text);
+    tl_cli_say(cli, "%s", title);
+    if (tl_text_err(&text) == TL_OK) {
+        (void)fputs(text.data, stderr);
+    }
+    tl_text_done(&text);
+}
+
 static void explain(const tl_cli *cli, const tailor_answer *answer)
 {
     tl_cli_say(cli, "model: %s", answer->model);
@@ -84,6 +103,41 @@ static void explain(const tl_cli *cli, const tailor_answer *answer)
     tl_cli_say(
         cli, "method: %s, %llu evaluations", answer->method,
         (unsigned long long)answer->n_evaluations);
+    show_table(
+        cli, "what each operator costs: what its cheapest replacement saves",
+        answer->operators);
+    show_table(cli, "what the second choice in each slot would change", answer->slots);
+}
+
+/* All of it as one document. */
+static int print_explained_json(const tl_cli *cli, const tailor_answer *answer)
+{
+    tl_text text = {0};
+    tl_json_begin(&text);
+    tl_json_table(&text, "designs", answer->table);
+    tl_json_table(&text, "operators", answer->operators);
+    tl_json_table(&text, "slots", answer->slots);
+    tl_json_text(&text, "model", answer->model);
+    tl_json_text(&text, "task", answer->task);
+    tl_json_text(&text, "method", answer->method);
+    tl_json_whole(&text, "evaluations", answer->n_evaluations);
+    tl_json_end(&text);
+    int status = tl_cli_print(cli, &text);
+    tl_text_done(&text);
+    return status;
+}
+
+static int show(const tl_cli *cli, const tailor_answer *answer)
+{
+    const tl_args *args = cli->args;
+    if (args->has_explain && args->is_json) {
+        return print_explained_json(cli, answer);
+    }
+    int status = tl_cli_print_table(cli, answer->table, TL_STYLE_CSV);
+    if (args->has_explain) {
+        explain(cli, answer);
+    }
+    return status;
 }
 
 static int run(tl_cli *cli)
@@ -111,16 +165,14 @@ static int run(tl_cli *cli)
         .count = args->count,
         .with_infeasible = args->with_infeasible,
         .method = args->method,
+        .explain = args->has_explain,
         .seed = args->has_seed ? &args->seed : NULL,
     };
     tailor_err err = tailor_design(cli->client, &question, &answer);
     if (err != TAILOR_OK) {
         return tl_cli_refused(cli, err);
     }
-    int status = tl_cli_print_table(cli, answer->table, TL_STYLE_CSV);
-    if (args->has_explain) {
-        explain(cli, answer);
-    }
+    int status = show(cli, answer);
     if (answer->is_infeasible && status == TL_EXIT_DONE) {
         tl_cli_say(cli, "no design keeps every limit; this is the nearest one");
         status = TL_EXIT_INFEASIBLE;

@@ -258,6 +258,21 @@ class Answers(Trained):
         for word in (self.report["model"], "toy", "exhaustive"):
             self.assertIn(word, result.stderr)
 
+    def test_explain_names_the_dearest_operators_and_the_second_choices(self):
+        best = self.design("fast", "--max-latency-ms", "15")[0]
+        document = json.loads(self.ok(
+            "design", *SPACE, "--device", "fast", "--max-latency-ms", "15", "--explain", "--json"))
+        self.assertEqual([best[s] for s in SLOTS], [document["designs"][0][s] for s in SLOTS])
+        operators = document["operators"]
+        self.assertEqual(sorted(harness.EDGES), sorted(row["slot"] for row in operators))
+        costs = [row["latency_ms"] for row in operators]
+        self.assertEqual(sorted(costs, reverse=True), costs)
+        self.assertTrue(operators[0]["operator"].startswith("nor_conv"))
+        for row in document["slots"]:
+            self.assertEqual(best[row["slot"]], row["choice"])
+            self.assertNotEqual(row["choice"], row["second"])
+            self.assertTrue(row["accuracy"] <= 1e-6 or row["p_feasible"] < 0.9 + 1e-9)
+
     # ---- suggest
 
     def suggest(self, device, count, *options):
