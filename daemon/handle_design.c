@@ -3,6 +3,8 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "daemon/explain_reply.h"
+#include "daemon/handle.h"
+#include "daemon/handle_propose.h"
 #include "daemon/methods.h"
 #include "daemon/question.h"
 #include "optimizer/search.h"
@@ -68,38 +70,109 @@ static tl_err explain(tl_question *question, const tl_choice *design, answer_rep
     return err;
 }
 
+/* A question about a device of which some designs were measured. */
+typedef struct context {
+    tl_question question; /* first: the problem's context is this */
+    tl_predict_fn *predict;
+    tl_device_columns columns;
+} context;
+
+static tl_err predict(void *context_base, const tl_choice *designs, int n, tl_prediction *out)
+{
+    const context *c = context_base;
+    TL_TRY(c->predict(context_base, designs, n, out));
+    tl_measured_apply(
+        &c->columns.measured, designs, n, tl_space_n_slots(c->question.problem.space), out);
+    return TL_OK;
+}
+
+static tl_err draw(
+    void *context_base,
+    tl_cost cost,
+    const tl_choice *designs,
+    int n,
+    tl_rng *rng,
+    tl_dmat out_draws)
+{
+    const context *c = context_base;
+    return tl_view_draw(c->question.subject->view, cost, designs, n, rng, out_draws);
+}
+
+static tl_err search(
+    const design_request *request,
+    context *c,
+    const tl_search_options *options,
+    answer_reply *reply)
+{
+    tl_problem *problem = &c->question.problem;
+    const tl_search *chosen = NULL;
+    tl_shortlist list = {0};
+    TL_TRY(choose_search(request, problem, options, &chosen));
+    TL_TRY(tl_search_run(chosen, problem, options, &list));
+    tl_err err = tl_measured_lead(problem, &c->columns.measured, TL_MEASURED_DOUBT, &list);
+    reply->is_infeasible = list.n == 0 || !tl_scored_is_feasible(&list.scores[0]);
+    int n = request->with_infeasible ? list.n : n_answered(&list);
+    if (err == TL_OK) {
+        err = tl_question_answer(&c->question, list.designs, list.scores, n, reply);
+    }
+    if (err == TL_OK && request->explain) {
+        problem->predict = c->predict; /* differences of designs: all predicted alike */
+        err = explain(&c->question, list.designs, reply);
+    }
+    if (err == TL_OK) {
+        err = tl_handle_set_text(&reply->method, chosen->name);
+    }
+    tl_shortlist_done(&list);
+    return err;
+}
+
+static tl_err propose(
+    const design_request *request,
+    context *c,
+    const tl_search_options *options,
+    answer_reply *reply)
+{
+    if (request->count > 0 || request->with_infeasible || request->method[0] != '\0') {
+        return tl_fail(TL_EINVAL, "propose: neither a count nor a method goes with it");
+    }
+    if (request->propose > TL_PROPOSE_MAX) {
+        return tl_fail(
+            TL_EINVAL, "propose: got %u, want at most %d", request->propose,
+            (int)TL_PROPOSE_MAX);
+    }
+    const tl_propose_options proposals = {
+        .count = (int)request->propose,
+        .search = *options,
+        .measured = &c->columns.measured,
+        .draw = draw};
+    return tl_propose_reply(
+        c->question.call, c->question.subject, &c->question.problem, &proposals, reply);
+}
+
 static tl_err solve(
     tl_call *call,
     const design_request *request,
     const tl_subject *subject,
     answer_reply *reply)
 {
-    tl_question question;
-    const tl_search *search = NULL;
-    tl_shortlist list = {0};
+    context c = {0};
     tl_asked asked = {request->limits, request->weights, request->maximize, request->minimize};
-    TL_TRY(tl_question_init(call, subject, &asked, &question));
-    tl_problem *problem = &question.problem;
+    TL_TRY(tl_question_init(call, subject, &asked, &c.question));
+    c.predict = c.question.problem.predict;
+    c.question.problem.predict = predict;
     tl_search_options options = {
         .n_best = request->count > 0 ? (int)request->count : 1,
         .seed = request->has_seed ? request->seed : 1,
         .deadline_ns = request->budget_us > 0
                            ? tl_clock_ns() + (int64_t)request->budget_us * TL_NS_PER_US
                            : 0};
-    TL_TRY(choose_search(request, problem, &options, &search));
-    TL_TRY(tl_search_run(search, problem, &options, &list));
-    bool is_feasible = list.n > 0 && tl_scored_is_feasible(&list.scores[0]);
-    int n = request->with_infeasible ? list.n : n_answered(&list);
-    reply->is_infeasible = !is_feasible;
-    tl_err err = tl_question_answer(&question, list.designs, list.scores, n, reply);
-    if (err == TL_OK && request->explain) {
-        err = explain(&question, list.designs, reply);
-    }
+    bool proposes = request->propose > 0;
+    tl_err err = tl_device_columns_read(call, subject, !proposes, &c.columns);
     if (err == TL_OK) {
-        reply->method = tl_mem_strdup(search->name);
-        err = reply->method == NULL ? tl_fail(TL_ENOMEM, "an answer") : TL_OK;
+        err = proposes ? propose(request, &c, &options, reply)
+                       : search(request, &c, &options, reply);
     }
-    tl_shortlist_done(&list);
+    tl_device_columns_done(&c.columns);
     return err;
 }
 

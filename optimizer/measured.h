@@ -26,6 +26,14 @@ typedef struct tl_measured {
 /* In how many deviations another design must be better to be answered instead. */
 #define TL_MEASURED_DOUBT 1.0
 
+/*
+ * With this many designs measured a device is no longer refined one design at a time, and its
+ * head, which averages the noise of all of them, knows a design better than its one measurement.
+ */
+enum {
+    TL_MEASURED_MOST = 500
+};
+
 /* Puts measured costs, with deviation 0, in place of the predicted ones of designs [n, n_slots]. */
 void tl_measured_apply(
     const tl_measured *measured,

@@ -150,6 +150,7 @@ tailor_err tailor_design(
     request.limits = &limits;
     request.weights = &weights;
     request.budget_us = options->budget_us;
+    request.propose = options->propose;
     request.maximize = tl_client_string(options->maximize);
     request.minimize = tl_client_string(options->minimize);
     request.count = options->count;

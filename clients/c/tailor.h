@@ -387,6 +387,12 @@ typedef struct tailor_design_options {
     const double *weight_latency;
     const double *weight_energy;
     uint64_t budget_us; /* to search at most, then the best so far; 0: no such bound */
+    /*
+     * So many designs most worth measuring before the question is answered for good: the table
+     * has the slots and an empty column of each cost to measure, as measure.import
+     * takes it. Neither count nor method go with it. 0: answer.
+     */
+    uint32_t propose;
 } tailor_design_options;
 
 tailor_err tailor_design(

@@ -60,6 +60,7 @@ static const struct field {
     FIELD("explain", TL_KEY_EXPLAIN, FIELD_FLAG, has_explain),
     FIELD("methods", TL_KEY_METHODS, FIELD_TEXT, methods),
     FIELD("metric", TL_KEY_METRIC, FIELD_TEXT, metric),
+    FIELD("propose", TL_KEY_PROPOSE, FIELD_COUNT, propose),
     FIELD("samples", TL_KEY_SAMPLES, FIELD_COUNT, samples),
     FIELD("with-infeasible", TL_KEY_WITH_INFEASIBLE, FIELD_FLAG, with_infeasible),
 #undef FIELD

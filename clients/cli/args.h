@@ -44,6 +44,7 @@ enum {
     TL_KEY_METHODS,
     TL_KEY_METRIC,
     TL_KEY_SAMPLES,
+    TL_KEY_PROPOSE,
     TL_KEY_BUDGET,
     TL_KEY_WEIGHT_LATENCY,
     TL_KEY_WEIGHT_ENERGY,
@@ -79,7 +80,7 @@ typedef struct tl_args {
 
     const char *space, *device, *task, *designs, *name;
     const char *devices, *tasks, *methods; /* comma-separated */
-    uint32_t count, samples;
+    uint32_t count, samples, propose;
     bool has_seed;
     uint64_t seed;
 

@@ -32,6 +32,10 @@ static const char weight_energy_doc[] =
 static const char budget_doc[] =
     "search for N microseconds at most, and print the best found by then";
 
+static const char propose_doc[] =
+    "print the K designs most worth measuring before answering for good, as a table to fill "
+    "in; once it is imported, ask again without --propose";
+
 /* clang-format off */
 static const struct argp_option options[] = {
     TL_OPTION_SPACE,
@@ -46,6 +50,7 @@ static const struct argp_option options[] = {
     {"maximize", TL_KEY_MAXIMIZE, "accuracy", 0, "what to have most of", 0},
     {"minimize", TL_KEY_MINIMIZE, "GOAL", 0, "latency_ms or energy_mj", 0},
     {"count", TL_KEY_COUNT, "K", 0, "how many designs (default 1)", 0},
+    {"propose", TL_KEY_PROPOSE, "K", 0, propose_doc, 0},
     {"with-infeasible", TL_KEY_WITH_INFEASIBLE, NULL, 0, with_infeasible_doc, 0},
     {"method", TL_KEY_METHOD, "METHOD", 0, method_doc, 0},
     {"budget-us", TL_KEY_BUDGET, "N", 0, budget_doc, 0},
@@ -76,6 +81,10 @@ static const char *goal_problem(const tl_args *args)
     if (args->minimize != NULL && strcmp(args->minimize, "latency_ms") != 0 &&
         strcmp(args->minimize, "energy_mj") != 0) {
         return "--minimize: want latency_ms or energy_mj";
+    }
+    if (args->propose > 0 &&
+        (args->count > 0 || args->with_infeasible || args->method != NULL)) {
+        return "--propose goes with neither --count nor --with-infeasible nor --method";
     }
     return NULL;
 }
@@ -163,6 +172,7 @@ static int run(tl_cli *cli)
         .maximize = args->maximize,
         .minimize = args->minimize,
         .count = args->count,
+        .propose = args->propose,
         .with_infeasible = args->with_infeasible,
         .method = args->method,
         .explain = args->has_explain,
@@ -187,7 +197,12 @@ const tl_command tl_cmd_design = {
     .options = options,
     .doc = "Prints the best designs, best first: slots, predictions with their standard "
            "deviations, and p_feasible, the probability that every limit holds. Where no"
-           " design is feasible it prints the nearest one and leaves with status 3.",
+           " design is feasible it prints the nearest one and leaves with status 3. What a"
+           " design was measured to cost on the device stands in place of the prediction,"
+           " with deviation 0; a measured design that keeps every limit is printed first"
+           " unless another is better beyond doubt. With --propose it prints slots and an"
+           " empty column of each cost to measure, latency_ms@DEVICE or energy_mj@DEVICE:"
+           " fill it in, or have tailor-agent measure do so, and give it to measure import.",
     .required = {TL_KEY_SPACE, TL_KEY_DEVICE},
     .run = run,
 };
