@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/units.h"
+#include "numerics/stats.h"
 #include "predictors/accuracy_impl.h"
 
 #include <math.h>
@@ -68,6 +69,39 @@ const char *tl_accuracy_model_method(const tl_accuracy_model *model)
         return "cellnet";
     }
     return model->score.n_members > 0 ? "ridge + mlp" : "ridge";
+}
+
+/*
+ * Every score has its margin and, by its distance from the least one, its probability. Scores
+ * are spread around the least one in scales, so that the knots are where the curve bends. The
+ * spread of one's networks is left out: it widens deviation and distribution alike.
+ */
+void tl_accuracy_confidence(
+    const tl_accuracy_model *model, int task, double least, tl_confidence *out)
+{
+    enum {
+        N_KNOTS = 81
+    };
+    static const double reach = 10.0; /* scales */
+    const tl_accuracy_output *output = &model->outputs[task];
+    const tl_accuracy_noise *noise = &output->noise;
+    double dof = noise->tail > 0.0 ? 1.0 / noise->tail : (double)INFINITY;
+    double centre = tl_rank_map_forward(&output->map, least);
+    double width = tl_accuracy_std_width(noise);
+    double unit = tl_accuracy_scale(noise, centre, 0.0);
+    *out = (tl_confidence){0};
+    for (int k = 0; k < N_KNOTS; k++) {
+        double score = centre + unit * reach * (2.0 * k / (N_KNOTS - 1) - 1.0);
+        double slack = tl_rank_map_inverse(&output->map, score) - least;
+        double z = slack / tl_accuracy_std(output, width, score, 0.0);
+        double p = tl_student_cdf((score - centre) / tl_accuracy_scale(noise, score, 0.0), dof);
+        /* The profile may fall faster than scores rise: a curve must not. */
+        bool rises = out->n == 0 || (z > out->z[out->n - 1] && p > out->p[out->n - 1]);
+        if (rises && p > 0.0 && p < 1.0) {
+            out->z[out->n] = z;
+            out->p[out->n++] = p;
+        }
+    }
 }
 
 static double percent(double x)

@@ -26,6 +26,7 @@
  */
 
 #include "base/err.h"
+#include "predictors/confidence.h"
 #include "spaces/space.h"
 
 #include <stdbool.h>
@@ -40,6 +41,11 @@ typedef struct tl_accuracy_data {
     const double *labels; /* [n, n_tasks] in percent, NaN where not measured */
     const char *const *tasks;
     int n_tasks;
+    /*
+     * The last of the tasks, whose labels may teach the networks what the others' designs
+     * have in common with theirs, and which the model does not answer.
+     */
+    int n_auxiliary;
 } tl_accuracy_data;
 
 /*
@@ -51,9 +57,23 @@ typedef enum tl_accuracy_ensemble {
     TL_ENSEMBLE_REPULSIVE
 } tl_accuracy_ensemble;
 
+/*
+ * Whether auxiliary tasks teach: where held-out designs of the answered tasks are then more
+ * likely (docs/decisions/0014-tasks-that-teach.md), or as a comparison wants it. They never
+ * teach a repulsive ensemble.
+ */
+typedef enum tl_accuracy_teaching {
+    TL_TEACHING_MEASURED,
+    TL_TEACHING_NEVER,
+    TL_TEACHING_ALWAYS
+} tl_accuracy_teaching;
+
 typedef struct tl_accuracy_options {
     tl_accuracy_ensemble ensemble;
     double repulsion; /* repulsive: 0 for .01 */
+    tl_accuracy_teaching teaching;
+    /* Beside auxiliary tasks, the share of a batch that has answered labels; 0: .5. */
+    double own_frac;
     uint64_t seed;
     int n_threads; /* 0 and 1: the calling thread alone; results do not depend on it */
     /* Called now and then with steps done and in all; false cancels. May be NULL. */
@@ -70,6 +90,7 @@ typedef struct tl_accuracy_report {
     double rmse;       /* points */
     double coverage90; /* share within the central 90% interval */
     bool reads_form;   /* the form of the cell (cell_code.h) explained what CellNet left over */
+    bool is_taught;    /* by the auxiliary tasks too */
 } tl_accuracy_report;
 
 /*
@@ -80,7 +101,7 @@ typedef struct tl_accuracy_report {
 int tl_accuracy_group_tasks(int n, int n_tasks, const double *labels, int *out_group);
 
 /*
- * Fits a model of all tasks. out_report [n_tasks] may be NULL. The caller owns
+ * Fits a model of all tasks but the auxiliary ones. out_report, of as many, may be NULL. The caller owns
  * *out_model. Fails with TL_EINVAL when a task has no label, TL_ENUMERIC when one is
  * infinite, TL_ECANCELLED when progress said so.
  */
@@ -123,5 +144,13 @@ TL_MUST_USE tl_err tl_accuracy_intervals(
     double probability,
     double *out_low,
     double *out_high);
+
+/*
+ * From the margin (accuracy - least) / std of a prediction to the probability that a
+ * design is at least so accurate, by the distribution of the intervals above: asymmetric
+ * where scores are squeezed, with its own tails.
+ */
+void tl_accuracy_confidence(
+    const tl_accuracy_model *model, int task, double least, tl_confidence *out);
 
 #endif

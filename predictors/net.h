@@ -145,4 +145,10 @@ TL_MUST_USE tl_err tl_net_predict(
     tl_mat mean,
     tl_mat spread);
 
+/*
+ * A network of the first n_out outputs alone: its parameters, of every one of n_members,
+ * are written over the first part of params.
+ */
+void tl_net_keep_outputs(tl_net *net, int n_out, int n_members, float *params);
+
 #endif

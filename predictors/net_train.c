@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "numerics/adamw.h"
 #include "numerics/gemm.h"
+#include "predictors/cellnet.h"
+#include "predictors/mlp.h"
 #include "predictors/repulsion.h"
 
 #include <math.h>
@@ -380,4 +382,31 @@ tl_err tl_net_predict(
     net->kind->work_free(work);
     tl_mat_done(&y);
     return TL_OK;
+}
+
+/* Both kinds end with the weights of their last layer [n_out, h] and its constants [n_out]. */
+void tl_net_keep_outputs(tl_net *net, int n_out, int n_members, float *params)
+{
+    TL_ASSERT(n_out > 0 && n_out <= net->n_out);
+    bool is_cell = net->kind == &tl_cellnet_kind;
+    int h = is_cell ? net->cell.h : net->mlp.h;
+    tl_net kept = *net;
+    if (is_cell) {
+        tl_cellnet_shape shape = net->cell;
+        shape.n_out = n_out;
+        tl_cellnet_init(&shape, &kept);
+    } else {
+        tl_mlp_shape shape = net->mlp;
+        shape.n_out = n_out;
+        tl_mlp_init(&shape, &kept);
+    }
+    int n_before = net->n_params - net->n_out * (h + 1);
+    for (int k = 0; k < n_members; k++) {
+        const float *from = params + (ptrdiff_t)k * net->n_params;
+        float *to = params + (ptrdiff_t)k * kept.n_params;
+        int n_weights = n_before + n_out * h;
+        memmove(to, from, (size_t)n_weights * sizeof *to);
+        memmove(to + n_weights, from + net->n_params - net->n_out, (size_t)n_out * sizeof *to);
+    }
+    *net = kept;
 }

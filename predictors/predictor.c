@@ -380,6 +380,19 @@ bool tl_predictor_task_has_bits(const tl_predictor *predictor, const char *task)
     return accuracy != NULL && tl_accuracy_model_has_bits(accuracy);
 }
 
+void tl_predictor_accuracy_confidence(
+    const tl_predictor *predictor, const char *task, double minimum, tl_confidence *out)
+{
+    int output = 0;
+    const tl_accuracy_model *accuracy =
+        task != NULL ? tl_model_task_find(predictor->model, task, &output) : NULL;
+    if (accuracy == NULL || isnan(minimum)) {
+        tl_confidence_nominal(HUGE_VAL, out);
+        return;
+    }
+    tl_accuracy_confidence(accuracy, output, minimum, out);
+}
+
 static void no_accuracy(int n, tl_prediction *predictions)
 {
     for (int i = 0; i < n; i++) {

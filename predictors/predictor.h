@@ -31,6 +31,7 @@
 #include "device-profiles/profile.h"
 #include "numerics/mat.h"
 #include "numerics/rng.h"
+#include "predictors/confidence.h"
 #include "predictors/features.h"
 #include "predictors/model.h"
 #include "predictors/prediction.h"
@@ -103,6 +104,14 @@ TL_MUST_USE tl_err tl_predictor_accuracy(
     const tl_choice *designs,
     int n,
     tl_prediction *predictions);
+
+/*
+ * From the margin of an accuracy over a minimum, in its deviations, to the probability
+ * that it holds: by the model's own distribution around the minimum. A normal one where
+ * task is NULL or the minimum is NaN.
+ */
+void tl_predictor_accuracy_confidence(
+    const tl_predictor *predictor, const char *task, double minimum, tl_confidence *out);
 
 /* ---- latency and energy on a device -------------------------------------------------- */
 

@@ -115,19 +115,20 @@ static tl_err fit_columns(
     return TL_OK;
 }
 
-/* Codes that the rows never show are read as the nearest code of the same block. */
+/* Codes that the rows below n_own never show are read as the nearest code of the same block. */
 static void fit_codes(
     const tl_score_encoder *encoder,
     const tl_score_input *input,
     const int *rows,
     int n_rows,
+    int n_own,
     int8_t *read_as)
 {
     const tl_cellnet_shape *s = &encoder->cell.shape;
     bool is_seen[TL_NET_MAX_CODES] = {false};
     for (int i = 0; i < n_rows; i++) {
         const int8_t *codes = input->codes + (ptrdiff_t)rows[i] * encoder->n_codes;
-        for (int e = 0; e < encoder->n_codes; e++) {
+        for (int e = 0; e < encoder->n_codes && rows[i] < n_own; e++) {
             if (codes[e] >= 0) {
                 is_seen[codes[e]] = true;
             }
@@ -408,7 +409,7 @@ tl_err tl_score_fit(
     if (reads_numbers && (err = fit_columns(input, rows, n_rows, &model)) != TL_OK) {
         goto done;
     }
-    fit_codes(encoder, input, rows, n_rows, model.read_as);
+    fit_codes(encoder, input, rows, n_rows, input->n, model.read_as);
     if ((err = batch_init(&model, input, y, rows, n_rows, encoder->n_codes, &b)) != TL_OK) {
         goto done;
     }
@@ -426,6 +427,9 @@ tl_err tl_score_fit(
         if ((err = fit_net(encoder, &p, options, &b, &model)) != TL_OK) {
             goto done;
         }
+    }
+    if (options->n_own > 0) {
+        fit_codes(encoder, input, rows, n_rows, options->n_own, model.read_as);
     }
     *out_model = model;
     model = (tl_score_model){0};

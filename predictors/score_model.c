@@ -22,6 +22,23 @@ void tl_score_model_done(tl_score_model *model)
     *model = (tl_score_model){0};
 }
 
+void tl_score_model_keep(tl_score_model *model, int n_out)
+{
+    TL_ASSERT(n_out > 0 && n_out <= model->n_out);
+    if (model->n_members > 0) {
+        TL_ASSERT(model->net.n_out == model->n_out);
+        tl_net_keep_outputs(&model->net, n_out, model->n_members, model->params);
+    }
+    size_t of_ridge = (size_t)model->n_numbers + 1;
+    for (int k = 0; k < model->n_ridges; k++) {
+        memmove(
+            model->ridges + (size_t)k * (size_t)n_out * of_ridge,
+            model->ridges + (size_t)k * (size_t)model->n_out * of_ridge,
+            (size_t)n_out * of_ridge * sizeof *model->ridges);
+    }
+    model->n_out = n_out;
+}
+
 /* The arrays do not overlap: the loop vectorizes. */
 static void standardize(
     int n,

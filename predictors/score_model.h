@@ -69,6 +69,11 @@ typedef struct tl_score_options {
     int n_threads;
     int n_designs;    /* that the final model will see: sets sizes and steps, for folds too */
     bool has_numbers; /* cells: condition on the cell's form */
+    /*
+     * Rows of the input, the first ones, whose codes the model tells apart later on: what
+     * others alone show taught it, but is not answered for. 0: all.
+     */
+    int n_own;
     bool (*progress)(void *context, int64_t done, int64_t total);
     void *context;
 } tl_score_options;
@@ -88,6 +93,9 @@ TL_MUST_USE tl_err tl_score_fit(
     int n_rows,
     const tl_score_options *options,
     tl_score_model *out_model);
+
+/* Forgets all outputs but the first n_out of a model of one head. */
+void tl_score_model_keep(tl_score_model *model, int n_out);
 
 /* mean and spread (a variance) [input->n, n_out]. */
 TL_MUST_USE tl_err tl_score_predict(

@@ -131,69 +131,51 @@ static tl_err fill_table(int n_slots, task_table *table)
 
 /* ---- one group of tasks ------------------------------------------------------------------ */
 
-/* The rows of a group that have a label of it. */
+/* All labels, those of the group's tasks first; the other tasks are auxiliary. */
 typedef struct group_data {
     tl_accuracy_data data;
-    tl_choice *designs;
     double *labels;
     const char **tasks;
 } group_data;
 
 static void group_done(group_data *g)
 {
-    tl_mem_free(g->designs);
     tl_mem_free(g->labels);
     tl_mem_free(g->tasks);
 }
 
-/* Copies the group's labels of row i behind the others; false when it has none. */
-static bool take_labels(const task_table *table, int group, int i, double *to)
+/* Appends the tasks of the group, or those of the others. */
+static void take_tasks(const task_table *table, int group, bool is_own, group_data *g)
 {
-    bool has_any = false;
-    int k = 0;
     for (int t = 0; t < table->n_tasks; t++) {
-        if (table->group[t] == group) {
-            to[k] = table->labels[(ptrdiff_t)i * table->n_tasks + t];
-            has_any = has_any || !isnan(to[k]);
-            k++;
+        if ((table->group[t] == group) != is_own) {
+            continue;
         }
+        for (int i = 0; i < table->n; i++) {
+            g->labels[(ptrdiff_t)i * table->n_tasks + g->data.n_tasks] =
+                table->labels[(ptrdiff_t)i * table->n_tasks + t];
+        }
+        g->tasks[g->data.n_tasks++] = table->columns[t]->subject;
+        g->data.n_auxiliary += !is_own;
     }
-    return has_any;
 }
 
 static tl_err take_group(
     const tl_space *space, const task_table *table, int group, group_data *g)
 {
-    int n_slots = tl_space_n_slots(space);
-    int n_tasks = 0;
     *g = (group_data){0};
     g->tasks = tl_mem_new((size_t)table->n_tasks, sizeof *g->tasks);
-    g->designs = tl_mem_new((size_t)table->n * (size_t)n_slots, sizeof *g->designs);
     g->labels = tl_mem_new((size_t)table->n * (size_t)table->n_tasks, sizeof *g->labels);
-    if (g->tasks == NULL || g->designs == NULL || g->labels == NULL) {
+    if (g->tasks == NULL || g->labels == NULL) {
         return tl_fail(TL_ENOMEM, "%d accuracies", table->n);
     }
-    for (int t = 0; t < table->n_tasks; t++) {
-        if (table->group[t] == group) {
-            g->tasks[n_tasks++] = table->columns[t]->subject;
-        }
-    }
-    int n = 0;
-    for (int i = 0; i < table->n; i++) {
-        if (take_labels(table, group, i, g->labels + (ptrdiff_t)n * n_tasks)) {
-            memcpy(
-                g->designs + (ptrdiff_t)n * n_slots, table->designs + (ptrdiff_t)i * n_slots,
-                (size_t)n_slots * sizeof *g->designs);
-            n++;
-        }
-    }
-    g->data = (tl_accuracy_data){
-        .space = space,
-        .designs = g->designs,
-        .n = n,
-        .labels = g->labels,
-        .tasks = g->tasks,
-        .n_tasks = n_tasks};
+    take_tasks(table, group, true, g);
+    take_tasks(table, group, false, g);
+    g->data.space = space;
+    g->data.designs = table->designs;
+    g->data.n = table->n;
+    g->data.labels = g->labels;
+    g->data.tasks = g->tasks;
     return TL_OK;
 }
 
@@ -205,7 +187,7 @@ static bool report_progress(void *context, int64_t done, int64_t total)
 static tl_err add_figures(
     tl_training *training, const tl_accuracy_data *data, const tl_accuracy_report *reports)
 {
-    for (int t = 0; t < data->n_tasks; t++) {
+    for (int t = 0; t < data->n_tasks - data->n_auxiliary; t++) {
         const tl_accuracy_report *r = &reports[t];
         uint64_t n = (uint64_t)r->n_held_out;
         if (n == 0) {
@@ -298,7 +280,7 @@ static tl_err fit_groups(tl_training *training, task_table *table)
     for (int group = 0; group < n_groups && err == TL_OK; group++) {
         group_data g;
         err = take_group(space, table, group, &g);
-        if (err == TL_OK && g.data.n_tasks > 0) {
+        if (err == TL_OK && g.data.n_tasks > g.data.n_auxiliary) {
             err = fit_group(training, &g.data);
         }
         group_done(&g);

@@ -236,6 +236,89 @@ static bool stop_at_once(void *context, int64_t done, int64_t total)
     return false;
 }
 
+/* The chance that a design's accuracy is at least this, by the curve of that minimum. */
+static double chance_of(
+    const tl_accuracy_model *model, int task, double least, double accuracy, double std)
+{
+    tl_confidence confidence;
+    tl_accuracy_confidence(model, task, least, &confidence);
+    for (int k = 1; k < confidence.n; k++) {
+        assert_true(confidence.z[k] > confidence.z[k - 1]);
+        assert_true(confidence.p[k] > confidence.p[k - 1]);
+    }
+    return tl_confidence_of_margin(&confidence, (accuracy - least) / std);
+}
+
+static void a_minimum_holds_as_often_as_the_intervals_say(void **state)
+{
+    (void)state;
+    static double low[MAX_DESIGNS * N_TASKS];
+    static double high[MAX_DESIGNS * N_TASKS];
+    fixture *f = make("nasbench201", MAX_DESIGNS);
+    tl_accuracy_model *model = NULL;
+    tl_accuracy_options options = {.seed = tl_test_seed(), .n_threads = 2};
+    assert_ok(fit(f, N_TRAIN, &options, &model, NULL));
+    assert_ok(tl_accuracy_predict(model, f->designs, f->n, f->mean, f->std));
+    assert_ok(tl_accuracy_intervals(model, f->designs, f->n, 0.8, low, high));
+    double off_low = 0.0;
+    double off_high = 0.0;
+    int n = 0;
+    for (int i = N_TRAIN; i < f->n; i++) {
+        int at = i * N_TASKS + 1;
+        if (!f->is_dead[i]) {
+            off_low += fabs(chance_of(model, 1, low[at], f->mean[at], f->std[at]) - 0.9);
+            off_high += fabs(chance_of(model, 1, high[at], f->mean[at], f->std[at]) - 0.1);
+            n++;
+        }
+    }
+    assert_true(n > 0);
+    assert_true(off_low / n < 0.03);
+    assert_true(off_high / n < 0.03);
+    tl_accuracy_model_free(model);
+    unmake(f);
+}
+
+/*
+ * The first task of few designs, the second, which has the same order, of many: it teaches. A
+ * second task of noise does not.
+ */
+static void another_task_teaches_where_it_helps(void **state)
+{
+    (void)state;
+    enum {
+        FEW = 60
+    };
+    fixture *f = make("nasbench201", MAX_DESIGNS);
+    tl_rng rng;
+    tl_rng_init(&rng, tl_test_seed());
+    for (int is_noise = 0; is_noise < 2; is_noise++) {
+        tl_accuracy_model *model = NULL;
+        tl_accuracy_report report;
+        tl_accuracy_options options = {.seed = tl_test_seed(), .n_threads = 2};
+        for (int i = 0; i < f->n; i++) {
+            f->labels[i * N_TASKS] = i < FEW ? f->labels[i * N_TASKS] : (double)NAN;
+            if (is_noise) {
+                f->labels[i * N_TASKS + 1] = tl_rng_normal(&rng);
+            }
+        }
+        tl_accuracy_data data = {
+            .space = f->space,
+            .designs = f->designs,
+            .n = N_TRAIN,
+            .labels = f->labels,
+            .tasks = tasks,
+            .n_tasks = N_TASKS,
+            .n_auxiliary = 1};
+        assert_ok(tl_accuracy_fit(&data, &options, &model, &report));
+        assert_int_equal(report.is_taught, !is_noise);
+        assert_int_equal(tl_accuracy_model_n_tasks(model), 1);
+        assert_int_equal(tl_accuracy_model_n_labels(model, 0), FEW);
+        assert_ok(tl_accuracy_predict(model, f->designs, f->n, f->mean, f->std));
+        tl_accuracy_model_free(model);
+    }
+    unmake(f);
+}
+
 static void progress_is_told_and_can_cancel(void **state)
 {
     (void)state;
@@ -600,6 +683,8 @@ int main(void)
         TIDY(a_cell_without_a_path_scores_what_such_cells_scored),
         TIDY(missing_labels_are_skipped_and_a_task_without_any_is_refused),
         TIDY(very_few_designs_still_make_a_model),
+        TIDY(a_minimum_holds_as_often_as_the_intervals_say),
+        TIDY(another_task_teaches_where_it_helps),
         TIDY(progress_is_told_and_can_cancel),
         TIDY(tasks_measured_on_the_same_designs_share_a_group),
         TIDY(folds_keep_isomorphic_cells_together_and_forget_the_order),

@@ -375,6 +375,58 @@ static tl_err train(uint64_t seed, int n_threads, tl_net *net, float **out_param
     return TL_OK;
 }
 
+static void the_first_outputs_are_kept_as_they_were(void **state)
+{
+    (void)state;
+    enum {
+        N_MEMBERS = 3,
+        N_OUT = 2
+    };
+    static const gradient_case kinds[] = {
+        {"cellnet", true,  4, 5, 0, 3, 9},
+        {"mlp",     false, 4, 5, 0, 3, 9},
+    };
+    tl_rng rng;
+    tl_rng_init(&rng, tl_test_seed());
+    for (size_t i = 0; i < TL_COUNT(kinds); i++) {
+        fixture f;
+        make(&kinds[i], &rng, &f);
+        size_t n_params = (size_t)f.net.n_params;
+        float *params = tl_mem_new(N_MEMBERS * n_params, sizeof *params);
+        tl_mat mean[2] = {0};
+        tl_mat spread[2] = {0};
+        assert_non_null(params);
+        for (size_t k = 0; k < N_MEMBERS * n_params; k++) {
+            params[k] = (float)(0.5 * tl_rng_normal(&rng));
+        }
+        for (int is_kept = 0; is_kept < 2; is_kept++) {
+            int n_out = is_kept ? N_OUT : f.net.n_out;
+            if (is_kept) {
+                tl_net_keep_outputs(&f.net, N_OUT, N_MEMBERS, params);
+            }
+            assert_int_equal(f.net.n_out, n_out);
+            assert_ok(tl_mat_init(&mean[is_kept], f.input.n, n_out));
+            assert_ok(tl_mat_init(&spread[is_kept], f.input.n, n_out));
+            assert_ok(tl_net_predict(
+                &f.net, &f.input, params, N_MEMBERS, mean[is_kept], spread[is_kept]));
+        }
+        for (int row = 0; row < f.input.n; row++) {
+            for (int k = 0; k < N_OUT; k++) {
+                float before = tl_mat_row(mean[0], row)[k];
+                assert_float_equal(tl_mat_row(mean[1], row)[k], before, 1e-5F);
+                before = tl_mat_row(spread[0], row)[k];
+                assert_float_equal(tl_mat_row(spread[1], row)[k], before, 1e-5F);
+            }
+        }
+        for (int is_kept = 0; is_kept < 2; is_kept++) {
+            tl_mat_done(&mean[is_kept]);
+            tl_mat_done(&spread[is_kept]);
+        }
+        tl_mem_free(params);
+        unmake(&f);
+    }
+}
+
 static void training_repeats_for_a_seed_and_any_number_of_threads(void **state)
 {
     (void)state;
@@ -448,6 +500,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             training_repeats_for_a_seed_and_any_number_of_threads, tl_test_count_blocks,
             tl_test_no_leaks),
+        cmocka_unit_test_setup_teardown(
+            the_first_outputs_are_kept_as_they_were, tl_test_count_blocks, tl_test_no_leaks),
         cmocka_unit_test(training_survives_every_allocation_failure),
         cmocka_unit_test(a_shape_that_is_no_network_is_told_apart),
     };
