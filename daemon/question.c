@@ -9,9 +9,7 @@
 #include <string.h>
 
 enum {
-    P_FEASIBLE_DIGITS = 6,
-    ACCURACY_DOF =
-        1000 /* its deviations are calibrated on thousands of designs: as good as normal */
+    P_FEASIBLE_DIGITS = 6
 };
 
 static const double default_confidence = .9;
@@ -170,7 +168,9 @@ static tl_err make_problem(
     TL_TRY(tl_problem_check(problem));
     tl_view_confidence(subject->view, TL_COST_LATENCY, &problem->latency_confidence);
     tl_view_confidence(subject->view, TL_COST_ENERGY, &problem->energy_confidence);
-    tl_confidence_nominal(ACCURACY_DOF, &problem->accuracy_confidence);
+    tl_predictor_accuracy_confidence(
+        subject->predictor, subject->task, problem->limits.min_accuracy,
+        &problem->accuracy_confidence);
     return check_known(problem, subject);
 }
 
