@@ -61,14 +61,15 @@ typedef enum method {
     BY_MEAN,
     BY_PHYSICS,
     BY_ALL, /* of the experts alike */
+    JOULES, /* energy as the MACs times what one costs on the class */
     N_METHODS
 } method;
 
 static const char *const method_names[N_METHODS] = {
-    "flops",           "roofline",        "nearest",
-    "mean of sources", "tailor",          "tailor, latency known",
-    "level: process",  "level: nearest",  "level: mean",
-    "level: physics",  "level: all alike"};
+    "flops",           "roofline",         "nearest",
+    "mean of sources", "tailor",           "tailor, latency known",
+    "level: process",  "level: nearest",   "level: mean",
+    "level: physics",  "level: all alike", "joules per MAC"};
 
 typedef struct device {
     int column; /* of the table */
@@ -304,6 +305,30 @@ static void predict_plainly(const bench *b, tl_cost cost, int left_out, method h
     tl_mem_free(shape);
 }
 
+/*
+ * Picojoules per MAC: of the asic those that Eyeriss takes on fbnet, of the others what
+ * published systems take for small networks.
+ */
+static double pj_per_mac(tl_device_class device_class)
+{
+    switch (device_class) {
+    case TL_DEVICE_ASIC: return 65;
+    case TL_DEVICE_FPGA: return 200;
+    case TL_DEVICE_GPU: return 500;
+    default: return 1500;
+    }
+}
+
+static double predict_joules(const bench *b, const device *d, double *out)
+{
+    static const double mj_per_pj = 1e-9;
+    double batch = d->profile.batch > 0 ? d->profile.batch : 1;
+    for (int i = 0; i < b->n_judged; i++) {
+        out[i] = b->log_macs[i] + log(batch * pj_per_mac(d->profile.device_class) * mj_per_pj);
+    }
+    return 1;
+}
+
 /* What the method's level lies above that of all experts weighed. */
 static double level_step(const tl_level *level, method how)
 {
@@ -367,6 +392,9 @@ static double predict(
     if (how < TAILOR) {
         predict_plainly(b, cost, left_out, how, out);
         return 0;
+    }
+    if (how == JOULES) {
+        return cost == TL_COST_ENERGY ? predict_joules(b, d, out) : TL_UNKNOWN;
     }
     if (cost == TL_COST_LATENCY) {
         return how == TAILOR_LATENCY ? TL_UNKNOWN : predict_shot(b, cost, d, how, NULL, out);

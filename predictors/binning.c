@@ -9,8 +9,8 @@
 #include <math.h>
 #include <string.h>
 
-static const double length = 5;   /* of the kernel, in deviations of an input */
-static const double noise = .005; /* variance over that of the process */
+static const double length = 5; /* of the kernel, in deviations of an input */
+static const double default_noise = .1;
 static const uint64_t grid_seed = 0x62696e73U;
 
 /* Of one grid. */
@@ -67,7 +67,8 @@ static void add_shared(const int *bins, tl_dmat k)
     }
 }
 
-static void fill_kernel(const tl_binning *binning, tl_dcmat x, int *bins, tl_dmat k)
+static void fill_kernel(
+    const tl_binning *binning, tl_dcmat x, double noise, int *bins, tl_dmat k)
 {
     tl_rng rng;
     tl_rng_init(&rng, grid_seed);
@@ -101,7 +102,13 @@ static void fill_weights(const tl_binning *binning, tl_dcmat x, const double *al
 }
 
 tl_err tl_binning_fit(
-    tl_dcmat x, const double *y, int begin, int end, double scale, tl_binning *out_binning)
+    tl_dcmat x,
+    const double *y,
+    int begin,
+    int end,
+    double scale,
+    double noise,
+    tl_binning *out_binning)
 {
     TL_ASSERT(x.rows > 0 && 0 <= begin && begin < end && end <= x.cols);
     TL_ASSERT(end - begin <= TL_BINNING_MAX_INPUTS);
@@ -121,7 +128,7 @@ tl_err tl_binning_fit(
     if ((err = tl_dmat_init(&k, n, n)) != TL_OK) {
         goto done;
     }
-    fill_kernel(&fitted, used, bins, k);
+    fill_kernel(&fitted, used, noise > 0 ? noise : default_noise, bins, k);
     if ((err = tl_chol(k)) != TL_OK) {
         goto done;
     }

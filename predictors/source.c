@@ -116,7 +116,8 @@ tl_err tl_source_refine(
         rest[i] = log(y[i] / (source->median * fmax(rest[i], least_relative)));
     }
     double scale = sqrt(numbers->end - numbers->begin); /* columns of a unit group */
-    tl_err err = tl_binning_fit(x, rest, numbers->begin, numbers->end, scale, &source->shape);
+    tl_err err =
+        tl_binning_fit(x, rest, numbers->begin, numbers->end, scale, 0, &source->shape);
     tl_mem_free(rest);
     return err;
 }

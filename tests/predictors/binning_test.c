@@ -40,7 +40,8 @@ static void designs_that_were_not_fitted_are_interpolated(void **state)
     tl_dmat x = {0};
     tl_binning binning;
     fill(&x, y);
-    assert_ok(tl_binning_fit(tl_dro(tl_dmat_rows(x, 0, N - 50)), y, 1, N_COLUMNS, 1, &binning));
+    assert_ok(
+        tl_binning_fit(tl_dro(tl_dmat_rows(x, 0, N - 50)), y, 1, N_COLUMNS, 1, .005, &binning));
     tl_binning_predict(&binning, tl_dro(x), got);
     for (int i = N - 50; i < N; i++) {
         error += fabs(got[i] - y[i]) / 50;
@@ -58,7 +59,7 @@ static void one_row_is_predicted_as_it_is_among_many(void **state)
     tl_dmat x = {0};
     tl_binning binning;
     fill(&x, y);
-    assert_ok(tl_binning_fit(tl_dro(x), y, 1, N_COLUMNS, 1, &binning));
+    assert_ok(tl_binning_fit(tl_dro(x), y, 1, N_COLUMNS, 1, .005, &binning));
     tl_binning_predict(&binning, tl_dro(x), got);
     tl_binning_predict(&binning, tl_dro(tl_dmat_rows(x, 7, 8)), &one);
     assert_close(one, got[7], 0);
@@ -92,7 +93,7 @@ static void survives_every_allocation_failure(void **state)
         tl_binning binning = {0};
         long live_before = tl_mem_live();
         tl_mem_fail_at(k);
-        err = tl_binning_fit(tl_dro(x), y, 0, N_COLUMNS, 1, &binning);
+        err = tl_binning_fit(tl_dro(x), y, 0, N_COLUMNS, 1, .005, &binning);
         tl_mem_fail_at(0);
         n_failures += err != TL_OK;
         tl_binning_done(&binning);
