@@ -128,33 +128,78 @@ static void to_interval(
     *out_high = percent(tl_rank_map_inverse(&output->map, score + half));
 }
 
-/* Encoded designs and what the regression says of them, both [n, n_tasks]. */
+/* What the regression says of designs, both [n, n_tasks], and how it read them. */
 typedef struct scored {
-    tl_score_input input;
-    float *memory; /* of both: rows without padding, for there are many short ones */
+    int *first_like; /* [n]: the first design with the same answers */
+    bool *is_dead;   /* [n] */
+    float *memory;   /* of both: rows without padding, for there are many short ones */
     tl_mat mean, spread;
 } scored;
 
 static void scored_done(scored *s)
 {
-    tl_score_input_done(&s->input);
+    tl_mem_free(s->first_like);
+    tl_mem_free(s->is_dead);
     tl_mem_free(s->memory);
 }
 
+static tl_err scored_init(int n, int n_tasks, scored *s)
+{
+    s->first_like = tl_mem_new((size_t)n, sizeof *s->first_like);
+    s->is_dead = tl_mem_new((size_t)n, sizeof *s->is_dead);
+    s->memory = tl_mem_new(2 * (size_t)n * (size_t)n_tasks, sizeof *s->memory);
+    if (s->first_like == NULL || s->is_dead == NULL || s->memory == NULL) {
+        return tl_fail(TL_ENOMEM, "scores of %d designs", n);
+    }
+    s->mean = (tl_mat){s->memory, n, n_tasks, n_tasks};
+    s->spread = s->mean;
+    s->spread.data += (ptrdiff_t)n * n_tasks;
+    return TL_OK;
+}
+
+/* Designs [begin, end). */
+static tl_err score_part(
+    const tl_accuracy_model *model,
+    tl_score_reader *reader,
+    const tl_choice *designs,
+    int begin,
+    int end,
+    scored *s)
+{
+    tl_score_input input = {0};
+    const tl_choice *first = designs + (ptrdiff_t)begin * tl_space_n_slots(model->space);
+    TL_TRY(tl_score_read(reader, first, end - begin, &input));
+    tl_err err = tl_score_predict(
+        &model->score, &input, tl_mat_rows(s->mean, begin, end),
+        tl_mat_rows(s->spread, begin, end));
+    for (int i = begin; i < end && err == TL_OK; i++) {
+        s->first_like[i] = begin + input.first_like[i - begin];
+        s->is_dead[i] = input.is_dead[i - begin];
+    }
+    tl_score_input_done(&input);
+    return err;
+}
+
+/* Many cells at once share states; others are read in parts that stay in the cache. */
 static tl_err score_designs(
     const tl_accuracy_model *model, const tl_choice *designs, int n, scored *s)
 {
+    enum {
+        ROWS = 1024,
+        CELLS = 1 << 16
+    };
     tl_score_encoder encoder = model->encoder;
+    tl_score_reader *reader = NULL;
+    int step = encoder.is_cell ? CELLS : ROWS;
     encoder.skips_numbers = encoder.is_cell && model->score.mean == NULL;
-    TL_TRY(tl_score_encode(&encoder, designs, n, &s->input));
-    s->memory = tl_mem_new(2 * (size_t)n * (size_t)model->n_tasks, sizeof *s->memory);
-    if (s->memory == NULL) {
-        return tl_fail(TL_ENOMEM, "scores of %d designs", n);
+    TL_TRY(scored_init(n, model->n_tasks, s));
+    TL_TRY(tl_score_reader_new(&encoder, &reader));
+    tl_err err = TL_OK;
+    for (int begin = 0; begin < n && err == TL_OK; begin += step) {
+        err = score_part(model, reader, designs, begin, begin + step < n ? begin + step : n, s);
     }
-    s->mean = (tl_mat){s->memory, n, model->n_tasks, model->n_tasks};
-    s->spread = s->mean;
-    s->spread.data += (ptrdiff_t)n * model->n_tasks;
-    return tl_score_predict(&model->score, &s->input, s->mean, s->spread);
+    tl_score_reader_free(reader);
+    return err;
 }
 
 static tl_err not_finite(const tl_accuracy_model *model, int design, int task)
@@ -178,13 +223,13 @@ tl_err tl_accuracy_predict(
         for (int i = 0; i < n && err == TL_OK; i++) {
             double *accuracy = &out_accuracy[(ptrdiff_t)i * model->n_tasks + k];
             double *std = &out_std[(ptrdiff_t)i * model->n_tasks + k];
-            if (s.input.is_dead[i]) {
+            if (s.is_dead[i]) {
                 *accuracy = output->dead_mean;
                 *std = output->dead_sd;
                 continue;
             }
-            int like = s.input.first_like[i];
-            if (like < i && !s.input.is_dead[like]) {
+            int like = s.first_like[i];
+            if (like < i && !s.is_dead[like]) {
                 *accuracy = out_accuracy[(ptrdiff_t)like * model->n_tasks + k];
                 *std = out_std[(ptrdiff_t)like * model->n_tasks + k];
                 continue;
@@ -223,7 +268,7 @@ tl_err tl_accuracy_intervals(
             double score = (double)tl_mat_row(s.mean, i)[k];
             double spread = (double)tl_mat_row(s.spread, i)[k];
             double scale = tl_accuracy_scale(&output->noise, score, spread);
-            bool is_dead = s.input.is_dead[i];
+            bool is_dead = s.is_dead[i];
             to_interval(
                 output, is_dead, score, is_dead ? half_of_dead : half * scale, low, high);
             if (!isfinite(*low) || !isfinite(*high)) {

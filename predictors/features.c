@@ -48,7 +48,7 @@ struct tl_features {
 
 /* Scratch of one encoding call. */
 typedef struct row_scratch {
-    tl_network network;
+    tl_parts *parts; /* of spaces of blocks */
     double *raw;
     double *h; /* the pair group, standardized */
 } row_scratch;
@@ -63,12 +63,14 @@ static tl_err scratch_init(const tl_features *features, row_scratch *out)
     if (out->raw == NULL || out->h == NULL) {
         return tl_fail(TL_ENOMEM, "features");
     }
-    return TL_OK;
+    return tl_space_kind_of(features->space) == TL_SPACE_CELL
+               ? TL_OK
+               : tl_raw_blocks_parts(&features->layout, &out->parts);
 }
 
 static void scratch_done(row_scratch *scratch)
 {
-    tl_network_done(&scratch->network);
+    tl_parts_free(scratch->parts);
     tl_mem_free(scratch->raw);
     tl_mem_free(scratch->h);
 }
@@ -82,7 +84,7 @@ static tl_err fill_raw(
         tl_raw_cell_row(layout, design, scratch->raw);
         return TL_OK;
     }
-    return tl_raw_blocks_row(layout, design, &scratch->network, scratch->raw);
+    return tl_raw_blocks_row(layout, design, scratch->parts, scratch->raw);
 }
 
 static double column_value(const kept_column *column, const double *raw)

@@ -70,12 +70,6 @@ static int word_bits(int bits)
     return word;
 }
 
-static int stage_of(const tl_raw_layout *layout, const tl_op *op)
-{
-    int last = layout->n_stages - 1;
-    return op->stage < 0 || op->stage > last ? last : op->stage;
-}
-
 /* ---- layout -------------------------------------------------------------------------- */
 
 static bool is_same_list(const tl_slot *a, const tl_slot *b)
@@ -341,23 +335,70 @@ static void add_widths(const tl_op *op, double *widths)
     }
 }
 
-static void add_op(const tl_raw_layout *layout, const tl_op *op, block_row *row)
+/* Where the sums of a part (spaces/parts.h) stand. */
+enum {
+    PART_KIND = N_TOTALS + 1, /* after the totals */
+    PART_ROOF = PART_KIND + N_KINDS * N_PER_KIND,
+    PART_WIDTHS = PART_ROOF + N_RIDGES,
+    N_WIDTHS = N_KINDS * (N_PARTS + N_WIDE_RIDGES),
+    PART_LEN = PART_WIDTHS + N_WIDTHS
+};
+
+static void add_op(const tl_op *op, bool has_widths, double *sums)
 {
     double macs = (double)tl_op_macs(op);
     double traffic = traffic_of(op);
     double totals[N_TOTALS + 1] = {
         macs, (double)tl_op_weights(op), traffic, 1, bit_macs_of(op)};
     double per_kind[N_PER_KIND] = {macs, traffic, 1};
-    int stage = stage_of(layout, op);
     int kind = kind_of(op);
-    add_to(layout->n_totals, totals, row->tot);
-    add_to(layout->n_totals, totals, offset(row->stage, stage * layout->n_totals));
-    add_to(N_PER_KIND, per_kind, offset(row->kind, kind * N_PER_KIND));
-    add_to(N_PER_KIND, per_kind, offset(row->kindstage, (stage * N_KINDS + kind) * N_PER_KIND));
-    add_widths(op, offset(row->widths, kind * (N_PARTS + N_WIDE_RIDGES)));
+    add_to(N_TOTALS + 1, totals, sums);
+    add_to(N_PER_KIND, per_kind, sums + PART_KIND + kind * N_PER_KIND);
+    if (has_widths) {
+        add_widths(op, sums + PART_WIDTHS + kind * (N_PARTS + N_WIDE_RIDGES));
+    }
     for (int r = 0; r < N_RIDGES; r++) {
         double compute = macs / ridges[r];
-        row->roof[r] += compute > traffic ? compute : traffic;
+        sums[PART_ROOF + r] += compute > traffic ? compute : traffic;
+    }
+}
+
+static bool has_widths(const tl_raw_layout *layout)
+{
+    return layout->n_totals > N_TOTALS;
+}
+
+static void sum_part(void *context, const tl_op *ops, int n_ops, double *sums)
+{
+    for (int i = 0; i < n_ops; i++) {
+        if (is_counted(&ops[i])) {
+            add_op(&ops[i], has_widths(context), sums);
+        }
+    }
+}
+
+tl_err tl_raw_blocks_parts(const tl_raw_layout *layout, tl_parts **out_parts)
+{
+    int width = has_widths(layout) ? PART_LEN : PART_WIDTHS;
+    void *context = (void *)(uintptr_t)layout; /* only read */
+    return tl_parts_new(layout->space, width, sum_part, context, out_parts);
+}
+
+static void add_part(const tl_raw_layout *layout, const tl_part *part, block_row *row)
+{
+    enum {
+        KINDS = N_KINDS * N_PER_KIND
+    };
+    int last = layout->n_stages - 1;
+    int stage = part->stage < 0 || part->stage > last ? last : part->stage;
+    const double *kinds = part->sums + PART_KIND;
+    add_to(layout->n_totals, part->sums, row->tot);
+    add_to(layout->n_totals, part->sums, offset(row->stage, stage * layout->n_totals));
+    add_to(KINDS, kinds, row->kind);
+    add_to(KINDS, kinds, offset(row->kindstage, stage * KINDS));
+    add_to(N_RIDGES, part->sums + PART_ROOF, row->roof);
+    if (has_widths(layout)) {
+        add_to(N_WIDTHS, part->sums + PART_WIDTHS, row->widths);
     }
 }
 
@@ -393,15 +434,15 @@ static void add_choices(const tl_raw_layout *layout, const tl_choice *design, bl
 }
 
 tl_err tl_raw_blocks_row(
-    const tl_raw_layout *layout, const tl_choice *design, tl_network *network, double *raw)
+    const tl_raw_layout *layout, const tl_choice *design, tl_parts *parts, double *raw)
 {
     block_row row;
-    TL_TRY(tl_space_lower(layout->space, design, network));
+    const tl_part *found = NULL;
+    int n_found = 0;
+    TL_TRY(tl_parts_find(parts, design, &found, &n_found));
     find_parts(layout, raw, &row);
-    for (int i = 0; i < network->n_ops; i++) {
-        if (is_counted(&network->ops[i])) {
-            add_op(layout, &network->ops[i], &row);
-        }
+    for (int k = 0; k < n_found; k++) {
+        add_part(layout, &found[k], &row);
     }
     add_choices(layout, design, &row);
     return TL_OK;

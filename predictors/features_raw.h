@@ -9,6 +9,7 @@
  */
 
 #include "predictors/features.h"
+#include "spaces/parts.h"
 
 #include <stdbool.h>
 
@@ -63,8 +64,11 @@ void tl_raw_cell_row(const tl_raw_layout *layout, const tl_choice *design, doubl
 /* Looks at the n reference designs for stages, bits and which slot acts where. */
 TL_MUST_USE tl_err tl_raw_blocks_layout(
     const tl_space *space, const tl_choice *designs, int n, tl_raw_layout *layout);
+
+/* The book of parts that rows of this layout are made of. The layout must outlive it. */
+TL_MUST_USE tl_err tl_raw_blocks_parts(const tl_raw_layout *layout, tl_parts **out_parts);
 TL_MUST_USE tl_err tl_raw_blocks_row(
-    const tl_raw_layout *layout, const tl_choice *design, tl_network *network, double *raw);
+    const tl_raw_layout *layout, const tl_choice *design, tl_parts *parts, double *raw);
 
 void tl_raw_layout_done(tl_raw_layout *layout);
 

@@ -92,26 +92,30 @@ static void log_totals(
     }
 }
 
-/* What encoding many designs by numbers keeps. */
-typedef struct number_reader {
-    tl_parts *parts;
+struct tl_score_reader {
+    const tl_score_encoder *encoder;
+    tl_parts *parts; /* NULL: cells */
     int n_slots;
     int column_of[TL_SPACE_MAX_SLOTS]; /* of tl_space_onehot(); -1: optional, it has none */
     int n_columns;
     stage_sums sums;
-} number_reader;
+};
 
-static tl_err number_reader_new(const tl_space *space, number_reader **out_reader)
+tl_err tl_score_reader_new(const tl_score_encoder *encoder, tl_score_reader **out_reader)
 {
-    number_reader *reader = tl_mem_new(1, sizeof *reader);
+    const tl_space *space = encoder->space;
+    tl_score_reader *reader = tl_mem_new(1, sizeof *reader);
     if (reader == NULL) {
         return tl_fail(TL_ENOMEM, "numbers of designs");
     }
-    tl_err err = tl_parts_new(space, 2 * N_TOTALS, sum_part, NULL, &reader->parts);
+    tl_err err = encoder->is_cell
+                     ? TL_OK
+                     : tl_parts_new(space, 2 * N_TOTALS, sum_part, NULL, &reader->parts);
     if (err != TL_OK) {
         tl_mem_free(reader);
         return err;
     }
+    reader->encoder = encoder;
     reader->n_slots = tl_space_n_slots(space);
     for (int s = 0; s < reader->n_slots; s++) {
         const tl_slot *slot = tl_space_slot(space, s);
@@ -122,7 +126,7 @@ static tl_err number_reader_new(const tl_space *space, number_reader **out_reade
     return TL_OK;
 }
 
-static void number_reader_free(number_reader *reader)
+void tl_score_reader_free(tl_score_reader *reader)
 {
     if (reader != NULL) {
         tl_parts_free(reader->parts);
@@ -131,7 +135,7 @@ static void number_reader_free(number_reader *reader)
 }
 
 static tl_err encode_numbers(
-    number_reader *reader, int n_stages, const tl_choice *design, float *zeroed_row)
+    tl_score_reader *reader, const tl_choice *design, float *zeroed_row)
 {
     const tl_part *found = NULL;
     int n_found = 0;
@@ -141,7 +145,9 @@ static tl_err encode_numbers(
         }
     }
     TL_TRY(tl_parts_find(reader->parts, design, &found, &n_found));
-    log_totals(found, n_found, n_stages, &reader->sums, zeroed_row + reader->n_columns);
+    log_totals(
+        found, n_found, reader->encoder->n_stages, &reader->sums,
+        zeroed_row + reader->n_columns);
     return TL_OK;
 }
 
@@ -162,32 +168,31 @@ static tl_err encode_codes(
 }
 
 static tl_err encode_all(
-    const tl_score_encoder *encoder, const tl_choice *designs, tl_score_input *input)
+    tl_score_reader *reader, const tl_choice *designs, tl_score_input *input)
 {
-    int n_slots = tl_space_n_slots(encoder->space);
-    number_reader *reader = NULL;
+    const tl_score_encoder *encoder = reader->encoder;
+    tl_err err = TL_OK;
     if (encoder->skips_numbers) {
         return encode_codes(encoder, designs, input);
     }
-    tl_err err = encoder->is_cell ? TL_OK : number_reader_new(encoder->space, &reader);
     for (int i = 0; i < input->n && err == TL_OK; i++) {
-        const tl_choice *design = designs + (ptrdiff_t)i * n_slots;
+        const tl_choice *design = designs + (ptrdiff_t)i * reader->n_slots;
         float *numbers = tl_mat_row(input->numbers, i);
         if (encoder->is_cell) {
             input->is_dead[i] = !tl_cell_code_encode(
                 &encoder->cell, encoder->space, design,
                 input->codes + (ptrdiff_t)i * encoder->n_codes, numbers);
         } else {
-            err = encode_numbers(reader, encoder->n_stages, design, numbers);
+            err = encode_numbers(reader, design, numbers);
         }
     }
-    number_reader_free(reader);
     return err;
 }
 
-tl_err tl_score_encode(
-    const tl_score_encoder *encoder, const tl_choice *designs, int n, tl_score_input *out_input)
+tl_err tl_score_read(
+    tl_score_reader *reader, const tl_choice *designs, int n, tl_score_input *out_input)
 {
+    const tl_score_encoder *encoder = reader->encoder;
     tl_score_input input = {.n = n};
     tl_err err = TL_OK;
     input.codes = tl_mem_new((size_t)n, (size_t)encoder->n_codes);
@@ -199,13 +204,23 @@ tl_err tl_score_encode(
     }
     int n_numbers = encoder->skips_numbers ? 0 : encoder->n_numbers;
     if ((err = tl_mat_init(&input.numbers, n, n_numbers)) != TL_OK ||
-        (err = encode_all(encoder, designs, &input)) != TL_OK) {
+        (err = encode_all(reader, designs, &input)) != TL_OK) {
         goto done;
     }
     *out_input = input;
     input = (tl_score_input){0};
 done:
     tl_score_input_done(&input);
+    return err;
+}
+
+tl_err tl_score_encode(
+    const tl_score_encoder *encoder, const tl_choice *designs, int n, tl_score_input *out_input)
+{
+    tl_score_reader *reader = NULL;
+    TL_TRY(tl_score_reader_new(encoder, &reader));
+    tl_err err = tl_score_read(reader, designs, n, out_input);
+    tl_score_reader_free(reader);
     return err;
 }
 

@@ -46,6 +46,17 @@ TL_MUST_USE tl_err tl_score_encode(
     tl_score_input *out_input);
 void tl_score_input_done(tl_score_input *input);
 
+/*
+ * The same for many designs a part at a time: what a reader has learnt of the space's
+ * networks serves the next ones. For one thread; the encoder must outlive it.
+ */
+typedef struct tl_score_reader tl_score_reader;
+TL_MUST_USE tl_err
+tl_score_reader_new(const tl_score_encoder *encoder, tl_score_reader **out_reader);
+void tl_score_reader_free(tl_score_reader *reader); /* NULL is fine */
+TL_MUST_USE tl_err tl_score_read(
+    tl_score_reader *reader, const tl_choice *designs, int n, tl_score_input *out_input);
+
 typedef struct tl_score_model {
     int n_out;
     int n_numbers;

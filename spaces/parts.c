@@ -31,7 +31,8 @@ struct tl_parts {
     tl_part_sum *sum;
     void *context;
     tl_network network;
-    bool is_parted;
+    bool is_parted;                      /* else a design is one part */
+    bool is_kept;                        /* what is known serves the next design: keys fit */
     int n_space_slots;                   /* those before the stages' */
     uint64_t weight[TL_SPACE_MAX_SLOTS]; /* of a slot's choice in the keys of its parts */
     uint64_t shape_weight;
@@ -102,7 +103,12 @@ static void measure_space(tl_parts *parts)
     for (int i = 0; i < space->n_stages; i++) {
         parts->max_parts += space->n_layer_slots > 0 ? space->stages[i].max_blocks : 1;
     }
-    parts->is_parted = weigh_keys(parts);
+    parts->is_parted = true;
+    parts->is_kept = weigh_keys(parts);
+    if (!parts->is_kept) {
+        memset(parts->weight, 0, sizeof parts->weight);
+        parts->shape_weight = 0;
+    }
 }
 
 static tl_err allocate(tl_parts *parts)
@@ -317,7 +323,7 @@ static tl_err find_whole(tl_parts *parts, const tl_choice *design)
 static void forget_many(tl_parts *parts)
 {
     int n = parts->max_parts;
-    if (parts->n_known + n > MAX_KNOWN || parts->n_shapes + n > MAX_SHAPES) {
+    if (!parts->is_kept || parts->n_known + n > MAX_KNOWN || parts->n_shapes + n > MAX_SHAPES) {
         memset(parts->places, 0, 2 * (size_t)parts->capacity * sizeof *parts->places);
         parts->n_known = parts->n_shapes = 0;
     }
