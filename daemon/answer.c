@@ -17,6 +17,21 @@ static void warn_of(tl_call *call, const tl_text *note)
     }
 }
 
+/* The view of a device of which only the profile counts: it has no name to be known by. */
+static tl_err view_profile(const tl_subject *subject, tl_view **out_view)
+{
+    tl_view_data data = {.device = "", .profile = &subject->profile};
+    return tl_view_new(subject->predictor, &data, out_view);
+}
+
+static tl_err find_profile(tl_call *call, const char *device, tl_profile *out_profile)
+{
+    return device == NULL
+               ? TL_OK
+               : tl_registry_find(tl_engine_registry(call->engine), device, out_profile);
+}
+
+/* device NULL: the profile is there already. */
 static tl_err find_parts(
     tl_call *call, const char *space, const char *device, const char *task, tl_subject *subject)
 {
@@ -24,9 +39,9 @@ static tl_err find_parts(
     tl_text note = {0};
     tl_predictors *predictors = tl_engine_predictors(call->engine);
     tl_err err = TL_OK;
+    subject->is_registered = device != NULL;
     if ((err = tl_engine_space(call->engine, space, &subject->space)) != TL_OK ||
-        (err = tl_registry_find(tl_engine_registry(call->engine), device, &subject->profile)) !=
-            TL_OK ||
+        (err = find_profile(call, device, &subject->profile)) != TL_OK ||
         (err = tl_predictors_get(
              predictors, subject->space, &complaint, &subject->predictor)) != TL_OK ||
         (err = tl_predictor_resolve_task(
@@ -36,11 +51,31 @@ static tl_err find_parts(
     }
     warn_of(call, &complaint);
     warn_of(call, &note);
-    err = tl_predictors_view(predictors, subject->predictor, &subject->profile, &subject->view);
+    err = subject->is_registered
+              ? tl_predictors_view(
+                    predictors, subject->predictor, &subject->profile, &subject->view)
+              : view_profile(subject, &subject->view);
 done:
     tl_text_done(&complaint);
     tl_text_done(&note);
     return err;
+}
+
+static tl_err find(
+    tl_call *call,
+    const char *space,
+    const char *device,
+    const char *task,
+    tl_subject subject,
+    tl_subject *out_subject)
+{
+    tl_err err = find_parts(call, space, device, task, &subject);
+    if (err != TL_OK) {
+        tl_subject_done(&subject);
+        return err;
+    }
+    *out_subject = subject;
+    return TL_OK;
 }
 
 tl_err tl_subject_find(
@@ -50,14 +85,17 @@ tl_err tl_subject_find(
     const char *task,
     tl_subject *out_subject)
 {
-    tl_subject subject = {0};
-    tl_err err = find_parts(call, space, device, task, &subject);
-    if (err != TL_OK) {
-        tl_subject_done(&subject);
-        return err;
-    }
-    *out_subject = subject;
-    return TL_OK;
+    return find(call, space, device, task, (tl_subject){0}, out_subject);
+}
+
+tl_err tl_subject_describe(
+    tl_call *call,
+    const char *space,
+    const tl_profile *profile,
+    const char *task,
+    tl_subject *out_subject)
+{
+    return find(call, space, NULL, task, (tl_subject){.profile = *profile}, out_subject);
 }
 
 void tl_subject_done(tl_subject *subject)

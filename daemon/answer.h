@@ -19,7 +19,8 @@ typedef struct tl_subject {
     tl_predictor *predictor;
     tl_view *view;
     tl_profile profile;
-    const char *task; /* of the predictor; NULL: accuracy is not known */
+    const char *task;   /* of the predictor; NULL: accuracy is not known */
+    bool is_registered; /* false: there is nothing but the profile */
 } tl_subject;
 
 /*
@@ -30,6 +31,14 @@ TL_MUST_USE tl_err tl_subject_find(
     tl_call *call,
     const char *space,
     const char *device,
+    const char *task,
+    tl_subject *out_subject);
+
+/* The same of a device that is not registered, only described. */
+TL_MUST_USE tl_err tl_subject_describe(
+    tl_call *call,
+    const char *space,
+    const tl_profile *profile,
     const char *task,
     tl_subject *out_subject);
 void tl_subject_done(tl_subject *subject); /* a zeroed one is fine */

@@ -4,10 +4,8 @@
 #include "base/units.h"
 #include "daemon/explain_reply.h"
 #include "daemon/handle.h"
-#include "daemon/handle_propose.h"
 #include "daemon/methods.h"
-#include "daemon/question.h"
-#include "optimizer/search.h"
+#include "daemon/solver.h"
 
 typedef Tailor__V1__DesignRequest design_request;
 typedef Tailor__V1__Answer answer_reply;
@@ -15,38 +13,6 @@ typedef Tailor__V1__Answer answer_reply;
 enum {
     MAX_COUNT = TL_SEARCH_LISTABLE
 };
-
-static tl_err unknown_method(const char *method)
-{
-    tl_text known = {0};
-    tl_search_add_names(&known);
-    tl_err err = tl_fail(
-        TL_EINVAL, "method: got \"%.40s\", want %s", method,
-        known.data != NULL ? known.data : "another");
-    tl_text_done(&known);
-    return err;
-}
-
-static tl_err choose_search(
-    const design_request *request,
-    const tl_problem *problem,
-    const tl_search_options *options,
-    const tl_search **out_search)
-{
-    const tl_space *space = problem->space;
-    double size = tl_space_size_with(space, problem->freedom);
-    *out_search = request->method[0] == '\0' ? tl_search_default(problem, options)
-                                             : tl_search_find(request->method);
-    if (*out_search == NULL) {
-        return unknown_method(request->method);
-    }
-    if (*out_search == &tl_search_exhaustive && size > TL_SEARCH_EXHAUSTIBLE) {
-        return tl_fail(
-            TL_EINVAL, "method exhaustive: space %s has %.3g designs, at most %d can be listed",
-            tl_space_name(space), size, (int)TL_SEARCH_EXHAUSTIBLE);
-    }
-    return TL_OK;
-}
 
 /* ---- the answer --------------------------------------------------------------------------- */
 
@@ -70,22 +36,6 @@ static tl_err explain(tl_question *question, const tl_choice *design, answer_rep
     return err;
 }
 
-/* A question about a device of which some designs were measured. */
-typedef struct context {
-    tl_question question; /* first: the problem's context is this */
-    tl_predict_fn *predict;
-    tl_device_columns columns;
-} context;
-
-static tl_err predict(void *context_base, const tl_choice *designs, int n, tl_prediction *out)
-{
-    const context *c = context_base;
-    TL_TRY(c->predict(context_base, designs, n, out));
-    tl_measured_apply(
-        &c->columns.measured, designs, n, tl_space_n_slots(c->question.problem.space), out);
-    return TL_OK;
-}
-
 static tl_err draw(
     void *context_base,
     tl_cost cost,
@@ -94,33 +44,28 @@ static tl_err draw(
     tl_rng *rng,
     tl_dmat out_draws)
 {
-    const context *c = context_base;
-    return tl_view_draw(c->question.subject->view, cost, designs, n, rng, out_draws);
+    const tl_question *question = context_base;
+    return tl_view_draw(question->subject->view, cost, designs, n, rng, out_draws);
 }
 
 static tl_err search(
     const design_request *request,
-    context *c,
+    tl_solver *solver,
     const tl_search_options *options,
     answer_reply *reply)
 {
-    tl_problem *problem = &c->question.problem;
-    const tl_search *chosen = NULL;
     tl_shortlist list = {0};
-    TL_TRY(choose_search(request, problem, options, &chosen));
-    TL_TRY(tl_search_run(chosen, problem, options, &list));
-    tl_err err = tl_measured_lead(problem, &c->columns.measured, TL_MEASURED_DOUBT, &list);
+    const char *method = NULL;
+    TL_TRY(tl_solver_search(solver, request->method, options, &list, &method));
     reply->is_infeasible = list.n == 0 || !tl_scored_is_feasible(&list.scores[0]);
     int n = request->with_infeasible ? list.n : n_answered(&list);
-    if (err == TL_OK) {
-        err = tl_question_answer(&c->question, list.designs, list.scores, n, reply);
-    }
+    tl_err err = tl_question_answer(&solver->question, list.designs, list.scores, n, reply);
     if (err == TL_OK && request->explain) {
-        problem->predict = c->predict; /* differences of designs: all predicted alike */
-        err = explain(&c->question, list.designs, reply);
+        solver->question.problem.predict = solver->predict; /* all designs predicted alike */
+        err = explain(&solver->question, list.designs, reply);
     }
     if (err == TL_OK) {
-        err = tl_handle_set_text(&reply->method, chosen->name);
+        err = tl_handle_set_text(&reply->method, method);
     }
     tl_shortlist_done(&list);
     return err;
@@ -128,7 +73,7 @@ static tl_err search(
 
 static tl_err propose(
     const design_request *request,
-    context *c,
+    tl_solver *solver,
     const tl_search_options *options,
     answer_reply *reply)
 {
@@ -143,10 +88,11 @@ static tl_err propose(
     const tl_propose_options proposals = {
         .count = (int)request->propose,
         .search = *options,
-        .measured = &c->columns.measured,
+        .measured = &solver->columns.measured,
         .draw = draw};
     return tl_propose_reply(
-        c->question.call, c->question.subject, &c->question.problem, &proposals, reply);
+        solver->question.call, solver->question.subject, &solver->question.problem, &proposals,
+        reply);
 }
 
 static tl_err solve(
@@ -155,24 +101,21 @@ static tl_err solve(
     const tl_subject *subject,
     answer_reply *reply)
 {
-    context c = {0};
+    tl_solver solver;
+    bool proposes = request->propose > 0;
     tl_asked asked = {request->limits, request->weights, request->maximize, request->minimize};
-    TL_TRY(tl_question_init(call, subject, &asked, &c.question));
-    c.predict = c.question.problem.predict;
-    c.question.problem.predict = predict;
     tl_search_options options = {
         .n_best = request->count > 0 ? (int)request->count : 1,
         .seed = request->has_seed ? request->seed : 1,
         .deadline_ns = request->budget_us > 0
                            ? tl_clock_ns() + (int64_t)request->budget_us * TL_NS_PER_US
                            : 0};
-    bool proposes = request->propose > 0;
-    tl_err err = tl_device_columns_read(call, subject, !proposes, &c.columns);
+    tl_err err = tl_solver_init(call, subject, &asked, !proposes, &solver);
     if (err == TL_OK) {
-        err = proposes ? propose(request, &c, &options, reply)
-                       : search(request, &c, &options, reply);
+        err = proposes ? propose(request, &solver, &options, reply)
+                       : search(request, &solver, &options, reply);
     }
-    tl_device_columns_done(&c.columns);
+    tl_solver_done(&solver);
     return err;
 }
 
