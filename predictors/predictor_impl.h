@@ -47,7 +47,7 @@ struct tl_predictor {
 /* The design's place in the listing, or -1. */
 int tl_predictor_place(const tl_predictor *predictor, const tl_choice *design);
 
-/* Fills rows and z of the listing, once. */
-TL_MUST_USE tl_err tl_predictor_list_rows(tl_predictor *predictor, tl_cost cost);
+/* Fills rows and z of the listing for the wanted costs [TL_N_COSTS], once; both at a time cost one encoding. */
+TL_MUST_USE tl_err tl_predictor_list_rows(tl_predictor *predictor, const bool *is_wanted);
 
 #endif

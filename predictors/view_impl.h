@@ -65,6 +65,9 @@ TL_MUST_USE tl_err tl_view_head_rows(
     double **out_z,
     double **out_unit);
 
+/* The rows of the listing, of every cost of the view that a head predicts. */
+TL_MUST_USE tl_err tl_view_list_rows(tl_view *view);
+
 /* Decides what a head of energy makes of the device's own latency. */
 TL_MUST_USE tl_err tl_view_use_latency(tl_view *view, int n_energy, tl_own_latency *own);
 

@@ -96,7 +96,7 @@ static tl_err list_cost(tl_view *view, tl_cost cost)
     tl_err err = mean == NULL || sd == NULL ? tl_fail(TL_ENOMEM, "%zu predictions", n) : TL_OK;
     if (err == TL_OK && v->basis != TL_BASIS_KNOWN && v->head.n_columns > 0 &&
         v->latency.use == TL_LATENCY_UNUSED) {
-        err = tl_predictor_list_rows(predictor, cost);
+        err = tl_view_list_rows(view);
         if (err == TL_OK) {
             err = tl_head_predict(
                 &v->head, tl_dro(predictor->rows[cost]), predictor->z[cost], mean, sd);

@@ -96,6 +96,36 @@ static tl_err add_latency(
     return TL_OK;
 }
 
+tl_err tl_view_list_rows(tl_view *view)
+{
+    bool is_wanted[TL_N_COSTS];
+    for (int c = 0; c < TL_N_COSTS; c++) {
+        const tl_cost_view *v = &view->costs[c];
+        is_wanted[c] = v->basis != TL_BASIS_KNOWN && v->head.n_columns > 0;
+    }
+    return tl_predictor_list_rows(view->predictor, is_wanted);
+}
+
+/* Own copies of the listing's rows: a head of energy widens them. */
+static tl_err copy_listed_rows(tl_view *view, tl_cost cost, tl_dmat *out_x, double **out_z)
+{
+    const tl_predictor *predictor = view->predictor;
+    size_t n = (size_t)predictor->n_listing;
+    tl_dmat x = {0};
+    TL_TRY(tl_view_list_rows(view));
+    TL_TRY(tl_dmat_init(&x, predictor->n_listing, predictor->rows[cost].cols));
+    double *z = tl_mem_new(n, sizeof *z);
+    if (z == NULL) {
+        tl_dmat_done(&x);
+        return tl_fail(TL_ENOMEM, "rows of %zu designs", n);
+    }
+    memcpy(x.data, predictor->rows[cost].data, n * (size_t)x.ld * sizeof *x.data);
+    memcpy(z, predictor->z[cost], n * sizeof *z);
+    *out_x = x;
+    *out_z = z;
+    return TL_OK;
+}
+
 /* *out_unit: what the head's values are in, NULL for 1. */
 tl_err tl_view_head_rows(
     tl_view *view,
@@ -111,8 +141,13 @@ tl_err tl_view_head_rows(
     double *z = NULL;
     tl_err err = TL_OK;
     *out_unit = NULL;
-    TL_TRY(tl_predictor_rows(view->predictor, cost, designs, n, &x, &z));
-    if (own->use != TL_LATENCY_UNUSED) {
+    bool is_listing = designs == view->predictor->listing && n == view->predictor->n_listing;
+    if (is_listing && view->costs[cost].head.n_columns > 0) {
+        err = copy_listed_rows(view, cost, &x, &z);
+    } else {
+        err = tl_predictor_rows(view->predictor, cost, designs, n, &x, &z);
+    }
+    if (err == TL_OK && own->use != TL_LATENCY_UNUSED) {
         err = add_latency(view, own, designs, &x, z, out_unit);
     }
     if (err != TL_OK) {
