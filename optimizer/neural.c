@@ -11,11 +11,9 @@
 #include <string.h>
 
 enum {
-    N_DRAWN = 64,
     BATCH = 32,            /* designs scored at a time: how often the deadline is looked at */
     FEW_EVALUATIONS = 112, /* in spaces of few slots */
     MANY_EVALUATIONS = 250,
-    FEW_NEIGHBOURS = 24,
     TRIES_PER_DESIGN = 8 /* to draw one that was not drawn before */
 };
 
@@ -93,10 +91,9 @@ static tl_err score_drawn(answer *a, tl_shortlist *list)
     return TL_OK;
 }
 
-static int n_neighbours(const answer *a)
+static int n_neighbours(const answer *a, const tl_choice *design)
 {
-    return tl_space_neighbours_with(
-        a->problem->space, a->problem->freedom, drawn_at(a, a->best), 0, NULL);
+    return tl_space_neighbours_with(a->problem->space, a->problem->freedom, design, 0, NULL);
 }
 
 static int budget_of(const answer *a)
@@ -116,7 +113,7 @@ static tl_err refine(answer *a, int budget, tl_shortlist *list)
     int left = budget - a->n_drawn;
     bool is_counted = a->settings.n_steps >= 0;
     for (int step = 0; !is_counted || step < a->settings.n_steps; step++) {
-        int n = n_neighbours(a);
+        int n = n_neighbours(a, drawn_at(a, a->best));
         if ((!is_counted && left < n) || before == a->problem->n_evaluations) {
             break; /* the budget is spent, or the last step found nothing better */
         }
@@ -128,14 +125,26 @@ static tl_err refine(answer *a, int budget, tl_shortlist *list)
     return TL_OK;
 }
 
+/* Two local steps are paid for, the rest of the budget is drawn: a third of it at least. */
+static int n_to_draw(const answer *a, int budget)
+{
+    tl_choice likeliest[TL_SPACE_MAX_SLOTS];
+    if (a->settings.n_drawn > 0) {
+        return a->settings.n_drawn;
+    }
+    tl_policy_sample(a->policy, a->state.data, 0, NULL, likeliest);
+    int n = budget - 2 * n_neighbours(a, likeliest);
+    int least = (budget + 2) / 3;
+    return n > least ? n : least;
+}
+
 static tl_err answer_problem(answer *a, tl_shortlist *list)
 {
     tl_rng rng;
     tl_rng_init(&rng, a->options->seed);
     TL_TRY(read_problem(a));
     int budget = budget_of(a);
-    int n = a->settings.n_drawn > 0 ? a->settings.n_drawn : N_DRAWN;
-    n = n < budget ? n : budget;
+    int n = n_to_draw(a, budget);
     a->drawn = tl_mem_new((size_t)(n + 1) * a->n_slots, sizeof *a->drawn);
     a->scores = tl_mem_new((size_t)(n + 1), sizeof *a->scores);
     if (a->drawn == NULL || a->scores == NULL) {

@@ -14,7 +14,7 @@
 #include "optimizer/search.h"
 
 typedef struct tl_neural_options {
-    int n_drawn; /* 0: 64 */
+    int n_drawn; /* 0: what two local steps leave of the evaluations */
     int n_steps; /* local steps; negative: as many as the evaluations allow */
 } tl_neural_options;
 

@@ -8,15 +8,20 @@
 
 static const char proxy_task[] = "proxy";
 
-/* What an effort comes to. */
+/* What an effort comes to: less in a listed space, whose best designs need not be found. */
 typedef struct effort_size {
     int n_devices, n_per_device;
-    int n_rounds, n_round_steps, n_final_steps;
+    int n_rounds, n_round_steps, n_final_steps, n_batch;
 } effort_size;
 
-static const effort_size efforts[] = {
-    [TL_EFFORT_QUICK] = {150, 24, 4, 150, 700 },
-    [TL_EFFORT_LONG] = {600, 32, 8, 600, 6000},
+static const effort_size efforts[][2] = {
+    [TL_EFFORT_QUICK] = {{100, 16, 4, 150, 700, 128},  {60, 32, -1, 0, 600, 128}  },
+    [TL_EFFORT_LONG] = {{400, 24, 8, 400, 5000, 256}, {400, 48, -1, 0, 6000, 256}},
+};
+
+enum {
+    MANY_SLOTS = 16, /* from there on a slot's state is narrow */
+    NARROW_STATE = 32
 };
 
 /* ---- life ------------------------------------------------------------------------------- */
@@ -71,6 +76,15 @@ tl_err tl_optimizer_find(
     return TL_OK;
 }
 
+bool tl_optimizer_can(const tl_optimizer *optimizer, const tl_problem *problem)
+{
+    const tl_signature *signature = &optimizer->signatures[problem->freedom];
+    return problem->objective == TL_MAXIMIZE_ACCURACY &&
+           optimizer->policies[problem->freedom] != NULL &&
+           tl_signature_task(signature, problem->task != NULL ? problem->task : proxy_task) >=
+               0;
+}
+
 /* ---- training ---------------------------------------------------------------------------- */
 
 static bool report(void *options_any, int64_t done, int64_t total)
@@ -93,15 +107,24 @@ static int or_default(int value, int otherwise)
     return value == 0 ? otherwise : value;
 }
 
-static tl_optimizer_options with_defaults(const tl_optimizer_options *given)
+/* The options as they are for designs of a freedom. */
+static tl_optimizer_options with_defaults(
+    const tl_predictor *predictor, tl_freedom freedom, const tl_optimizer_options *given)
 {
     tl_optimizer_options o = *given;
-    const effort_size *size = &efforts[o.effort];
+    int n_listing = 0;
+    bool is_listed =
+        freedom == TL_FREE_ARCHITECTURE && tl_predictor_listing(predictor, &n_listing) != NULL;
+    const effort_size *size = &efforts[o.effort][is_listed];
     o.n_devices = or_default(o.n_devices, size->n_devices);
     o.n_per_device = or_default(o.n_per_device, size->n_per_device);
     o.memory.n_rounds = or_default(o.memory.n_rounds, size->n_rounds);
     o.memory.n_round_steps = or_default(o.memory.n_round_steps, size->n_round_steps);
     o.memory.n_final_steps = or_default(o.memory.n_final_steps, size->n_final_steps);
+    o.memory.n_batch = or_default(o.memory.n_batch, size->n_batch);
+    if (tl_space_n_slots(tl_predictor_space(predictor)) > MANY_SLOTS) {
+        o.n_state = or_default(o.n_state, NARROW_STATE);
+    }
     return o;
 }
 
@@ -155,6 +178,7 @@ static tl_err train_policy(
     if (err == TL_OK) {
         tl_memory_options memory = options->memory;
         memory.seed = options->seed;
+        memory.starts_listed = !options->explores_listed;
         memory.crew = (tl_crew){options->n_threads, report, options};
         err = tl_memory_train(&contexts, &memory, policy);
     }
@@ -164,11 +188,13 @@ static tl_err train_policy(
 
 static tl_err train_freedom(
     tl_predictor *predictor,
-    tl_optimizer_options *options,
+    const tl_optimizer_options *given,
     tl_freedom freedom,
     tl_optimizer *optimizer)
 {
     const char *tasks[TL_SIGNATURE_MAX_TASKS];
+    tl_optimizer_options o = with_defaults(predictor, freedom, given);
+    tl_optimizer_options *options = &o;
     const tl_space *space = tl_predictor_space(predictor);
     tl_signature *signature = &optimizer->signatures[freedom];
     int n_tasks = tasks_of_freedom(predictor, options, freedom, tasks);
@@ -193,10 +219,9 @@ static tl_err train_freedom(
 tl_err tl_optimizer_train(
     tl_predictor *predictor, const tl_optimizer_options *options, tl_optimizer **out_optimizer)
 {
-    tl_optimizer_options o = with_defaults(options);
     const tl_model *model = tl_predictor_model(predictor);
     if (model == NULL || model->n_sources == 0 ||
-        (tl_predictor_n_tasks(predictor) == 0 && o.proxy == NULL)) {
+        (tl_predictor_n_tasks(predictor) == 0 && options->proxy == NULL)) {
         return tl_fail(
             TL_ESTATE, "an optimizer of %s needs accuracies and a known device",
             tl_space_name(tl_predictor_space(predictor)));
@@ -207,7 +232,7 @@ tl_err tl_optimizer_train(
     }
     tl_err err = TL_OK;
     for (int f = 0; f < TL_N_FREEDOMS && err == TL_OK; f++) {
-        err = train_freedom(predictor, &o, (tl_freedom)f, optimizer);
+        err = train_freedom(predictor, options, (tl_freedom)f, optimizer);
     }
     if (err != TL_OK) {
         tl_optimizer_unref(optimizer);

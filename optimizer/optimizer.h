@@ -41,6 +41,7 @@ typedef struct tl_optimizer_options {
     int n_references;            /* of a signature */
     int n_hidden, n_state;       /* of the policy */
     tl_memory_options memory;    /* its seed and crew are those below */
+    bool explores_listed;        /* memories start from chance in listed spaces too */
     tl_proxy_fn *proxy;          /* instead of accuracies, as the one task "proxy" */
     void *proxy_context;
     uint64_t seed;
@@ -70,6 +71,9 @@ TL_MUST_USE tl_err tl_optimizer_find(
     const tl_signature **out_signature,
     const tl_policy **out_policy,
     int *out_task);
+
+/* Whether it answers such problems at all: the objective, the freedom and the task. */
+bool tl_optimizer_can(const tl_optimizer *optimizer, const tl_problem *problem);
 
 /* ---- bytes (optimizer_codec.c): what travels inside a model file ------------------- */
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "optimizer/optimizer.h"
 
 #include <string.h>
 
@@ -35,7 +36,8 @@ const tl_search *tl_search_default(const tl_problem *problem, const tl_search_op
     if (tl_space_size_with(problem->space, problem->freedom) <= TL_SEARCH_LISTABLE) {
         return &tl_search_exhaustive;
     }
-    return options->optimizer != NULL ? &tl_search_neural : &tl_search_evolutionary;
+    bool can = options->optimizer != NULL && tl_optimizer_can(options->optimizer, problem);
+    return can ? &tl_search_neural : &tl_search_evolutionary;
 }
 
 bool tl_search_is_late(const tl_search_options *options)

@@ -74,7 +74,7 @@ enum {
 
 /*
  * Exhaustive where the designs of the problem's freedom can be listed; else neural where
- * the options have an optimizer; else evolutionary.
+ * the options have an optimizer that answers such problems; else evolutionary.
  */
 const tl_search *tl_search_default(const tl_problem *problem, const tl_search_options *options);
 
