@@ -17,7 +17,9 @@ typedef Tailor__V1__EvaluateReply evaluate_reply;
 enum {
     MAX_GRADED = 8, /* columns, unless they are named */
     MAX_SAMPLES = 500,
-    FIGURE_DIGITS = 5
+    MAX_OTHERS = 8, /* spaces whose designs are told apart */
+    FIGURE_DIGITS = 5,
+    PER_GRADE = 2 * TL_CURVE_POINTS
 };
 
 /* The columns that take part. */
@@ -31,6 +33,10 @@ typedef struct material {
     tl_column accuracy;
     bool has_accuracy;
     tl_column_list list;
+    tl_space_entry *spaces;
+    size_t n_spaces;
+    const tl_space *others[MAX_OTHERS];
+    int n_others;
 } material;
 
 /* What tl_evaluate() calls back with. */
@@ -46,6 +52,7 @@ static void material_done(material *m)
     }
     tl_column_done(&m->accuracy);
     tl_column_list_done(&m->list);
+    tl_space_entries_free(m->spaces, m->n_spaces);
     tl_mem_free(m);
 }
 
@@ -179,11 +186,24 @@ static tl_err collect_accuracy(tl_call *call, const tl_space *space, material *m
     return TL_OK;
 }
 
+/* The first spaces of other names. */
+static tl_err collect_others(tl_call *call, const char *space, material *m)
+{
+    TL_TRY(tl_engine_spaces(call->engine, &m->spaces, &m->n_spaces));
+    for (size_t i = 0; i < m->n_spaces && m->n_others < MAX_OTHERS; i++) {
+        if (strcmp(tl_space_name(m->spaces[i].space), space) != 0) {
+            m->others[m->n_others++] = m->spaces[i].space;
+        }
+    }
+    return TL_OK;
+}
+
 static tl_err collect(
     tl_call *call, const evaluate_request *request, const tl_space *space, material *m)
 {
     TL_TRY(tl_columns_list(tl_engine_store(call->engine), request->space, &m->list));
     TL_TRY(check_subjects(request, m));
+    TL_TRY(collect_others(call, request->space, m));
     TL_TRY(collect_columns(call, request, space, m));
     if (m->n == 0) {
         return tl_fail(
@@ -195,8 +215,7 @@ static tl_err collect(
 
 /* ---- the reply -------------------------------------------------------------------------------- */
 
-static tl_err add_names(
-    const tl_evaluation *evaluation, int first, size_t repeat, Tailor__V1__Table *table)
+static tl_err add_names(const tl_grade *const *grades, size_t repeat, Tailor__V1__Table *table)
 {
     Tailor__V1__Column *subject = NULL;
     Tailor__V1__Column *method = NULL;
@@ -205,7 +224,7 @@ static tl_err add_names(
     TL_TRY(tl_table_reply_text(table, "method", &method));
     TL_TRY(tl_table_reply_text(table, "set", &set));
     for (size_t row = 0; row < table->n_rows; row++) {
-        const tl_grade *grade = &evaluation->grades[first + (int)(row / repeat)];
+        const tl_grade *grade = grades[row / repeat];
         TL_TRY(tl_table_reply_set_text(subject, row, grade->subject));
         TL_TRY(tl_table_reply_set_text(method, row, grade->method));
         TL_TRY(tl_table_reply_set_text(set, row, tl_grade_set_name(grade->set)));
@@ -214,7 +233,10 @@ static tl_err add_names(
 }
 
 static tl_err add_figures(
-    const tl_evaluation *evaluation, tl_metric metric, Tailor__V1__Table *table)
+    const tl_evaluation *evaluation,
+    const tl_grade *const *grades,
+    tl_metric metric,
+    Tailor__V1__Table *table)
 {
     double *numbers = NULL;
     Tailor__V1__Column *column = NULL;
@@ -222,7 +244,7 @@ static tl_err add_figures(
     for (size_t row = 0; row < table->n_rows; row++) {
         TL_TRY(tl_table_reply_set_text(column, row, tl_metric_name(metric)));
     }
-    TL_TRY(add_names(evaluation, 0, 1, table));
+    TL_TRY(add_names(grades, 1, table));
     TL_TRY(tl_table_reply_blank(table, "designs", 0, &numbers));
     for (int i = 0; i < evaluation->n_grades; i++) {
         numbers[i] = evaluation->grades[i].n_designs;
@@ -237,27 +259,36 @@ static tl_err add_figures(
     return TL_OK;
 }
 
-/* Both curves of each of the grades from first on. */
-static tl_err add_curves(const tl_evaluation *evaluation, int first, Tailor__V1__Table *table)
+/* Designs of other spaces are not measured, so they have no curves. */
+static bool has_curves(const tl_grade *grade)
 {
-    enum {
-        PER_GRADE = 2 * TL_CURVE_POINTS
-    };
+    return grade->set != TL_SET_FOREIGN;
+}
+
+static void fill_point(const tl_grade *grade, int k, double *x, double *y)
+{
+    bool is_rejection = k >= TL_CURVE_POINTS;
+    k -= is_rejection ? TL_CURVE_POINTS : 0;
+    *x = is_rejection ? (double)k / TL_CURVE_POINTS : (k + 1.0) / (TL_CURVE_POINTS + 1);
+    *y = is_rejection ? grade->rejection[k] : grade->calibration[k];
+}
+
+/* Both curves of each grade. */
+static tl_err add_curves(
+    const tl_grade *const *grades, size_t n_grades, Tailor__V1__Table *table)
+{
     Tailor__V1__Column *curve = NULL;
     double *x = NULL;
     double *y = NULL;
     TL_TRY(tl_table_reply_text(table, "curve", &curve));
-    TL_TRY(add_names(evaluation, first, PER_GRADE, table));
+    TL_TRY(add_names(grades, PER_GRADE, table));
     TL_TRY(tl_table_reply_blank(table, "x", FIGURE_DIGITS, &x));
     TL_TRY(tl_table_reply_blank(table, "y", FIGURE_DIGITS, &y));
-    for (size_t row = 0; row < table->n_rows; row++) {
-        const tl_grade *grade = &evaluation->grades[first + (int)(row / PER_GRADE)];
+    for (size_t row = 0; row < n_grades * PER_GRADE; row++) {
         int k = (int)(row % PER_GRADE);
-        bool is_rejection = k >= TL_CURVE_POINTS;
-        k -= is_rejection ? TL_CURVE_POINTS : 0;
-        x[row] = is_rejection ? (double)k / TL_CURVE_POINTS : (k + 1.0) / (TL_CURVE_POINTS + 1);
-        y[row] = is_rejection ? grade->rejection[k] : grade->calibration[k];
-        TL_TRY(tl_table_reply_set_text(curve, row, is_rejection ? "rejection" : "calibration"));
+        fill_point(grades[row / PER_GRADE], k, &x[row], &y[row]);
+        TL_TRY(tl_table_reply_set_text(
+            curve, row, k >= TL_CURVE_POINTS ? "rejection" : "calibration"));
     }
     return TL_OK;
 }
@@ -273,15 +304,29 @@ static int first_mean(const tl_evaluation *evaluation)
 
 static tl_err report(const tl_evaluation *evaluation, tl_metric metric, evaluate_reply *reply)
 {
-    int first = first_mean(evaluation);
-    size_t n_points = (size_t)(evaluation->n_grades - first) * 2 * TL_CURVE_POINTS;
-    reply->figures = tl_table_reply_new((size_t)evaluation->n_grades);
-    reply->curves = tl_table_reply_new(n_points);
-    if (reply->figures == NULL || reply->curves == NULL) {
+    size_t n = (size_t)evaluation->n_grades;
+    size_t n_curves = 0;
+    const tl_grade **grades = tl_mem_new(2 * n, sizeof *grades);
+    if (grades == NULL) {
         return tl_fail(TL_ENOMEM, "a report");
     }
-    TL_TRY(add_figures(evaluation, metric, reply->figures));
-    return add_curves(evaluation, first, reply->curves);
+    const tl_grade **curves = grades + n;
+    for (size_t i = 0; i < n; i++) {
+        grades[i] = &evaluation->grades[i];
+        if ((int)i >= first_mean(evaluation) && has_curves(grades[i])) {
+            curves[n_curves++] = grades[i];
+        }
+    }
+    reply->figures = tl_table_reply_new(n);
+    reply->curves = tl_table_reply_new(n_curves * PER_GRADE);
+    tl_err err = reply->figures == NULL || reply->curves == NULL
+                     ? tl_fail(TL_ENOMEM, "a report")
+                     : add_figures(evaluation, grades, metric, reply->figures);
+    if (err == TL_OK) {
+        err = add_curves(curves, n_curves, reply->curves);
+    }
+    tl_mem_free(grades);
+    return err;
 }
 
 /* ---- the method --------------------------------------------------------------------------------- */
@@ -321,6 +366,8 @@ static tl_err evaluate(
             .columns = m->pointers,
             .n_columns = m->n,
             .is_graded = m->is_graded,
+            .others = m->others,
+            .n_others = m->n_others,
             .accuracy = m->has_accuracy ? &m->accuracy : NULL,
             .takes = takes,
             .n_samples = (int)request->samples,

@@ -30,7 +30,7 @@ const char *tl_figure_name(tl_figure figure)
 
 const char *tl_grade_set_name(tl_grade_set set)
 {
-    static const char *const names[] = {"near", "far", "corrupted", "unseen"};
+    static const char *const names[] = {"near", "far", "corrupted", "unseen", "foreign"};
     return names[set];
 }
 
@@ -64,6 +64,7 @@ void tl_contest_done(tl_contest *contest)
 /* Mean real cost over the limits; NaN without accuracies. */
 static tl_err decide(const tl_graded *p, const double *gain, double *out_cost)
 {
+    const int n_limits = (int)TL_COUNT(limit_quantiles);
     double sum = 0;
     *out_cost = TL_UNKNOWN;
     for (int i = 0; i < p->n; i++) {
@@ -76,7 +77,7 @@ static tl_err decide(const tl_graded *p, const double *gain, double *out_cost)
         return tl_fail(TL_ENOMEM, "%d limits", p->n);
     }
     memcpy(sorted, p->y, (size_t)p->n * sizeof *sorted);
-    for (size_t k = 0; k < TL_COUNT(limit_quantiles); k++) {
+    for (int k = 0; k < n_limits; k++) {
         tl_decision decision = {
             .limit = tl_quantile_inplace(p->n, sorted, limit_quantiles[k]),
             .gain = gain,
@@ -84,7 +85,7 @@ static tl_err decide(const tl_graded *p, const double *gain, double *out_cost)
         sum += tl_grade_decision(p, &decision);
     }
     tl_mem_free(sorted);
-    *out_cost = sum / (double)TL_COUNT(limit_quantiles);
+    *out_cost = sum / n_limits;
     return TL_OK;
 }
 
@@ -131,7 +132,9 @@ static tl_err judge(const tl_contest *contest, double dof, bool is_outside, tl_g
         .sd = contest->sd + begin,
         .dof = dof};
     grade->n_designs = p.n;
-    TL_TRY(fill_figures(contest, &p, begin, grade));
+    if (grade->set != TL_SET_FOREIGN) {
+        TL_TRY(fill_figures(contest, &p, begin, grade));
+    }
     if (is_outside && n_inside > 0) {
         const double *sd = contest->sd;
         TL_TRY(tl_grade_auroc(

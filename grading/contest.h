@@ -55,6 +55,7 @@ typedef enum tl_grade_set {
     TL_SET_FAR,       /* beyond it */
     TL_SET_CORRUPTED, /* near, from damaged samples */
     TL_SET_UNSEEN,    /* of a device that nothing was fitted to */
+    TL_SET_FOREIGN,   /* designs of other spaces, of which only the uncertainty is judged */
     TL_N_SETS
 } tl_grade_set;
 

@@ -121,6 +121,38 @@ static tl_err pose(device_run *run)
     return tl_infer_scales(&run->contest.problem);
 }
 
+/* The same samples; the queries are near ones and foreign ones. */
+static tl_err grade_foreign(
+    const tl_pool *pool, int device, device_run *run, tl_evaluation *out)
+{
+    tl_trial_rows rows = {0};
+    const tl_evaluate_options *options = run->options;
+    TL_TRY(
+        tl_trial_foreign(pool, device, &run->trial, options->others, options->n_others, &rows));
+    tl_infer_head head = run->head;
+    head.query = tl_dro(rows.head);
+    head.query_z = rows.z;
+    head.query_offset = rows.offset;
+    tl_contest contest = run->contest;
+    contest.problem.query = tl_dro(rows.scaled);
+    contest.problem.head = contest.problem.head != NULL ? &head : NULL;
+    contest.problem.accuracy = NULL; /* it reads designs, and these are none of its space */
+    contest.offset = rows.offset;
+    contest.measured = rows.value;
+    contest.gain = rows.gain;
+    contest.n_inside = run->trial.n_near;
+    contest.inside_set = TL_CONTEST_NO_SET;
+    contest.outside_set = TL_SET_FOREIGN;
+    contest.memory = NULL;
+    tl_err err = tl_contest_init(&contest);
+    if (err == TL_OK) {
+        err = tl_contest_run(&contest, out->grades, &out->n_grades);
+    }
+    tl_contest_done(&contest);
+    tl_trial_rows_done(&rows);
+    return err;
+}
+
 static void corrupt(device_run *run)
 {
     tl_rng rng;
@@ -143,7 +175,8 @@ static tl_err grade_own_samples(
     TL_TRY(run_init(pool, options, device, &run));
     tl_err err = pose(&run);
     if (err == TL_OK &&
-        (err = tl_contest_run(&run.contest, out->grades, &out->n_grades)) == TL_OK) {
+        (err = tl_contest_run(&run.contest, out->grades, &out->n_grades)) == TL_OK &&
+        (options->n_others == 0 || (err = grade_foreign(pool, device, &run, out)) == TL_OK)) {
         corrupt(&run);
         if ((err = pose(&run)) == TL_OK) {
             err = tl_contest_run(&run.contest, out->grades, &out->n_grades);

@@ -9,7 +9,8 @@
  * gets the same samples of it and is judged on designs held out: near, far (outside
  * the range of the samples), and near again after a share of the samples was
  * multiplied by 3 to 10; then, fitted to the other devices alone, on the device itself
- * (unseen.h). Accuracies are graded task by task in the same way; no task knows another. Values are divided by the level of the samples, so that
+ * (unseen.h); and on designs of other spaces, which its uncertainty should tell from its
+ * own (foreign.h). Accuracies are graded task by task in the same way; no task knows another. Values are divided by the level of the samples, so that
  * errors and widths of different devices compare.
  *
  *     tl_evaluation evaluation = {0};
@@ -39,6 +40,9 @@ typedef struct tl_evaluate_options {
     const tl_train_column *const *columns; /* of all devices, or tasks, that may take part */
     int n_columns;                         /* at most TL_POOL_MAX_DEVICES */
     const bool *is_graded;                 /* [n_columns]; the others are only known */
+    /* Other spaces, whose designs are to be told from this one's; may be none. */
+    const tl_space *const *others;
+    int n_others;
     const tl_column *accuracy; /* for the cost of decisions; NULL: it is not graded */
     bool (*takes)(const void *context, const char *method); /* NULL: all methods */
     int n_samples; /* of each column graded; 0: the usual ones above */

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/units.h"
+#include "grading/foreign.h"
 #include "measurements/designs.h"
 #include "numerics/rng.h"
 #include "numerics/stats.h"
@@ -153,7 +154,7 @@ void tl_pool_done(tl_pool *pool)
 
 /* ---- rows of a trial --------------------------------------------------------------------------- */
 
-static void rows_done(tl_trial_rows *rows)
+void tl_trial_rows_done(tl_trial_rows *rows)
 {
     tl_dmat_done(&rows->head);
     tl_dmat_done(&rows->scaled);
@@ -239,30 +240,41 @@ static int fellows_of(const tl_pool *pool, int device, const tl_source **out)
     return n;
 }
 
-static tl_err encode(const tl_pool *pool, int device, double spread, tl_trial_rows *rows)
+/* What the head reads of designs' source columns, from row `begin` on. */
+static void fill_rows(
+    const tl_pool *pool,
+    int device,
+    double spread,
+    tl_dcmat source,
+    int begin,
+    tl_trial_rows *rows)
 {
     const tl_source *fellows[TL_POOL_MAX_DEVICES];
-    tl_dmat source = {0};
     int n_head = tl_features_n_head(pool->features);
     int n_fellows = fellows_of(pool, device, fellows);
+    tl_dmat head = tl_dmat_rows(rows->head, begin, begin + source.rows);
+    for (int i = 0; i < source.rows; i++) {
+        memcpy(tl_dmat_row(head, i), tl_dcmat_row(source, i), (size_t)n_head * sizeof(double));
+    }
+    if (n_fellows > 0) {
+        tl_sources_columns(
+            fellows, n_fellows, source, tl_dmat_cols(head, n_head, n_head + n_fellows),
+            rows->z + begin);
+    }
+    for (int i = begin; i < begin + source.rows; i++) {
+        rows->offset[i] = fmax(1 + spread * rows->z[i], least_offset);
+    }
+    scale_rows(pool->features, rows);
+}
+
+static tl_err encode(const tl_pool *pool, int device, double spread, tl_trial_rows *rows)
+{
+    tl_dmat source = {0};
     TL_TRY(tl_dmat_init(&source, rows->n, tl_features_n_source(pool->features)));
     tl_err err =
         tl_features_encode(pool->features, rows->designs, rows->n, (tl_dmat){0}, source);
     if (err == TL_OK) {
-        for (int i = 0; i < rows->n; i++) {
-            memcpy(
-                tl_dmat_row(rows->head, i), tl_dmat_row(source, i),
-                (size_t)n_head * sizeof(double));
-        }
-        if (n_fellows > 0) {
-            tl_sources_columns(
-                fellows, n_fellows, tl_dro(source),
-                tl_dmat_cols(rows->head, n_head, n_head + n_fellows), rows->z);
-        }
-        for (int i = 0; i < rows->n; i++) {
-            rows->offset[i] = fmax(1 + spread * rows->z[i], least_offset);
-        }
-        scale_rows(pool->features, rows);
+        fill_rows(pool, device, spread, tl_dro(source), 0, rows);
     }
     tl_dmat_done(&source);
     return err;
@@ -458,15 +470,51 @@ tl_err tl_trial_init(
     if (err != TL_OK) {
         tl_trial_done(trial);
     }
-    rows_done(&rows);
+    tl_trial_rows_done(&rows);
     tl_mem_free(held);
     return err;
 }
 
 void tl_trial_done(tl_trial *trial)
 {
-    rows_done(&trial->samples);
-    rows_done(&trial->queries);
-    rows_done(&trial->unlabelled);
+    tl_trial_rows_done(&trial->samples);
+    tl_trial_rows_done(&trial->queries);
+    tl_trial_rows_done(&trial->unlabelled);
     memset(trial, 0, sizeof *trial);
+}
+
+tl_err tl_trial_foreign(
+    const tl_pool *pool,
+    int device,
+    const tl_trial *trial,
+    const tl_space *const *others,
+    int n_others,
+    tl_trial_rows *out_rows)
+{
+    const tl_trial_rows *queries = &trial->queries;
+    int n_near = trial->n_near;
+    tl_trial_rows rows = {0};
+    tl_dmat source = {0};
+    tl_err err =
+        rows_init(n_near + TL_FOREIGN_DESIGNS, queries->n_slots, queries->head.cols, &rows);
+    if (err != TL_OK ||
+        (err = tl_dmat_init(
+             &source, TL_FOREIGN_DESIGNS, tl_features_n_source(pool->features))) != TL_OK ||
+        (err = tl_foreign_rows(pool->features, others, n_others, pool->seed, source)) !=
+            TL_OK) {
+        goto done;
+    }
+    for (int i = 0; i < n_near; i++) {
+        copy_row(queries, i, &rows, i);
+    }
+    fill_rows(pool, device, trial->spread, tl_dro(source), n_near, &rows);
+    for (int i = n_near; i < rows.n; i++) {
+        rows.value[i] = rows.gain[i] = TL_UNKNOWN;
+    }
+    *out_rows = rows;
+    rows = (tl_trial_rows){0};
+done:
+    tl_dmat_done(&source);
+    tl_trial_rows_done(&rows);
+    return err;
 }

@@ -83,6 +83,20 @@ TL_MUST_USE tl_err
 tl_trial_init(const tl_pool *pool, int device, int n_samples, uint64_t seed, tl_trial *trial);
 void tl_trial_done(tl_trial *trial);
 
+/*
+ * The trial's near queries, then designs of other spaces as its device's head would read
+ * them (foreign.h), of which nothing is measured: value and gain are NaN. Free with
+ * tl_trial_rows_done().
+ */
+TL_MUST_USE tl_err tl_trial_foreign(
+    const tl_pool *pool,
+    int device,
+    const tl_trial *trial,
+    const tl_space *const *others,
+    int n_others,
+    tl_trial_rows *out_rows);
+void tl_trial_rows_done(tl_trial_rows *rows);
+
 /* Level from these values of the samples: the median of value / offset. */
 TL_MUST_USE tl_err
 tl_trial_level(const tl_trial *trial, const double *values, double *out_level);

@@ -86,22 +86,31 @@ static void work_free(void *work_any)
 static tl_err work_init(const tl_cellnet_shape *s, int max_n, work *w)
 {
     int m = max_n * s->n_edges;
+    const struct {
+        tl_mat *mat;
+        int rows, cols;
+    } parts[] = {
+        {&w->sent,       m,     s->d                  },
+        {&w->pre,        m,     s->d                  },
+        {&w->act,        m,     s->d                  },
+        {&w->got,        m,     s->d                  },
+        {&w->dsent,      m,     s->d                  },
+        {&w->dpre,       m,     s->d                  },
+        {&w->csent,      m,     s->n_conditions       },
+        {&w->top,        max_n, s->d + s->n_conditions},
+        {&w->dtop,       max_n, s->d + s->n_conditions},
+        {&w->hidden,     max_n, s->h                  },
+        {&w->hidden_act, max_n, s->h                  },
+        {&w->dhidden,    max_n, s->h                  },
+    };
     for (int i = 0; i < s->n_nodes; i++) {
         TL_TRY(tl_mat_init(&w->states[i], max_n, s->d));
         TL_TRY(tl_mat_init(&w->dstates[i], max_n, s->d));
     }
-    TL_TRY(tl_mat_init(&w->sent, m, s->d));
-    TL_TRY(tl_mat_init(&w->pre, m, s->d));
-    TL_TRY(tl_mat_init(&w->act, m, s->d));
-    TL_TRY(tl_mat_init(&w->got, m, s->d));
-    TL_TRY(tl_mat_init(&w->dsent, m, s->d));
-    TL_TRY(tl_mat_init(&w->dpre, m, s->d));
-    TL_TRY(tl_mat_init(&w->csent, m, s->n_conditions));
-    TL_TRY(tl_mat_init(&w->top, max_n, s->d + s->n_conditions));
-    TL_TRY(tl_mat_init(&w->dtop, max_n, s->d + s->n_conditions));
-    TL_TRY(tl_mat_init(&w->hidden, max_n, s->h));
-    TL_TRY(tl_mat_init(&w->hidden_act, max_n, s->h));
-    return tl_mat_init(&w->dhidden, max_n, s->h);
+    for (size_t i = 0; i < TL_COUNT(parts); i++) {
+        TL_TRY(tl_mat_init(parts[i].mat, parts[i].rows, parts[i].cols));
+    }
+    return TL_OK;
 }
 
 static void *work_new(const tl_net *net, int max_n)
@@ -191,10 +200,10 @@ static tl_cmat out_weights(const pass *p)
 
 /* ---- who sends to whom ----------------------------------------------------- */
 
-/* The first code of the edge's column, a code every n_edges after it. */
-static const int8_t *edge_codes(const pass *p, int edge)
+/* -1: the edge is cut. */
+static int code_at(const pass *p, int edge, int row)
 {
-    return p->input->codes + edge;
+    return p->input->codes[(ptrdiff_t)row * p->s->n_edges + edge];
 }
 
 /* Places the messages into node `node` from position begin on; returns their end. */
@@ -203,9 +212,8 @@ static int sort_inbox(const pass *p, int node, int begin)
     const tl_cellnet_shape *s = p->s;
     int count[TL_NET_MAX_CODES + 1] = {0}; /* of skips, then of each block */
     for (int e = 0; e < s->n_edges; e++) {
-        const int8_t *codes = edge_codes(p, e);
         for (int i = 0; s->to[e] == node && i < p->input->n; i++) {
-            int code = codes[(ptrdiff_t)i * s->n_edges];
+            int code = code_at(p, e, i);
             if (code >= 0) {
                 count[s->block[code] + 1]++;
             }
@@ -221,9 +229,8 @@ static int sort_inbox(const pass *p, int node, int begin)
         box->block_begin[k] = end;
     }
     for (int e = 0; e < s->n_edges; e++) {
-        const int8_t *codes = edge_codes(p, e);
         for (int i = 0; s->to[e] == node && i < p->input->n; i++) {
-            int code = codes[(ptrdiff_t)i * s->n_edges];
+            int code = code_at(p, e, i);
             if (code >= 0) {
                 p->w->messages[next[s->block[code] + 1]++] =
                     (message){.from = s->from[e], .row = i, .code = code};

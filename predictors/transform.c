@@ -66,9 +66,8 @@ static void make_knots(int n, const double *y, const double *score, tl_rank_map 
         }
         i = end;
     }
-    if (b.n >= TL_RANK_MAP_MIN_BLOCK && map->n_knots < TL_RANK_MAP_MAX_KNOTS) {
-        block_close(&b, map);
-    } else if (b.n > 0 && map->n_knots == 0) {
+    bool is_full = b.n >= TL_RANK_MAP_MIN_BLOCK && map->n_knots < TL_RANK_MAP_MAX_KNOTS;
+    if (is_full || (b.n > 0 && map->n_knots == 0)) {
         block_close(&b, map);
     } else if (b.n > 0) {
         block_merge(&b, last_n, map);

@@ -67,14 +67,19 @@ static void fill_values(world *w, tl_rng *rng)
     }
 }
 
-static void world_init(world *w)
+static void load_space(const char *name, tl_space **out_space)
 {
     char path[512];
+    (void)snprintf(path, sizeof path, "%s/spaces/%s.yaml", tl_test_source_dir(), name);
+    assert_ok(tl_space_load(path, out_space));
+}
+
+static void world_init(world *w)
+{
     tl_rng rng;
     *w = (world){0};
     tl_rng_init(&rng, tl_test_seed());
-    (void)snprintf(path, sizeof path, "%s/spaces/nasbench201.yaml", tl_test_source_dir());
-    assert_ok(tl_space_load(path, &w->space));
+    load_space("nasbench201", &w->space);
     int n_slots = tl_space_n_slots(w->space);
     w->designs = tl_mem_new((size_t)N_DESIGNS * (size_t)n_slots, sizeof *w->designs);
     w->values = tl_mem_new((N_DEVICES + 1) * N_DESIGNS, sizeof *w->values);
@@ -116,6 +121,10 @@ static tl_evaluate_options options_of(const world *w)
         .accuracy = &w->accuracy,
         .seed = 7};
 }
+
+enum {
+    OWN_SETS = TL_N_SETS - 1 /* graded where no other space is given */
+};
 
 /* What a test works on; options are the usual ones until it changes them. */
 typedef struct trial {
@@ -160,7 +169,7 @@ static void every_method_is_graded_on_every_set(void **state)
     trial_begin(&t);
     assert_ok(tl_evaluate(&t.options, &t.notes, &t.evaluation));
     /* the shipped head has no answer for a device without samples */
-    assert_int_equal(t.evaluation.n_grades, 3 * ((tl_infer_n_methods - 1) * TL_N_SETS - 1));
+    assert_int_equal(t.evaluation.n_grades, 3 * ((tl_infer_n_methods - 1) * OWN_SETS - 1));
     for (int k = 0; k < tl_infer_n_methods; k++) {
         const char *method = tl_infer_methods[k].name;
         if (strcmp(method, "accuracy") == 0) {
@@ -190,6 +199,34 @@ static void every_method_is_graded_on_every_set(void **state)
     trial_end(&t);
 }
 
+static void designs_of_another_space_are_told_from_its_own(void **state)
+{
+    trial t;
+    tl_space *other = NULL;
+    (void)state;
+    trial_begin(&t);
+    load_space("fbnet", &other);
+    const tl_space *others[] = {other};
+    t.options.others = others;
+    t.options.n_others = 1;
+    assert_ok(tl_evaluate(&t.options, &t.notes, &t.evaluation));
+    for (int k = 0; k < tl_infer_n_methods; k++) {
+        const char *method = tl_infer_methods[k].name;
+        if (strcmp(method, "accuracy") == 0) {
+            continue;
+        }
+        const tl_grade *foreign = find(&t.evaluation, "mean", method, TL_SET_FOREIGN);
+        double auroc = foreign->figures[TL_FIGURE_OOD_AUROC];
+        assert_true(0 <= auroc && auroc <= 1);
+        assert_true(isfinite(foreign->figures[TL_FIGURE_OOD_DIVERGENCE_BITS]));
+        assert_true(isnan(foreign->figures[TL_FIGURE_RMSE])); /* nothing is measured of them */
+    }
+    assert_true(
+        find(&t.evaluation, "mean", "gp", TL_SET_FOREIGN)->figures[TL_FIGURE_OOD_AUROC] > .9);
+    tl_space_unref(other);
+    trial_end(&t);
+}
+
 static bool takes_gp_and_mean_field(const void *context, const char *method)
 {
     (void)context;
@@ -204,7 +241,7 @@ static void one_method_alone_still_has_the_exact_reference(void **state)
     t.options.takes = takes_gp_and_mean_field;
     t.options.accuracy = NULL;
     assert_ok(tl_evaluate(&t.options, &t.notes, &t.evaluation));
-    assert_int_equal(t.evaluation.n_grades, 3 * TL_N_SETS);
+    assert_int_equal(t.evaluation.n_grades, 3 * OWN_SETS);
     const tl_grade *grade = find(&t.evaluation, "anna", "mean-field", TL_SET_NEAR);
     assert_true(grade->figures[TL_FIGURE_DISTANCE_EXACT] > 0);
     assert_true(isnan(grade->figures[TL_FIGURE_DISTANCE_HMC]));
@@ -246,7 +283,7 @@ static void tasks_are_graded_alone_and_by_the_shipped_predictor_too(void **state
         .n_samples = 100,
         .seed = 3};
     assert_ok(tl_evaluate(&t.options, &t.notes, &t.evaluation));
-    assert_int_equal(t.evaluation.n_grades, 2 * (tl_infer_n_methods - 1) * (TL_N_SETS - 1));
+    assert_int_equal(t.evaluation.n_grades, 2 * (tl_infer_n_methods - 1) * (OWN_SETS - 1));
     const tl_grade *shipped = find(&t.evaluation, "toy", "accuracy", TL_SET_NEAR);
     assert_true(shipped->figures[TL_FIGURE_SPEARMAN] > .7);
     trial_end(&t);
@@ -260,12 +297,12 @@ static void two_devices_are_graded_without_the_unseen(void **state)
     t.options.n_columns = 2;
     t.options.takes = takes_gp_and_mean_field;
     assert_ok(tl_evaluate(&t.options, &t.notes, &t.evaluation));
-    assert_int_equal(t.evaluation.n_grades, 3 * (TL_N_SETS - 1));
+    assert_int_equal(t.evaluation.n_grades, 3 * (OWN_SETS - 1));
     tl_evaluation_done(&t.evaluation);
     t.options.n_columns =
         1; /* no other device: the head alone, its own size tells near from far */
     assert_ok(tl_evaluate(&t.options, &t.notes, &t.evaluation));
-    assert_int_equal(t.evaluation.n_grades, 2 * (TL_N_SETS - 1));
+    assert_int_equal(t.evaluation.n_grades, 2 * (OWN_SETS - 1));
     trial_end(&t);
 }
 
@@ -316,6 +353,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tl_test_count_blocks, tl_test_no_leaks)
     const struct CMUnitTest tests[] = {
         TEST(every_method_is_graded_on_every_set),
+        TEST(designs_of_another_space_are_told_from_its_own),
         TEST(one_method_alone_still_has_the_exact_reference),
         TEST(too_few_designs_are_said_and_nothing_is_answered),
         TEST(tasks_are_graded_alone_and_by_the_shipped_predictor_too),
