@@ -563,7 +563,8 @@ static tl_err choose_method(fitting *f)
 {
     clear_held_out(f);
     TL_TRY(choose_form(f));
-    bool can_be_taught = f->data.n_auxiliary > 0 && f->n_folds > 0 &&
+    /* Where a tool chain pays for the form of a cell, others that do not are no teachers. */
+    bool can_be_taught = f->data.n_auxiliary > 0 && f->n_folds > 0 && !f->has_numbers &&
                          f->options->ensemble == TL_ENSEMBLE_DEEP &&
                          f->options->teaching != TL_TEACHING_NEVER;
     return can_be_taught ? choose_teaching(f) : TL_OK;
