@@ -8,6 +8,7 @@
 #include "daemon/methods.h"
 #include "daemon/predictors.h"
 #include "measurements/columns.h"
+#include "optimizer/optimizer.h"
 #include "predictors/train.h"
 
 #include <string.h>
@@ -161,6 +162,9 @@ static void write_command(const train_request *request, uint64_t seed, tl_text *
         add_list(command, "--tasks", request->n_tasks, request->tasks);
     }
     tl_text_addf(command, " --seed %llu", (unsigned long long)seed);
+    if (request->effort[0] != '\0') {
+        tl_text_addf(command, " --effort %s", request->effort);
+    }
 }
 
 static tl_err train(
@@ -191,6 +195,86 @@ static tl_err train(
         err = tl_train(&options, notes, out_model);
     }
     tl_text_done(&command);
+    return err;
+}
+
+/* ---- the optimizer --------------------------------------------------------------------------- */
+
+static const char *const efforts[] = {[TL_EFFORT_QUICK] = "quick", [TL_EFFORT_LONG] = "long"};
+static const char no_effort[] = "none";
+
+/* "": quick; *out_effort is not written for "none". */
+static tl_err read_effort(const char *text, tl_effort *out_effort, bool *out_is_none)
+{
+    *out_is_none = strcmp(text, no_effort) == 0;
+    for (size_t i = 0; i < TL_COUNT(efforts); i++) {
+        if (strcmp(text, efforts[i]) == 0 || (text[0] == '\0' && i == TL_EFFORT_QUICK)) {
+            *out_effort = (tl_effort)i;
+            return TL_OK;
+        }
+    }
+    return *out_is_none
+               ? TL_OK
+               : tl_fail(TL_EINVAL, "effort: got \"%.40s\", want none, quick or long", text);
+}
+
+/* A predictor of its own for the time of the training: it takes a copy of the model. */
+static tl_err predictor_of(
+    const tl_space *space, const tl_model *model, int n_weights, tl_predictor **out_predictor)
+{
+    tl_bytes packed = {0};
+    tl_model *copy = NULL;
+    TL_TRY(tl_model_pack(model, &packed));
+    tl_err err =
+        tl_model_unpack(space, n_weights, packed.data, packed.len, "the new model", &copy);
+    tl_mem_free(packed.data);
+    return err == TL_OK ? tl_predictor_new(space, copy, out_predictor) : err;
+}
+
+static tl_err add_trained(
+    tl_predictor *predictor,
+    const tl_optimizer_options *options,
+    tl_text *notes,
+    tl_model *model)
+{
+    tl_optimizer *optimizer = NULL;
+    tl_err err = tl_optimizer_train(predictor, options, &optimizer);
+    if (err == TL_ESTATE) {
+        tl_text_addf(notes, "no optimizer was trained: %s\n", tl_err_detail());
+        tl_err_clear();
+        return TL_OK;
+    }
+    if (err == TL_OK) {
+        err = tl_optimizer_pack(optimizer, &model->optimizer);
+    }
+    tl_optimizer_unref(optimizer);
+    return err;
+}
+
+/* Trains the optimizer on the new model and puts it there. */
+static tl_err add_optimizer(
+    const train_request *request,
+    const tl_predictor *former,
+    tl_job *job,
+    tl_text *notes,
+    tl_model *model)
+{
+    const tl_space *space = tl_predictor_space(former);
+    tl_predictor *predictor = NULL;
+    bool is_none = false;
+    tl_optimizer_options options = {
+        .seed = request->has_seed ? request->seed : 1,
+        .n_threads = n_threads(),
+        .progress = step,
+        .progress_context = job};
+    TL_TRY(read_effort(request->effort, &options.effort, &is_none));
+    if (is_none) {
+        return TL_OK;
+    }
+    TL_TRY(predictor_of(
+        space, model, tl_features_n_source(tl_predictor_features(former)), &predictor));
+    tl_err err = add_trained(predictor, &options, notes, model);
+    tl_predictor_unref(predictor);
     return err;
 }
 
@@ -248,6 +332,7 @@ static tl_err train_and_store(
     if (err == TL_OK && (err = tl_predictors_get(predictors, space, NULL, &former)) == TL_OK &&
         (err = train(request, space, &m, tl_predictor_model(former), job, &notes, &model)) ==
             TL_OK &&
+        (err = add_optimizer(request, former, job, &notes, model)) == TL_OK &&
         (err = tl_text_err(&notes)) == TL_OK &&
         (err = tl_predictors_store(predictors, space, model)) == TL_OK) {
         err = report(model, &notes, reply);
@@ -265,6 +350,9 @@ static tl_err run(
     const train_request *request = (const train_request *)request_base;
     tl_space *space = NULL;
     tl_job *job = NULL;
+    tl_effort ignored = TL_EFFORT_QUICK;
+    bool is_none = false;
+    TL_TRY(read_effort(request->effort, &ignored, &is_none));
     TL_TRY(tl_engine_space(call->engine, request->space, &space));
     tl_err err =
         tl_job_begin(tl_engine_jobs(call->engine), call, "train.run", request->space, &job);
@@ -278,7 +366,7 @@ static tl_err run(
 
 const tl_method tl_method_train_run = {
     .name = "train.run",
-    .summary = "Fits the predictors of a space to its stored measurements",
+    .summary = "Fits the predictors and the optimizer of a space to its stored measurements",
     .request = &tailor__v1__train_request__descriptor,
     .reply = &tailor__v1__train_reply__descriptor,
     .run = run,

@@ -39,6 +39,7 @@ typedef struct space_entry {
     char name[TL_NAME_MAX_BYTES + 1];
     char digest[65];
     tl_predictor *predictor;
+    tl_optimizer *optimizer; /* of its model; NULL: none */
     origin_kind origin;
     file_mark marks[N_ORIGINS];
     int64_t looked_ns;
@@ -106,6 +107,7 @@ void tl_predictors_free(tl_predictors *predictors)
     }
     for (int i = 0; i < predictors->n_spaces; i++) {
         tl_predictor_unref(predictors->spaces[i].predictor);
+        tl_optimizer_unref(predictors->spaces[i].optimizer);
     }
     for (int k = 0; k < N_ORIGINS; k++) {
         tl_mem_free(predictors->dirs[k]);
@@ -164,10 +166,27 @@ static void complain(space_entry *entry)
         TL_LOG_WARN, "model of %s: %s; the previous one stays", entry->name, entry->complaint);
 }
 
+/* What a model holds of an optimizer. One that cannot be read is done without. */
+static tl_optimizer *read_optimizer(const tl_space *space, const tl_model *model)
+{
+    tl_optimizer *optimizer = NULL;
+    if (model == NULL || model->optimizer.len == 0) {
+        return NULL;
+    }
+    if (tl_optimizer_unpack(space, model->optimizer.data, model->optimizer.len, &optimizer) !=
+        TL_OK) {
+        tl_log(TL_LOG_WARN, "optimizer of %s: %s", tl_space_name(space), tl_err_detail());
+        return NULL;
+    }
+    return optimizer;
+}
+
 static void put_to_use(
     space_entry *entry, const tl_space *space, tl_predictor *fresh, origin_kind origin)
 {
     tl_predictor_unref(entry->predictor);
+    tl_optimizer_unref(entry->optimizer);
+    entry->optimizer = read_optimizer(space, tl_predictor_model(fresh));
     entry->predictor = fresh;
     entry->origin = origin;
     (void)snprintf(entry->digest, sizeof entry->digest, "%s", tl_space_digest(space));
@@ -296,6 +315,20 @@ tl_err tl_predictors_get(
     return err;
 }
 
+tl_optimizer *tl_predictors_optimizer(tl_predictors *predictors, const tl_predictor *predictor)
+{
+    tl_optimizer *optimizer = NULL;
+    (void)pthread_mutex_lock(&predictors->lock);
+    for (int i = 0; i < predictors->n_spaces; i++) {
+        const space_entry *entry = &predictors->spaces[i];
+        if (entry->predictor == predictor && entry->optimizer != NULL) {
+            optimizer = tl_optimizer_ref(entry->optimizer);
+        }
+    }
+    (void)pthread_mutex_unlock(&predictors->lock);
+    return optimizer;
+}
+
 tl_err tl_predictors_store(
     tl_predictors *predictors, const tl_space *space, const tl_model *model)
 {
@@ -345,6 +378,7 @@ void tl_predictors_forget(tl_predictors *predictors, const char *space_name)
     space_entry *entry = find_entry(predictors, space_name);
     if (entry != NULL) {
         tl_predictor_unref(entry->predictor);
+        tl_optimizer_unref(entry->optimizer);
         *entry = predictors->spaces[--predictors->n_spaces];
     }
     path_of(predictors, ORIGIN_TRAINED, space_name, path);

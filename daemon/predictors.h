@@ -17,6 +17,7 @@
  */
 
 #include "device-profiles/registry.h"
+#include "optimizer/optimizer.h"
 #include "predictors/predictor.h"
 
 #include <stdint.h>
@@ -40,6 +41,12 @@ TL_MUST_USE tl_err tl_predictors_get(
     const tl_space *space,
     tl_text *complaint,
     tl_predictor **out_predictor);
+
+/*
+ * The optimizer that came with the predictor's model, with a reference for the caller
+ * (tl_optimizer_unref); NULL where it has none, or the predictor is in use no more.
+ */
+tl_optimizer *tl_predictors_optimizer(tl_predictors *predictors, const tl_predictor *predictor);
 
 /*
  * The device as the predictor sees it with what is measured now, with a

@@ -46,6 +46,11 @@ static tl_err unknown_method(const char *method)
     return err;
 }
 
+tl_err tl_solver_check_method(const char *method)
+{
+    return method[0] == '\0' || tl_search_find(method) != NULL ? TL_OK : unknown_method(method);
+}
+
 static tl_err choose_search(
     const char *method,
     const tl_problem *problem,
@@ -53,12 +58,10 @@ static tl_err choose_search(
     const tl_search **out_search)
 {
     const tl_space *space = problem->space;
+    TL_TRY(tl_solver_check_method(method));
     double size = tl_space_size_with(space, problem->freedom);
     *out_search =
         method[0] == '\0' ? tl_search_default(problem, options) : tl_search_find(method);
-    if (*out_search == NULL) {
-        return unknown_method(method);
-    }
     if (*out_search == &tl_search_exhaustive && size > TL_SEARCH_EXHAUSTIBLE) {
         return tl_fail(
             TL_EINVAL, "method exhaustive: space %s has %.3g designs, at most %d can be listed",
@@ -67,7 +70,7 @@ static tl_err choose_search(
     return TL_OK;
 }
 
-tl_err tl_solver_search(
+static tl_err search_and_lead(
     tl_solver *solver,
     const char *method,
     const tl_search_options *options,
@@ -87,4 +90,21 @@ tl_err tl_solver_search(
     *out_list = list;
     *out_method = search->name;
     return TL_OK;
+}
+
+tl_err tl_solver_search(
+    tl_solver *solver,
+    const char *method,
+    const tl_search_options *options,
+    tl_shortlist *out_list,
+    const char **out_method)
+{
+    const tl_question *question = &solver->question;
+    tl_search_options own = *options;
+    tl_optimizer *optimizer = tl_predictors_optimizer(
+        tl_engine_predictors(question->call->engine), question->subject->predictor);
+    own.optimizer = optimizer;
+    tl_err err = search_and_lead(solver, method, &own, out_list, out_method);
+    tl_optimizer_unref(optimizer);
+    return err;
 }

@@ -32,9 +32,12 @@ TL_MUST_USE tl_err tl_solver_init(
     tl_solver *out_solver);
 void tl_solver_done(tl_solver *solver);
 
+/* TL_EINVAL when there is no method of that name; "" is fine. */
+TL_MUST_USE tl_err tl_solver_check_method(const char *method);
+
 /*
  * The best designs, measured ones leading (optimizer/measured.h), by the method of that name; "":
- * the best for the space. On success *out_list is the caller's; *out_method is static.
+ * the best for the space. The model's optimizer takes part (options name none). On success *out_list is the caller's; *out_method is static.
  */
 TL_MUST_USE tl_err tl_solver_search(
     tl_solver *solver,

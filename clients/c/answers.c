@@ -242,6 +242,7 @@ tailor_err tailor_train(
     request.tasks = (char **)(uintptr_t)options->tasks;
     request.has_seed = options->seed != NULL;
     request.seed = options->seed != NULL ? *options->seed : 0;
+    request.effort = tl_client_string(options->effort);
     return tl_client_err(ask_train(client, (ProtobufCMessage *)&request, out_report));
 }
 

@@ -283,6 +283,7 @@ typedef struct tailor_train_options {
     size_t n_tasks;
     const char *const *tasks;
     const uint64_t *seed; /* NULL: the daemon's own */
+    const char *effort;   /* of the optimizer: "none", "quick" (NULL) or "long" */
 } tailor_train_options;
 
 typedef struct tailor_train_report {

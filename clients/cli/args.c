@@ -54,6 +54,7 @@ static const struct field {
     FIELD("budget-us", TL_KEY_BUDGET, FIELD_COUNT, budget_us),
     FIELD("points", TL_KEY_POINTS, FIELD_COUNT, points),
     FIELD("plot", TL_KEY_PLOT, FIELD_TEXT, plot),
+    FIELD("effort", TL_KEY_EFFORT, FIELD_TEXT, effort),
     FIELD("maximize", TL_KEY_MAXIMIZE, FIELD_TEXT, maximize),
     FIELD("minimize", TL_KEY_MINIMIZE, FIELD_TEXT, minimize),
     FIELD("method", TL_KEY_METHOD, FIELD_TEXT, method),

@@ -50,6 +50,7 @@ enum {
     TL_KEY_WEIGHT_ENERGY,
     TL_KEY_POINTS,
     TL_KEY_PLOT,
+    TL_KEY_EFFORT,
 };
 
 /* Options that several commands share. */
@@ -93,6 +94,7 @@ typedef struct tl_args {
     const char *candidates;
     uint32_t points;
     const char *plot;
+    const char *effort;
 
     int n_arguments;
     char **arguments; /* borrowed from argv */

@@ -9,11 +9,15 @@ static const char devices_doc[] =
     "fit on these source devices only (default: the shipped ones and all that is stored)";
 static const char tasks_doc[] = "fit the accuracy of these tasks only";
 
+static const char effort_doc[] =
+    "spent on the optimizer: none, quick (seconds, default) or long (minutes)";
+
 /* clang-format off */
 static const struct argp_option options[] = {
     TL_OPTION_SPACE,
     {"devices", TL_KEY_DEVICES, "D1,D2,...", 0, devices_doc, 0},
     {"tasks", TL_KEY_TASKS, "T1,...", 0, tasks_doc, 0},
+    {"effort", TL_KEY_EFFORT, "E", 0, effort_doc, 0},
     TL_OPTION_SEED,
     {0},
 };
@@ -77,6 +81,7 @@ static int run(tl_cli *cli)
                  .n_tasks = tasks.n_words,
                  .tasks = tasks.words,
                  .seed = args->has_seed ? &args->seed : NULL,
+                 .effort = args->effort,
              });
 done:
     tl_words_done(&devices);
@@ -86,7 +91,7 @@ done:
 
 const tl_command tl_cmd_train = {
     .name = "train",
-    .summary = "Fits the predictors on stored measurements",
+    .summary = "Fits the predictors and the optimizer on stored measurements",
     .options = options,
     .doc = "Fits what the stored measurements allow, shows progress, and prints a report"
            " on held-out designs and devices. The new model replaces the old one at "
