@@ -28,7 +28,9 @@ static const double first_limit_quantile = .15;
 static const double limit_quantile_step = .05;
 static const double first_z = -2;
 static const double z_step = .05;
-static const double standard_errors = .5; /* the least of 0, .5, 1 that keeps every level */
+static const double mad_to_sd = 1.4826;
+static const double least_imagined = .05; /* of the typical design, or of what the model says */
+static const double most_wider = 3;
 static const double least_share_of_level = .01; /* costs are positive, as a view sees to */
 
 /* Shares of missed limits of one device, by sample size and z. */
@@ -39,8 +41,9 @@ typedef struct device_shares {
 /* One left-out device while it is judged. */
 typedef struct judged {
     int n, n_sources;
+    int n_measured; /* the first of them; what the others take is imagined */
     double spread;
-    int *rows;            /* [n], which of its measurements take part */
+    int *rows;            /* [n], which of its measurements, then of the reference designs */
     tl_choice *designs;   /* [n, n_slots] */
     double *y, *z;        /* [n] */
     tl_dmat x;            /* [n, P + S - 1] */
@@ -173,7 +176,33 @@ static tl_err order_by_accuracy(const tl_calibration_data *data, tl_rng *rng, ju
 
 /* ---- the left-out device -------------------------------------------------------------------- */
 
-static tl_err encode(const tl_calibration_data *data, int left_out, judged *j)
+/*
+ * What designs that were not measured would take: the device's own model, times a residual
+ * of a measured one drawn by chance, as large as when that one is left out of the model.
+ */
+static tl_err imagine(const tl_source *own, tl_dcmat wide, tl_rng *rng, judged *j)
+{
+    double *model = tl_mem_new((size_t)j->n * 2, sizeof *model);
+    if (model == NULL) {
+        return tl_fail(TL_ENOMEM, "%d predictions", j->n);
+    }
+    double *residual = model + j->n;
+    tl_source_predict(own, wide, model);
+    for (int i = 0; i < j->n; i++) {
+        model[i] = fmax(model[i], least_imagined) * own->median;
+        residual[i] = i < j->n_measured ? fabs(j->y[i] / model[i] - 1) : 0;
+    }
+    double seen = mad_to_sd * tl_median_inplace(j->n_measured, residual);
+    double factor = seen > 0 ? fmin(fmax(own->loo_sd / seen, 1), most_wider) : 1;
+    for (int i = j->n_measured; i < j->n; i++) {
+        uint64_t k = tl_rng_below(rng, (uint64_t)j->n_measured);
+        j->y[i] = model[i] * fmax(1 + factor * (j->y[k] / model[k] - 1), least_imagined);
+    }
+    tl_mem_free(model);
+    return TL_OK;
+}
+
+static tl_err encode(const tl_calibration_data *data, int left_out, tl_rng *rng, judged *j)
 {
     const tl_source **others = tl_mem_new((size_t)data->n_devices, sizeof *others);
     tl_dmat wide = {0};
@@ -196,6 +225,9 @@ static tl_err encode(const tl_calibration_data *data, int left_out, judged *j)
     tl_sources_columns(
         others, j->n_sources, tl_dro(wide), tl_dmat_cols(j->x, p, j->x.cols), j->z);
     err = tl_sources_spread(others, j->n_sources, &j->spread);
+    if (err == TL_OK) {
+        err = imagine(data->devices[left_out].source, tl_dro(wide), rng, j);
+    }
 done:
     tl_dmat_done(&wide);
     tl_mem_free(others);
@@ -206,17 +238,24 @@ static tl_err judged_init(const tl_calibration_data *data, int left_out, tl_rng 
 {
     const tl_calibration_device *device = &data->devices[left_out];
     size_t n_slots = (size_t)tl_space_n_slots(tl_features_space(data->features));
-    int n = device->n < MAX_JUDGED ? device->n : MAX_JUDGED;
-    TL_TRY(judged_alloc(n, device->n, (int)n_slots, j));
-    tl_rng_choose(rng, device->n, n, j->scratch, j->rows);
+    int n_reference = 0;
+    const tl_choice *reference = tl_features_reference(data->features, &n_reference);
+    int n_measured = device->n < MAX_JUDGED ? device->n : MAX_JUDGED;
+    int n_more = n_reference > device->n ? MAX_JUDGED - n_measured : 0;
+    n_more = n_more < n_reference ? n_more : n_reference;
+    int n = n_measured + n_more;
+    TL_TRY(judged_alloc(n, device->n + n_reference, (int)n_slots, j));
+    j->n_measured = n_measured;
+    tl_rng_choose(rng, device->n, n_measured, j->scratch, j->rows);
+    tl_rng_choose(rng, n_reference, n_more, j->scratch, j->rows + n_measured);
     for (int i = 0; i < n; i++) {
-        size_t row = (size_t)j->rows[i];
+        const tl_choice *from = i < n_measured ? device->designs : reference;
         memcpy(
-            j->designs + (size_t)i * n_slots, device->designs + row * n_slots,
+            j->designs + (size_t)i * n_slots, from + (size_t)j->rows[i] * n_slots,
             n_slots * sizeof *j->designs);
-        j->y[i] = device->values[row];
+        j->y[i] = i < n_measured ? device->values[j->rows[i]] : TL_UNKNOWN;
     }
-    TL_TRY(encode(data, left_out, j));
+    TL_TRY(encode(data, left_out, rng, j));
     return order_by_accuracy(data, rng, j);
 }
 
@@ -293,12 +332,12 @@ static tl_err judge_limits(const judged *j, int size, device_shares *shares)
 static tl_err add_figures(judged *j, tl_calibration_figures *figures)
 {
     double rho = 0;
-    TL_TRY(tl_spearman(j->n, j->mean, j->y, &rho));
-    for (int i = 0; i < j->n; i++) {
+    TL_TRY(tl_spearman(j->n_measured, j->mean, j->y, &rho));
+    for (int i = 0; i < j->n_measured; i++) {
         j->mean[i] = fabs(j->mean[i] / j->y[i] - 1);
     }
     figures->spearman += rho;
-    figures->median_error += tl_median_inplace(j->n, j->mean);
+    figures->median_error += tl_median_inplace(j->n_measured, j->mean);
     figures->n++;
     return TL_OK;
 }
@@ -346,26 +385,18 @@ static tl_err judge_device(
 
 /* ---- from shares to margins ----------------------------------------------------------------------- */
 
-/*
- * Mean over the devices of the missed share at z, and part of its standard error: the next
- * device is one more draw from the kind that these few were drawn from.
- */
-static double cautious_share(const device_shares *shares, int n_devices, int size, int k)
+/* Mean over the devices of the missed share at z. */
+static double mean_share(const device_shares *shares, int n_devices, int size, int k)
 {
     double sum = 0;
-    double squares = 0;
     int n = 0;
     for (int d = 0; d < n_devices; d++) {
         if (shares[d].asked[size] > 0) {
-            double share = shares[d].missed[size][k] / shares[d].asked[size];
-            sum += share;
-            squares += share * share;
+            sum += shares[d].missed[size][k] / shares[d].asked[size];
             n++;
         }
     }
-    double mean = sum / n;
-    double variance = n > 1 ? fmax(squares - n * mean * mean, 0) / (n - 1) : 0;
-    return mean + standard_errors * sqrt(variance / n);
+    return sum / n;
 }
 
 static double least_margin(
@@ -373,7 +404,7 @@ static double least_margin(
 {
     double least = TL_UNKNOWN;
     for (int k = N_Z - 1; k >= 0; k--) {
-        if (cautious_share(shares, n_devices, size, k) > 1 - confidence) {
+        if (mean_share(shares, n_devices, size, k) > 1 - confidence) {
             break;
         }
         least = first_z + k * z_step;

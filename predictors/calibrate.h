@@ -8,9 +8,11 @@
  * Each known device in turn is treated as new: a head is fitted to a few of its
  * measurements with the other devices as sources, limits are set from the 15th to
  * the 85th percentile of its costs, and the best design (by accuracy) whose
- * margin is at least z is picked. The calibrated z of a confidence c is the
+ * margin is at least z is picked. Where fewer than 2,000 designs were measured the others
+ * are imagined, from the device's own model and its residuals: selection is among many, and
+ * with few the same lucky or unlucky designs would decide each time. The calibrated z of a confidence c is the
  * least one from which on the share of picks that miss their limit, averaged
- * over the devices, plus half a standard error is at most 1 - c.
+ * over the devices, is at most 1 - c.
  *
  * Margins are counted in the head's typical unit (confidence.h), not in each design's sd.
  *
