@@ -10,7 +10,7 @@ import unittest
 import harness
 
 DEVICES = ["adder", "doubler", "launcher"]
-SETS = {"near", "far", "corrupted", "unseen"}
+SETS = {"near", "far", "corrupted", "unseen", "foreign"}
 
 
 class EvaluateTest(harness.Case):
@@ -45,14 +45,17 @@ class EvaluateTest(harness.Case):
         self.assertEqual({r["subject"] for r in rows}, set(DEVICES) | {"mean"})
         self.assertEqual({r["method"] for r in rows}, {"gp", "head", "repulsive"})
         self.assertEqual({r["set"] for r in rows}, SETS)
-        self.assertEqual(len(rows), 4 * (3 * 4 - 1))
+        self.assertEqual(len(rows), 4 * (3 * 5 - 1))
         self.assertNotIn(("head", "unseen"), {(r["method"], r["set"]) for r in rows})
         for row in rows:
             if row["set"] == "near":
                 self.assertGreater(float(row["spearman"]), .8)
                 self.assertEqual("", row["ood_auroc"])
-            if row["set"] in ("far", "unseen"):
+            if row["set"] in ("far", "unseen", "foreign"):
                 self.assertTrue(0 <= float(row["ood_auroc"]) <= 1)
+            if row["set"] == "foreign":  # designs of other spaces: nothing is measured of them
+                self.assertEqual("", row["rmse"])
+                continue
             self.assertTrue(0 <= float(row["picp_80"]) <= 1)
             self.assertGreaterEqual(float(row["decision_cost"]), 0)
             if row["method"] == "gp":
@@ -83,7 +86,7 @@ class EvaluateTest(harness.Case):
         document = json.loads(self.ok("evaluate", "--space", "nasbench201", "--devices", "adder",
                                       "--methods", "gp", "--json"))
         self.assertEqual({"figures", "curves", "notes"}, set(document))
-        self.assertEqual(8, len(document["figures"]))
+        self.assertEqual(10, len(document["figures"]))
         self.assertEqual({"calibration", "rejection"}, {p["curve"] for p in document["curves"]})
 
     @unittest.skipUnless(shutil.which("gnuplot"), "gnuplot is not installed")
