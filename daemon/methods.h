@@ -24,6 +24,7 @@ extern const tl_method tl_method_model_list;
 extern const tl_method tl_method_model_show;
 extern const tl_method tl_method_pareto_run;
 extern const tl_method tl_method_predict_run;
+extern const tl_method tl_method_proxy_run;
 extern const tl_method tl_method_space_add;
 extern const tl_method tl_method_space_list;
 extern const tl_method tl_method_space_lower;

@@ -186,6 +186,22 @@ tailor_err tailor_pareto(
         ask_answer(client, "pareto.run", (ProtobufCMessage *)&request, out_answer));
 }
 
+tailor_err tailor_proxy(
+    tailor_client *client, const tailor_proxy_options *options, tailor_answer **out_answer)
+{
+    Tailor__V1__ProxyRequest request;
+    tailor__v1__proxy_request__init(&request);
+    request.space = tl_client_string(options->space);
+    request.device = tl_client_string(options->device);
+    request.task = tl_client_string(options->task);
+    request.metric = tl_client_string(options->metric);
+    request.points = options->points;
+    request.has_seed = options->seed != NULL;
+    request.seed = options->seed != NULL ? *options->seed : 0;
+    return tl_client_err(
+        ask_answer(client, "proxy.run", (ProtobufCMessage *)&request, out_answer));
+}
+
 /* ---- training --------------------------------------------------------------------------- */
 
 static tl_err ask_train(

@@ -417,6 +417,24 @@ typedef struct tailor_pareto_options {
 tailor_err tailor_pareto(
     tailor_client *client, const tailor_pareto_options *options, tailor_answer **out_answer);
 
+typedef struct tailor_proxy_options {
+    const char *space;
+    const char *device;
+    const char *task;   /* of the designs; NULL: the space's first */
+    const char *metric; /* whose ranks: "latency_ms" (NULL) or "energy_mj" */
+    uint32_t points;    /* designs by way of the best proxy; 0: agreements */
+    const uint64_t *seed;
+} tailor_proxy_options;
+
+/*
+ * Without points a row for each known device, best first: device, spearman, spearman_low,
+ * spearman_high (90% lie between), reusable (1: from .9 on), measurements of the device. With
+ * points the designs of the best one's front, its cost in the unit of the device's
+ * measurements, or adapted to them where it is not reusable, as the answer's method says.
+ */
+tailor_err tailor_proxy(
+    tailor_client *client, const tailor_proxy_options *options, tailor_answer **out_answer);
+
 /* ---- what the daemon holds and does ------------------------------------------------------------ */
 
 tailor_err tailor_model_list(tailor_client *client, tailor_table **out_table);
