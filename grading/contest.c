@@ -37,7 +37,7 @@ const char *tl_grade_set_name(tl_grade_set set)
 tl_err tl_contest_init(tl_contest *contest)
 {
     enum {
-        PER_QUERY = 6
+        PER_QUERY = 8
     };
     size_t m = (size_t)contest->problem.query.rows;
     contest->memory = tl_mem_new(m * PER_QUERY, sizeof *contest->memory);
@@ -50,6 +50,8 @@ tl_err tl_contest_init(tl_contest *contest)
     contest->exact_sd = contest->exact_mean + m;
     contest->hmc_mean = contest->exact_sd + m;
     contest->hmc_sd = contest->hmc_mean + m;
+    contest->score = contest->hmc_sd + m;
+    contest->scale = contest->score + m;
     return TL_OK;
 }
 
@@ -119,9 +121,31 @@ static tl_err fill_figures(
     return TL_OK;
 }
 
-/* grade: subject, method, set, time and memory are filled. */
-static tl_err judge(const tl_contest *contest, double dof, bool is_outside, tl_grade *grade)
+/* A map of percent, asked of values that are relative to a level. */
+typedef struct relative_map {
+    const tl_rank_map *map;
+    double level;
+} relative_map;
+
+static double to_score(const void *context, double y)
 {
+    const relative_map *r = context;
+    return tl_rank_map_forward(r->map, y * r->level);
+}
+
+static double from_score(const void *context, double score)
+{
+    const relative_map *r = context;
+    return tl_rank_map_inverse(r->map, score) / r->level;
+}
+
+/* grade: subject, method, set, time and memory are filled. */
+static tl_err judge(
+    const tl_contest *contest, const tl_infer_answer *answer, bool is_outside, tl_grade *grade)
+{
+    const tl_infer_accuracy *accuracy = contest->problem.accuracy;
+    relative_map relative = {&answer->map, accuracy != NULL ? accuracy->level : 1};
+    tl_grade_map map = {to_score, from_score, &relative};
     int n_inside = contest->n_inside;
     int n_outside = contest->problem.query.rows - n_inside;
     int begin = is_outside ? n_inside : 0;
@@ -130,7 +154,10 @@ static tl_err judge(const tl_contest *contest, double dof, bool is_outside, tl_g
         .y = contest->measured + begin,
         .mean = contest->mean + begin,
         .sd = contest->sd + begin,
-        .dof = dof};
+        .dof = answer->dof,
+        .map = answer->has_map ? &map : NULL,
+        .score = contest->score + begin,
+        .scale = contest->scale + begin};
     grade->n_designs = p.n;
     if (grade->set != TL_SET_FOREIGN) {
         TL_TRY(fill_figures(contest, &p, begin, grade));
@@ -169,7 +196,11 @@ static tl_err answer_with(
     tl_infer_answer *answer,
     double *out_time_ms)
 {
-    *answer = (tl_infer_answer){.mean = contest->mean, .sd = contest->sd};
+    *answer = (tl_infer_answer){
+        .mean = contest->mean,
+        .sd = contest->sd,
+        .score = contest->score,
+        .scale = contest->scale};
     int64_t begin_ns = tl_clock_ns();
     tl_err err = method->run(&contest->problem, answer);
     *out_time_ms = (double)(tl_clock_ns() - begin_ns) / (double)TL_NS_PER_MS;
@@ -202,7 +233,7 @@ static tl_err add_grade(
     }
     grade->figures[TL_FIGURE_TIME_MS] = time_ms;
     grade->figures[TL_FIGURE_KEPT_BYTES] = (double)answer->kept_bytes;
-    return judge(contest, answer->dof, is_outside, grade);
+    return judge(contest, answer, is_outside, grade);
 }
 
 tl_err tl_contest_run(tl_contest *contest, tl_grade *grades, int *n_grades)

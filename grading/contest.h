@@ -89,7 +89,8 @@ typedef struct tl_contest {
     const void *context;
     /* Its own. */
     double *memory;
-    double *mean, *sd; /* [m] of the method at work */
+    double *mean, *sd;     /* [m] of the method at work */
+    double *score, *scale; /* [m] of one whose distribution has a map */
     double *exact_mean, *exact_sd, *hmc_mean, *hmc_sd;
     bool has_exact, has_hmc;
 } tl_contest;

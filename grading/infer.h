@@ -26,6 +26,7 @@
 
 #include "numerics/mat.h"
 #include "predictors/head.h"
+#include "predictors/transform.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -65,6 +66,13 @@ typedef struct tl_infer_problem {
 typedef struct tl_infer_answer {
     double *mean, *sd; /* [m], the caller's */
     double dof;        /* of Student's t; INFINITY: normal */
+    /*
+     * Where a method's distribution is Student's t of something else than the value: scores
+     * and scales [m], the caller's memory, and the map from percent. Else has_map is false.
+     */
+    double *score, *scale;
+    bool has_map;
+    tl_rank_map map;
     size_t kept_bytes; /* what has to be kept in order to predict */
 } tl_infer_answer;
 

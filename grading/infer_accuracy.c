@@ -34,7 +34,11 @@ tl_err tl_infer_accuracy_run(const tl_infer_problem *problem, tl_infer_answer *a
             answer->mean[i] = answer->mean[i] / a->level - a->query_offset[i];
             answer->sd[i] /= a->level;
         }
-        answer->dof = (double)INFINITY;
+        answer->has_map = true; /* its intervals are not symmetric */
+        err = tl_accuracy_scores(
+            model, 0, a->query, m, answer->score, answer->scale, &answer->map, &answer->dof);
+    }
+    if (err == TL_OK) {
         err = tl_accuracy_pack(model, &packed);
         answer->kept_bytes = packed.len;
         tl_mem_free(packed.data);

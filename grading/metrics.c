@@ -45,15 +45,40 @@ static double student_log_norm(double dof)
     return log(tgamma((dof + 1) / 2) / tgamma(dof / 2)) - .5 * log(dof * pi);
 }
 
+/* How many scales y lies above the prediction. */
+static double z_of(const tl_graded *p, int i, double y)
+{
+    return p->map == NULL ? (y - p->mean[i]) / p->sd[i]
+                          : (p->map->forward(p->map->context, y) - p->score[i]) / p->scale[i];
+}
+
+/* The value that lies z scales above the prediction. */
+static double value_at(const tl_graded *p, int i, double z)
+{
+    return p->map == NULL ? p->mean[i] + z * p->sd[i]
+                          : p->map->inverse(p->map->context, p->score[i] + z * p->scale[i]);
+}
+
+/* -log of the slope of z in y: what a density in z lacks of one in y. */
+static double log_unit(const tl_graded *p, int i)
+{
+    static const double step = 1e-4; /* of y; the map may have kinks */
+    if (p->map == NULL) {
+        return log(p->sd[i]);
+    }
+    double h = step * fmax(fabs(p->y[i]), step);
+    return log(2 * h / (z_of(p, i, p->y[i] + h) - z_of(p, i, p->y[i] - h)));
+}
+
 double tl_grade_nll(const tl_graded *p)
 {
     bool is_normal = p->dof > MAX_STUDENT_DOF;
     double norm = is_normal ? -.5 * log(2 * pi) : student_log_norm(p->dof);
     double sum = 0;
     for (int i = 0; i < p->n; i++) {
-        double z = (p->y[i] - p->mean[i]) / p->sd[i];
+        double z = z_of(p, i, p->y[i]);
         double tail = is_normal ? z * z / 2 : (p->dof + 1) / 2 * log1p(z * z / p->dof);
-        sum += tail + log(p->sd[i]) - norm;
+        sum += tail + log_unit(p, i) - norm;
     }
     return sum / p->n;
 }
@@ -63,14 +88,19 @@ double tl_grade_coverage(const tl_graded *p, double level)
     double t = tl_student_quantile((1 + level) / 2, p->dof);
     int n_within = 0;
     for (int i = 0; i < p->n; i++) {
-        n_within += fabs(p->y[i] - p->mean[i]) <= t * p->sd[i];
+        n_within += fabs(z_of(p, i, p->y[i])) <= t;
     }
     return (double)n_within / p->n;
 }
 
 double tl_grade_width(const tl_graded *p, double level)
 {
-    return 2 * tl_student_quantile((1 + level) / 2, p->dof) * tl_mean(p->n, p->sd);
+    double t = tl_student_quantile((1 + level) / 2, p->dof);
+    double sum = 0;
+    for (int i = 0; i < p->n; i++) {
+        sum += value_at(p, i, t) - value_at(p, i, -t);
+    }
+    return sum / p->n;
 }
 
 double tl_grade_calibration(const tl_graded *p, int n_levels, double *out_observed)
@@ -81,7 +111,7 @@ double tl_grade_calibration(const tl_graded *p, int n_levels, double *out_observ
         double t = tl_student_quantile(level, p->dof);
         int n_below = 0;
         for (int i = 0; i < p->n; i++) {
-            n_below += p->y[i] <= p->mean[i] + t * p->sd[i];
+            n_below += z_of(p, i, p->y[i]) <= t;
         }
         out_observed[k] = (double)n_below / p->n;
         sum += fabs(out_observed[k] - level);
@@ -219,7 +249,7 @@ double tl_grade_decision(const tl_graded *p, const tl_decision *decision)
     int chosen = 0;
     double least = (double)INFINITY;
     for (int i = 0; i < p->n; i++) {
-        double keeps = tl_student_cdf((decision->limit - p->mean[i]) / p->sd[i], p->dof);
+        double keeps = tl_student_cdf(z_of(p, i, decision->limit), p->dof);
         double expected =
             (1 - keeps) * decision->miss_cost + keeps * (most - decision->gain[i]);
         if (expected < least) {

@@ -15,12 +15,24 @@
 
 #include "base/err.h"
 
-/* n > 0 predictions; sd > 0. Borrowed. */
+/* A strictly rising function of measured values, and back. */
+typedef struct tl_grade_map {
+    double (*forward)(const void *context, double y);
+    double (*inverse)(const void *context, double score);
+    const void *context;
+} tl_grade_map;
+
+/*
+ * n > 0 predictions; sd > 0. Borrowed. With a map, what is Student's t is map(y), around
+ * score with scale; mean and sd are then what ranks, errors and rejection go by.
+ */
 typedef struct tl_graded {
     int n;
     const double *y; /* measured */
     const double *mean, *sd;
     double dof;
+    const tl_grade_map *map; /* NULL: y itself, around mean with sd */
+    const double *score, *scale;
 } tl_graded;
 
 /* sqrt(mean (mean - y)^2) */

@@ -279,3 +279,38 @@ tl_err tl_accuracy_intervals(
     scored_done(&s);
     return err;
 }
+
+tl_err tl_accuracy_scores(
+    const tl_accuracy_model *model,
+    int task,
+    const tl_choice *designs,
+    int n,
+    double *out_score,
+    double *out_scale,
+    tl_rank_map *out_map,
+    double *out_dof)
+{
+    TL_ASSERT(0 <= task && task < model->n_tasks);
+    const tl_accuracy_output *output = &model->outputs[task];
+    double low = tl_rank_map_forward(&output->map, output->dead_mean - output->dead_sd);
+    double high = tl_rank_map_forward(&output->map, output->dead_mean + output->dead_sd);
+    scored s = {0};
+    tl_err err = score_designs(model, designs, n, &s);
+    for (int i = 0; i < n && err == TL_OK; i++) {
+        double score = (double)tl_mat_row(s.mean, i)[task];
+        double spread = (double)tl_mat_row(s.spread, i)[task];
+        bool is_dead = s.is_dead[i];
+        out_score[i] = is_dead ? 0.5 * (low + high) : score;
+        out_scale[i] =
+            is_dead ? 0.5 * (high - low) : tl_accuracy_scale(&output->noise, score, spread);
+        if (!isfinite(out_score[i]) || !isfinite(out_scale[i])) {
+            err = not_finite(model, i, task);
+        }
+    }
+    scored_done(&s);
+    if (err == TL_OK) {
+        *out_map = output->map;
+        *out_dof = output->noise.tail > 0.0 ? 1.0 / output->noise.tail : (double)INFINITY;
+    }
+    return err;
+}

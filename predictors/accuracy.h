@@ -27,6 +27,7 @@
 
 #include "base/err.h"
 #include "predictors/confidence.h"
+#include "predictors/transform.h"
 #include "spaces/space.h"
 
 #include <stdbool.h>
@@ -144,6 +145,21 @@ TL_MUST_USE tl_err tl_accuracy_intervals(
     double probability,
     double *out_low,
     double *out_high);
+
+/*
+ * The distribution behind the intervals, of one task: Student's t of dof degrees of freedom
+ * (INFINITY: normal) around a score with a scale, both [n], where *out_map takes accuracies
+ * to scores. Same failures.
+ */
+TL_MUST_USE tl_err tl_accuracy_scores(
+    const tl_accuracy_model *model,
+    int task,
+    const tl_choice *designs,
+    int n,
+    double *out_score,
+    double *out_scale,
+    tl_rank_map *out_map,
+    double *out_dof);
 
 /*
  * From the margin (accuracy - least) / std of a prediction to the probability that a

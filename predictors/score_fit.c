@@ -18,7 +18,7 @@ enum {
     N_UNLABELLED = 1024, /* random designs on which heads repel each other */
 };
 
-/* Sizes and rates by the number of designs, found on held-out cells (bench/results/accuracy.tsv). */
+/* Sizes and rates by the number of designs, found on held-out cells (bench_accuracy). */
 typedef struct plan {
     int n_members, d, h;
     int n_steps, batch;

@@ -51,6 +51,46 @@ static void the_likelihood_is_the_density_of_a_normal_and_of_student(void **stat
     assert_close(tl_grade_nll(&p), -log(density), 1e-9);
 }
 
+static double log_of(const void *context, double y)
+{
+    (void)context;
+    return log(y);
+}
+
+static double exp_of(const void *context, double score)
+{
+    (void)context;
+    return exp(score);
+}
+
+static void a_mapped_prediction_is_a_density_of_the_value(void **state)
+{
+    static const double y = 2;
+    static const double mean = 1;
+    static const double sd = 1;
+    static const double zero = 0;
+    static const double half = .5;
+    static const tl_grade_map map = {log_of, exp_of, NULL};
+    tl_graded p = {
+        .n = 1,
+        .y = &y,
+        .mean = &mean,
+        .sd = &sd,
+        .dof = infinite,
+        .map = &map,
+        .score = &zero,
+        .scale = &half};
+    (void)state;
+    /* lognormal: -log density = z^2 / 2 + log(scale) + log(y) + log(2 pi) / 2 */
+    double z = log(2) / .5;
+    double nll = z * z / 2 + log(.5) + log(2) + .5 * log(2 * 3.14159265358979);
+    assert_close(tl_grade_nll(&p), nll, 1e-6);
+    assert_close(tl_grade_coverage(&p, .8), 0, 0); /* z is 1.39 */
+    assert_close(tl_grade_coverage(&p, .9), 1, 0);
+    double t = tl_normal_quantile(.9);
+    assert_close(tl_grade_width(&p, .8), exp(.5 * t) - exp(-.5 * t), 1e-9);
+}
+
 static void intervals_cover_what_they_reach_and_are_as_wide_as_said(void **state)
 {
     tl_graded p = four();
@@ -203,6 +243,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(errors_are_those_worked_out_by_hand),
         TEST(the_likelihood_is_the_density_of_a_normal_and_of_student),
+        TEST(a_mapped_prediction_is_a_density_of_the_value),
         TEST(intervals_cover_what_they_reach_and_are_as_wide_as_said),
         TEST(calibrated_predictions_have_a_straight_curve_and_others_not),
         TEST(rejecting_the_uncertain_leaves_the_smaller_errors),
