@@ -83,7 +83,7 @@ static void more_confidence_asks_for_more_margin(void **state)
         for (int k = 1; k < 4; k++) {
             assert_true(row->z[k - 1] <= row->z[k]);
         }
-        assert_true(fabs(row->z[2]) < 1.5);
+        assert_true(row->z[2] > -1.5 && row->z[3] < .6); /* 3% of noise, imagined too */
     }
     for (int d = 0; d < N_SOURCES; d++) {
         assert_true(figures[d].n > 0 && figures[d].spearman > .7);
