@@ -68,10 +68,15 @@ def ensembles(n_seeds, kept):
 
 def conditions(n_seeds, kept):
     seeds = n_seeds or 3
-    header, rows = print_of("bench_conditions", 1, seeds)
+    header, rows = print_of("bench_conditions", 1, seeds, "joined,shipped")
     harness.keep_result("conditions", [
         f"{seeds} seeds; a fifth of the cells held out in all tables alike, bits of weights not looked at; Spearman on cells with a path; "
         "bench/bench_conditions.c says what each column is; - not run", ONE_THREAD], header, rows)
+    tried = "separate,joined,taught,drowned,noisy,per_column"
+    header, rows = print_of("bench_conditions", 1, 1, tried, "dev")
+    harness.keep_result("conditions_dev", [
+        "seed 1, development split: another fifth of the cells held out, the first not looked at; otherwise as conditions.tsv",
+        "- not run; 0: not among the variant's tasks", ONE_THREAD], header, rows)
 
 
 PARTS = {"coverage": coverage, "ensembles": ensembles, "conditions": conditions}
