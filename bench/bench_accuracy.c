@@ -12,7 +12,11 @@
  *
  * Coverage is that of central intervals (tl_accuracy_intervals) and, as std90, of 1.645
  * standard deviations, and nll the mean negative log-likelihood in normal scores; all
- * three are of cells with a path: what one without scores is no prediction.
+ * three are of cells with a path: what one without scores is no prediction. once50 ... are
+ * coverages with each canonical form counted once, however many designs it has. normal and
+ * own are the mean log loss of the probability that a design reaches a minimum (the .3, .5, .7
+ * and .9 quantiles of the held-out designs), by a normal of the reported deviation and by
+ * tl_accuracy_confidence().
  */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -74,6 +78,8 @@ static const bench_case cases[] = {
 typedef struct figures {
     double spearman, spearman_square, top_gap, rmse, own_spearman;
     double coverage[N_LEVELS], std_coverage, nll;
+    double once[N_LEVELS]; /* each form counted once */
+    double normal_loss, own_loss;
 } figures;
 
 typedef struct costs {
@@ -158,6 +164,7 @@ static tl_err judge(
 
 typedef struct scratch {
     int *fold, *order; /* fold 0 is held out */
+    int *form, *n_of_form;
     double *values, *mean, *std, *pair;
     double *low, *high; /* [n, n_tasks] */
 } scratch;
@@ -185,20 +192,72 @@ static bool is_uncertain(
            !input->is_dead[row];
 }
 
-/* The share of held-out designs within s->low and s->high. */
+/* The share of held-out designs, or of forms, within s->low and s->high. */
 static double share_covered(
-    const bench_labels *all, const tl_score_input *input, const scratch *s, int task)
+    const bench_labels *all,
+    const tl_score_input *input,
+    const scratch *s,
+    int task,
+    bool is_once)
 {
-    int n = 0;
-    int n_covered = 0;
+    double n = 0.0;
+    double n_covered = 0.0;
+    memset(s->n_of_form, 0, (size_t)all->table.n * sizeof *s->n_of_form);
+    for (int i = 0; i < all->table.n; i++) {
+        s->n_of_form[s->form[i]] += is_uncertain(all, input, s, i, task);
+    }
     for (int i = 0; i < all->table.n; i++) {
         int at = i * all->n_tasks + task;
         if (is_uncertain(all, input, s, i, task)) {
-            n++;
-            n_covered += s->low[at] <= all->values[at] && all->values[at] <= s->high[at];
+            double weight = is_once ? 1.0 / s->n_of_form[s->form[i]] : 1.0;
+            bool is_covered = s->low[at] <= all->values[at] && all->values[at] <= s->high[at];
+            n += weight;
+            n_covered += is_covered ? weight : 0.0;
         }
     }
-    return (double)n_covered / n;
+    return n_covered / n;
+}
+
+static double log_loss(double p, bool is_true)
+{
+    static const double least = 1e-6;
+    double q = is_true ? p : 1.0 - p;
+    return -log(q > least ? q : least);
+}
+
+/* Adds the losses of the probability that designs reach a minimum. */
+static void judge_minima(
+    const bench_labels *all,
+    const tl_accuracy_model *model,
+    const tl_score_input *input,
+    const scratch *s,
+    int task,
+    figures *sums)
+{
+    static const double quantiles[] = {0.3, 0.5, 0.7, 0.9};
+    const int n_minima = (int)TL_COUNT(quantiles);
+    int n = 0;
+    double *truth = s->pair;
+    for (int i = 0; i < all->table.n; i++) {
+        if (is_uncertain(all, input, s, i, task)) {
+            truth[n++] = all->values[i * all->n_tasks + task];
+        }
+    }
+    for (int q = 0; q < n_minima; q++) {
+        double least = tl_quantile_inplace(n, truth, quantiles[q]);
+        tl_confidence own;
+        tl_accuracy_confidence(model, task, least, &own);
+        for (int i = 0; i < all->table.n; i++) {
+            int at = i * all->n_tasks + task;
+            if (is_uncertain(all, input, s, i, task)) {
+                double z = (s->mean[at] - least) / s->std[at];
+                bool is_true = all->values[at] >= least;
+                sums->normal_loss += log_loss(tl_normal_cdf(z), is_true) / n / n_minima;
+                sums->own_loss +=
+                    log_loss(tl_confidence_of_margin(&own, z), is_true) / n / n_minima;
+            }
+        }
+    }
 }
 
 static double mean_nll(
@@ -245,7 +304,8 @@ static tl_err judge_uncertainty(
             goto done;
         }
         for (int k = 0; k < all->n_tasks; k++) {
-            sums[k].coverage[level] += share_covered(all, &input, s, k);
+            sums[k].coverage[level] += share_covered(all, &input, s, k, false);
+            sums[k].once[level] += share_covered(all, &input, s, k, true);
         }
     }
     for (int i = 0; i < n_values; i++) {
@@ -253,7 +313,8 @@ static tl_err judge_uncertainty(
         s->high[i] = s->mean[i] + z90 * s->std[i];
     }
     for (int k = 0; k < all->n_tasks; k++) {
-        sums[k].std_coverage += share_covered(all, &input, s, k);
+        sums[k].std_coverage += share_covered(all, &input, s, k, false);
+        judge_minima(all, model, &input, s, k, &sums[k]);
         sums[k].nll += mean_nll(all, &model->outputs[k], &input, s, mean, spread, k);
     }
 done:
@@ -267,6 +328,7 @@ static void scratch_done(scratch *s)
 {
     tl_mem_free(s->fold);
     tl_mem_free(s->order);
+    tl_mem_free(s->form);
     tl_mem_free(s->values);
     tl_mem_free(s->mean);
     tl_mem_free(s->std);
@@ -281,14 +343,17 @@ static tl_err scratch_init(const bench_labels *all, scratch *s)
     size_t n_values = n * (size_t)all->n_tasks;
     s->fold = tl_mem_new(n, sizeof *s->fold);
     s->order = tl_mem_new(n, sizeof *s->order);
+    s->form = tl_mem_new(n, 2 * sizeof *s->form);
+    s->n_of_form = s->form != NULL ? s->form + n : NULL;
     s->values = tl_mem_new(n_values, sizeof *s->values);
     s->mean = tl_mem_new(n_values, sizeof *s->mean);
     s->std = tl_mem_new(n_values, sizeof *s->std);
     s->pair = tl_mem_new(n, 2 * sizeof *s->pair);
     s->low = tl_mem_new(n_values, sizeof *s->low);
     s->high = tl_mem_new(n_values, sizeof *s->high);
-    if (s->low == NULL || s->high == NULL || s->fold == NULL || s->order == NULL ||
-        s->values == NULL || s->mean == NULL || s->std == NULL || s->pair == NULL) {
+    if (s->form == NULL || s->low == NULL || s->high == NULL || s->fold == NULL ||
+        s->order == NULL || s->values == NULL || s->mean == NULL || s->std == NULL ||
+        s->pair == NULL) {
         return tl_fail(TL_ENOMEM, "%zu values", n_values);
     }
     return TL_OK;
@@ -374,13 +439,15 @@ static void print_figures(
         double variance = f->spearman_square / n_seeds - rho * rho;
         printf(
             "%s\t%s\t%d\t%s%s\t%.4f\t%.4f\t%.4f\t%.2f\t%.2f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t"
-            "%.2f\t%.1f\t%zu\n",
+            "%.2f\t%.1f\t%zu\t%.3f\t%.3f\t%.3f\t%.3f\t%.4f\t%.4f\n",
             c->name, all->tasks[k], n_seeds, spent->method, spent->reads_form ? " + form" : "",
             rho, sqrt(variance > 0.0 ? variance : 0.0), f->own_spearman / n_seeds,
             f->top_gap / n_seeds, f->rmse / n_seeds, f->nll / n_seeds, f->coverage[0] / n_seeds,
             f->coverage[1] / n_seeds, f->coverage[2] / n_seeds, f->coverage[3] / n_seeds,
             f->std_coverage / n_seeds, spent->fit_s / n_seeds, spent->predict_ms / n_seeds,
-            spent->model_bytes);
+            spent->model_bytes, f->once[0] / n_seeds, f->once[1] / n_seeds,
+            f->once[2] / n_seeds, f->once[3] / n_seeds, f->normal_loss / n_seeds,
+            f->own_loss / n_seeds);
     }
     (void)fflush(stdout);
 }
@@ -401,7 +468,10 @@ static tl_err run_case(const bench_case *c, const bench_setup *setup)
     tl_text_clear(&path);
     tl_text_addf(&path, "%s/%s", setup->data_dir, c->table);
     if ((err = bench_labels_read(space, path.data, &all)) != TL_OK ||
-        (err = scratch_init(&all, &s)) != TL_OK) {
+        (err = scratch_init(&all, &s)) != TL_OK ||
+        /* as many folds as designs: a fold is one form */
+        (err = tl_canonical_folds(
+             space, all.table.designs, all.table.n, all.table.n, 1, s.form)) != TL_OK) {
         goto done;
     }
     for (int seed = 1; seed <= setup->n_seeds; seed++) {
@@ -436,7 +506,7 @@ int main(int argc, char **argv)
     tl_blas_single_thread();
     printf("case\ttask\tseeds\tmethod\tspearman\tsd\town_spearman\ttop5_gap\trmse\tnll\t"
            "cover50\tcover80\tcover90\tcover95\tstd90\tfit_s\t"
-           "predict_ms\tmodel_bytes\n");
+           "predict_ms\tmodel_bytes\tonce50\tonce80\tonce90\tonce95\tnormal\town\n");
     for (size_t i = 0; i < TL_COUNT(cases); i++) {
         if (argc > 4 && strstr(cases[i].name, argv[4]) == NULL) {
             continue;
