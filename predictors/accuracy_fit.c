@@ -533,7 +533,7 @@ static tl_err choose_teaching(fitting *f)
 {
     tl_mat mean = {0};
     tl_mat spread = {0};
-    double loss_alone[TL_ACCURACY_MAX_TASKS];
+    double loss_alone[TL_ACCURACY_MAX_TASKS] = {0.0};
     fill_losses(f, loss_alone);
     tl_err err = TL_OK;
     if ((err = tl_mat_init(&mean, f->n_own, f->n_answered)) != TL_OK ||
