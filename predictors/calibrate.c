@@ -178,7 +178,9 @@ static tl_err order_by_accuracy(const tl_calibration_data *data, tl_rng *rng, ju
 
 /*
  * What designs that were not measured would take: the device's own model, times a residual
- * of a measured one drawn by chance, as large as when that one is left out of the model.
+ * of a measured one drawn by chance. Where the model bends towards a measurement by h, its
+ * residual there is the noise times sqrt(1 - h), and that noise over sqrt(1 - h) where it is
+ * left out: the noise itself is the geometric mean of both.
  */
 static tl_err imagine(const tl_source *own, tl_dcmat wide, tl_rng *rng, judged *j)
 {
@@ -193,7 +195,7 @@ static tl_err imagine(const tl_source *own, tl_dcmat wide, tl_rng *rng, judged *
         residual[i] = i < j->n_measured ? fabs(j->y[i] / model[i] - 1) : 0;
     }
     double seen = mad_to_sd * tl_median_inplace(j->n_measured, residual);
-    double factor = seen > 0 ? fmin(fmax(own->loo_sd / seen, 1), most_wider) : 1;
+    double factor = seen > 0 ? fmin(fmax(sqrt(own->loo_sd / seen), 1), most_wider) : 1;
     for (int i = j->n_measured; i < j->n; i++) {
         uint64_t k = tl_rng_below(rng, (uint64_t)j->n_measured);
         j->y[i] = model[i] * fmax(1 + factor * (j->y[k] / model[k] - 1), least_imagined);
