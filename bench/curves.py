@@ -6,9 +6,13 @@ Random and suggested samples, on the seven pools of NASFLAT's protocol; NH is po
 protocol (each test device without its 10% fastest and slowest designs), NE a runtime that pays for
 edges nobody needs, MV and MN leave each device of mobilenetv3 and mnasnet out in turn.
 
-    bench/curves.py [--samples 0,1,3,5,10,20,50,200,1000] [--seeds 3]
+    bench/curves.py [--samples 0,1,3,5,10,20,50,200,1000] [--seeds 3] [--jobs 1]
+        [--pools ND,F1] [--name curves]
+
+The table of coverage by pool: --samples 20,200 --pools ND,FD,F1,F2,F3,F4,FA,NE --name coverage
 """
 import argparse
+import concurrent.futures
 import csv
 import os
 import subprocess
@@ -18,25 +22,35 @@ import harness
 POOLS = "ND NH NE FD F1 F2 F3 F4 FA MV MN".split()
 
 
+def run(pool, samples, seeds, settings=""):
+    """The table of one pool: header, rows."""
+    program = os.path.join(harness.BUILD_DIR, "bench", "bench_pools")
+    spaces = os.path.join(harness.SOURCE_DIR, "spaces")
+    done = subprocess.run([program, spaces, harness.DATA_DIR, samples, str(seeds), pool,
+                           *settings.split()], capture_output=True, text=True, check=True)
+    lines = [l for l in done.stdout.splitlines() if not l.startswith("#")]
+    table = list(csv.reader(lines, delimiter="\t"))
+    return table[0], table[1:]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--samples", default="0,1,3,5,10,20,50,200,1000")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1, help="how many pools at a time")
+    parser.add_argument("--pools", default=",".join(POOLS))
+    parser.add_argument("--name", default="curves", help="of the result")
     options = parser.parse_args()
-    program = os.path.join(harness.BUILD_DIR, "bench", "bench_pools")
-    spaces = os.path.join(harness.SOURCE_DIR, "spaces")
+    pools = options.pools.split(",")
     header, rows = None, []
-    for pool in POOLS:
-        done = subprocess.run([program, spaces, harness.DATA_DIR, options.samples,
-                               str(options.seeds), pool], capture_output=True, text=True, check=True)
-        lines = [l for l in done.stdout.splitlines() if not l.startswith("#")]
-        table = list(csv.reader(lines, delimiter="\t"))
-        header = table[0]
-        rows += table[1:]
-        print(f"{pool}: {len(table) - 1} rows", flush=True)
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as workers:
+        tables = workers.map(lambda pool: run(pool, options.samples, options.seeds), pools)
+        for pool, (header, new) in zip(pools, tables):
+            rows += new
+            print(f"{pool}: {len(new)} rows", flush=True)
     harness.keep_result(
-        "curves", [f"bench_pools, {options.seeds} seeds; sources on 512 (nasbench201) or 800 designs; "
-                   "errors relative to the measurement; c50, c80, c95: coverage of intervals"],
+        options.name, [f"bench_pools, {options.seeds} seeds; sources on 512 (nasbench201) or 800 designs; "
+                       "errors relative to the measurement; c50, c80, c95: coverage of intervals"],
         header, rows)
 
 
