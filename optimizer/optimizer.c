@@ -16,7 +16,7 @@ typedef struct effort_size {
 
 static const effort_size efforts[][2] = {
     [TL_EFFORT_QUICK] = {{100, 16, 4, 150, 700, 128},  {60, 32, -1, 0, 600, 128}  },
-    [TL_EFFORT_LONG] = {{400, 24, 8, 400, 5000, 256}, {400, 48, -1, 0, 6000, 256}},
+    [TL_EFFORT_LONG] = {{300, 16, 6, 300, 3000, 192}, {300, 48, -1, 0, 3000, 256}},
 };
 
 enum {
