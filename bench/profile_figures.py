@@ -20,7 +20,7 @@ ZERO_SHOT = [
     "400 measurements each; 1,000 other designs are judged (all 81 of mobilenet-zoo)",
     "log_error: median of |log(predicted / measured)|; of all: its median over devices, means of the rest; coverage scaled "
     "by the errors of the other devices",
-    "the kernel's seven hyperparameters, the sharpness of the experts' weights (results change little from 2 to 6) and what sureness counts were set on these tables, all together; "
+    "the kernel's seven hyperparameters, the sharpness of the experts' weights and what sureness counts were set on these tables, all together; "
     "the weights themselves never see the device that is judged",
     "level: tailor's shape at the level of one expert; before, the level was that of the process alone",
     "what a class draws, and picojoules per MAC, are rounded figures of published systems; the three devices of nasbench201 were in view",
