@@ -34,7 +34,7 @@ typedef struct tl_binning {
 /*
  * Fits to y [n] at rows x [n, *], columns [begin, end) at most TL_BINNING_MAX_INPUTS, of
  * which the first TL_BINNING_MAX_SAMPLES are used. noise: variance of a sample over that of the
- * process; 0: .1, at which samples are met hardly better than what was never seen, so that
+ * process; 0: .1, at which samples are met little better than what was never seen, so that
  * the weights hold what the samples have in common rather than the samples.
  */
 TL_MUST_USE tl_err tl_binning_fit(
