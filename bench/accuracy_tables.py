@@ -54,6 +54,17 @@ def coverage(n_seeds, kept):
         "intervals by tl_accuracy_intervals, std90: mean +- 1.645 std", ONE_THREAD], header, rows)
 
 
+def functions(n_seeds, kept):
+    header, rows = None, []
+    for case in ("nasbench201-200", "nasbench201-1000", "int8-1000", "mnasnet-1000"):
+        if kept is None or case in kept:
+            header, more = run(case, n_seeds or 3)
+            rows += more
+    harness.keep_result("accuracy_functions", [
+        "3 seeds: split, sample and model; a fifth of the canonical forms held out; once: each form counted once; normal, own: log loss of minima, "
+        "see bench/bench_accuracy.c", ONE_THREAD], header, rows)
+
+
 def ensembles(n_seeds, kept):
     header, rows = None, []
     for ensemble, repulsion, cases in ENSEMBLES:
@@ -79,7 +90,7 @@ def conditions(n_seeds, kept):
         "- not run; 0: not among the variant's tasks", ONE_THREAD], header, rows)
 
 
-PARTS = {"coverage": coverage, "ensembles": ensembles, "conditions": conditions}
+PARTS = {"coverage": coverage, "functions": functions, "ensembles": ensembles, "conditions": conditions}
 
 
 def main():
