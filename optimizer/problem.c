@@ -67,7 +67,9 @@ static void apply_limit(limit_part part, double asked, tl_scored *scored)
         scored->shortfall = HUGE_VAL;
         return;
     }
-    double unit = tl_margin_unit_at(&part.confidence->unit, part.mean, part.sd);
+    /* without a deviation the value is known, whatever is typical of others */
+    double unit =
+        part.sd > 0 ? tl_margin_unit_at(&part.confidence->unit, part.mean, part.sd) : 0;
     unit = unit > 0 ? unit : 1e-9 * fabs(part.limit);
     scored->p_feasible *= tl_confidence_of_margin(part.confidence, part.slack / unit);
     double missed = tl_confidence_margin(part.confidence, asked) * unit - part.slack;

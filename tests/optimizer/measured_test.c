@@ -48,6 +48,23 @@ static void a_measured_cost_is_known(void **state)
     made_up_done(&w);
 }
 
+static void what_is_typical_of_predictions_does_not_blur_what_is_known(void **state)
+{
+    (void)state;
+    made_up w = made_up_new("nasbench201");
+    tl_choice design[TL_SPACE_MAX_SLOTS];
+    double latency = 4.999;
+    memcpy(design, w.listing, (size_t)w.n_slots * sizeof *design);
+    w.problem.latency_confidence.unit = (tl_margin_unit){.relative = .2, .least = .1};
+    measure(&w, TL_COST_LATENCY, design, &latency, 1);
+    tl_scored score = score_of(&w, design);
+    assert_true(tl_scored_is_feasible(&score) && score.p_feasible > .999);
+    latency = 5.001;
+    score = score_of(&w, design);
+    assert_true(score.p_feasible < .001);
+    made_up_done(&w);
+}
+
 static void only_what_was_measured_as_asked_counts(void **state)
 {
     (void)state;
@@ -196,6 +213,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_measured_cost_is_known),
+        TEST(what_is_typical_of_predictions_does_not_blur_what_is_known),
         TEST(only_what_was_measured_as_asked_counts),
         TEST(weight_bits_count_only_where_they_are_searched),
         TEST(a_measured_design_leads_unless_another_is_better_beyond_doubt),
