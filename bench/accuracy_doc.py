@@ -274,13 +274,21 @@ def conditions():
         *conditions_table("conditions_dev")])
 
 
+def at_confidence(rows, chosen):
+    """Missed / regret at .5 .8 .9 .95 of the rows that chosen() keeps."""
+    by = {float(r["confidence"]): r for r in rows if chosen(r)}
+    return [f"{number(by[c]['missed'], 2)} / {number(by[c]['regret_points'], 2)}"
+            for c in (.5, .8, .9, .95)]
+
+
 def limits():
     notes, rows = read("limits_missed")
     out = [[r["samples"], r["confidence"][:4].rstrip("0"), r["task"],
             f"{number(r['missed'])} ± {number(r['se'])}", number(r["regret_points"], 2)]
-           for r in rows if r["device"] == "all" and r["confidence"] not in ("0.8000",)]
-    devices = [[r["device"], r["samples"], number(r["missed"], 2), number(r["regret_points"], 2)]
-               for r in rows if r["device"] != "all" and r["confidence"].startswith("0.9000")]
+           for r in rows if r["device"] == "all"]
+    names = list(dict.fromkeys(r["device"] for r in rows if r["device"] != "all"))
+    devices = [[d, how] + at_confidence(rows, lambda r: (r["device"], r["samples"]) == (d, how))
+               for d in names for how in ("random", "chosen")]
     all_at = {r["samples"]: r for r in rows
               if (r["confidence"], r["device"], r["task"]) == ("0.9000", "all", "all")}
     aim = "; ".join(f"{number(all_at[how]['missed'], 2)} missed at {number(all_at[how]['regret_points'], 2)} points with 20 {text}"
@@ -290,20 +298,62 @@ def limits():
         "The share of chosen designs that miss their latency limit (± standard error over cases) and, among those that hold it, how far the accuracy is below the best "
         "measured one within the limit. At a confidence c at most 1 - c should miss.",
         table(["20 samples", "confidence", "task", "missed", "regret, points"], out), source(notes),
-        "By device at a confidence of 0.9, three tasks together. Margins are scaled by the noise that a device's own measurements show; the promise itself holds on average over devices:",
-        table(["device", "20 samples", "missed", "regret, points"], devices),
-        f"At 0.9 the aim is at most .10 missed at a regret of at most 1.1 points: {aim}. The known devices that confidence is calibrated on are noisier than half of these, so "
-        "fewer limits are missed than was asked, and accuracy is paid for it.",
-        *limit_alternatives()])
+        f"At 0.9 the aim is at most .10 missed at a regret of at most 1.1 points: {aim}. Margins are calibrated here on known devices of 512 measurements each, and what they lack is imagined, "
+        "which is on the cautious side; with all their measurements the aim is met (test devices in the last table), and at .95 more are missed than .05.",
+        "By device, three tasks together, missed / regret at each confidence:",
+        table(["device", "20 samples", ".5", ".8", ".9", ".95"], devices),
+        *limits_by_device(), *limit_alternatives()])
+
+
+def limits_by_device():
+    """Development devices: what is promised of one device."""
+    notes, rows = read("limits_by_device")
+    rows = [r for r in rows if r["set"] == "development"]
+    names = sorted(dict.fromkeys(r["device"] for r in rows),
+                   key=lambda d: float(next(r["typical_sd"] for r in rows if r["device"] == d)))
+    out, within, shares = [], 0, {}
+    for d in names:
+        own = [r for r in rows if r["device"] == d and r["how"] == "random"]
+        at = {float(r["confidence"]): r for r in own}
+        both = [float(r["missed"]) for r in rows
+                if r["device"] == d and float(r["confidence"]) == .9]
+        shares[d] = sum(both) / len(both)
+        within += shares[d] <= .1
+        out.append([d, f"{100 * float(at[.9]['typical_sd']):.1f}%", at[.9]["designs"]] +
+                   at_confidence(own, lambda r: True))
+    noisy = [d for d in names if float(next(
+        r["typical_sd"] for r in rows if r["device"] == d)) > .06]
+    quiet = [d for d in names if d not in noisy]
+    worst = max(shares, key=shares.get)
+    mean = [number(str(sum(shares[d] for d in g) / len(g)), 2) for g in (quiet, noisy)]
+    return [
+        "What may be said of one device: the promise is one of an average over devices. Development devices, in one process, 20 random samples; *typical sd* is the head's, relative; *designs* "
+        "how many different ones were chosen at 0.9 in all cases of the device: a share of missed limits rests on no more than these.",
+        table(["device", "typical sd", "designs", ".5", ".8", ".9", ".95"], out), source(notes),
+        f"At 0.9, {within} of {len(names)} devices miss at most .10 (random and suggested samples together); those of a typical sd up to 6% miss {mean[0]} on average, the {len(noisy)} noisier ones "
+        f"{mean[1]}, the worst, {worst}, {number(str(shares[worst]), 2)}. Who needs the promise on a noisy device by itself asks it for .95, or measures what is proposed. A head's own residuals "
+        "hardly say more: its sd times the root of its noise share takes a third from what the worst device misses beyond its part and costs accuracy on average (below)."]
 
 
 def limit_alternatives():
     notes, rows = read("limits_alternatives")
-    devices = "titan_rtx_256 gold_6226 fpga pixel2 raspi4 eyeriss".split()
-    return ["Margins that were compared in one process at a confidence of 0.9, missed limits by device (a standard error over cases is .03 for a device):",
-            table(["margins counted over", "standard errors added", "missed", "regret, points"] + devices,
-                  [[r["margins"], r["standard_errors"], number(r["missed"]), number(r["regret_points"], 2)] +
-                   [number(r[d], 2) for d in devices] for r in rows if r["confidence"] == "0.9"]), source(notes)]
+    by = {(r["margins"], r["samples"], r["set"], r["how"], float(r["confidence"])): r for r in rows}
+    out = []
+    for name, n in dict.fromkeys((r["margins"], r["samples"]) for r in rows):
+        how = "-" if n == "all" else "both"
+        cells = [name, n]
+        for place, c in (("development", .9), ("development", .95), ("test", .9), ("test", .95)):
+            r = by[name, n, place, how, c]
+            cells.append(f"{number(r['missed'])} / {number(r['regret_points'], 2)}")
+            if place == "development":
+                cells.append(number(r["worst_missed"], 2))
+        out.append(cells)
+    return [
+        "Ways of counting a margin, missed / regret and the share that the worst device misses, chosen on development devices alone. *A model of all measurements* knows each device as far as a model "
+        "with pairs of choices can, its z the least that keeps the confidence on the very devices; with *true latencies* only the accuracy model errs. Most of the regret between them is "
+        "noise of the device itself, which no head can remove:",
+        table(["margins counted in", "samples", "development .9", "worst", "development .95", "worst",
+               "test devices .9", "test devices .95"], out), source(notes)]
 
 
 def grades(rows, metric):

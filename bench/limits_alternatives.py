@@ -9,7 +9,7 @@ chosen for limits at the 20/40/60/80th percentile of each device, for three task
 A way of counting is chosen on development devices: ND's nine sources, each left out of the sources and of
 the calibration while it is judged, and the twelve other devices of the table. z of a confidence c is the
 least one from which on the sources miss at most 1 - c of 15 limits (15th to 85th percentile), mean
-over devices plus half a standard error. ND's six test devices are reported beside it and took no part in the choice.
+over devices plus as many standard errors as the name says. ND's six test devices are reported beside it and took no part in the choice.
 
     bench/limits_alternatives.py [--samples 5,10,20] [--seeds 8] [--test-seeds 4] [--keep DIR]
 """
@@ -56,14 +56,13 @@ def former(h):
     return h.sd * min(max((h.noise / FORMER_SHARE) ** .5, 1 / 3), 3)
 
 
-STANDARD_ERRORS = .5
+STANDARD_ERRORS = 0
 WAYS = {  # name: the unit of a margin, clock steps that a limit is raised by[, standard errors]
     SHIPPED: (Head.proportional, 0),
-    "typical sd x latency, no standard error": (Head.proportional, 0, 0),
+    "typical sd x latency, half a standard error": (Head.proportional, 0, .5),
     "typical sd x latency, one standard error": (Head.proportional, 0, 1),
     "own sd": (lambda h: h.sd, 0),
     "own sd x root of noise share": (former, 0),
-    "own sd x root of noise share, shrunk": (lambda h: h.sd * (h.noise / FORMER_SHARE) ** .25, 0),
     "noise sd": (lambda h: h.noise_sd, 0),
     "typical sd": (lambda h: np.full_like(h.sd, np.median(h.sd)), 0),
     "root of own sd and typical sd x latency": (lambda h: np.sqrt(h.sd * h.proportional()), 0),
@@ -91,16 +90,22 @@ class Judge:
         return self.best[key]
 
     def curves(self, head, quantiles, mean, unit, raised):
-        """Whether the choice misses, and its regret: [limits x tasks, z]."""
-        missed, regret = [], []
+        """Whether the choice misses, its regret, and which it is: [limits x tasks, z] each.
+
+        Where no design has the margin nothing is chosen: not missed, no regret, -1.
+        """
+        missed, regret, picks = [], [], []
         for limit, best in self.limits(head, quantiles):
             margin = (limit + raised * head.step - mean) / unit
             for t, order in enumerate(self.order):
                 reached = np.maximum.accumulate(margin[order])
-                pick = order[np.minimum(np.searchsorted(reached, Z), len(order) - 1)]
-                missed.append(head.true[pick] > limit)
-                regret.append(best[t] - self.true[t, pick])
-        return np.array(missed), np.array(regret)
+                place = np.searchsorted(reached, Z)
+                is_chosen = place < len(order)
+                pick = order[np.minimum(place, len(order) - 1)]
+                missed.append(is_chosen & (head.true[pick] > limit))
+                regret.append(np.where(is_chosen, best[t] - self.true[t, pick], np.nan))
+                picks.append(np.where(is_chosen, pick, -1))
+        return np.array(missed), np.array(regret), np.array(picks)
 
 
 def least_margins(shares, standard_errors):
@@ -120,7 +125,7 @@ def calibrate(judge, heads, way):
     shares = {}
     for h in heads:
         if h.role == "source":
-            missed, _ = judge.curves(h, CALIBRATED, h.mean, unit(h), raised)
+            missed, _, _ = judge.curves(h, CALIBRATED, h.mean, unit(h), raised)
             shares.setdefault(h.device, []).append(missed.mean(axis=0))
     shares = {d: np.mean(s, axis=0) for d, s in shares.items()}
     places = {d: least_margins([s for e, s in shares.items() if e != d], standard_errors)
@@ -130,19 +135,20 @@ def calibrate(judge, heads, way):
 
 
 def judge_way(judge, heads, way, places, test_seeds):
-    """{(set, device, how, confidence): (missed, held, regret) sums}."""
+    """{(set, device, how, confidence): (missed, chosen, held, regret) sums}, designs chosen."""
     unit, raised = WAYS[way][:2]
-    out = {}
+    out, designs = {}, {}
     for h in heads:
         if h.role == "test" and h.seed >= test_seeds:
             continue
-        missed, regret = judge.curves(h, JUDGED, h.mean, unit(h), raised)
+        missed, regret, picks = judge.curves(h, JUDGED, h.mean, unit(h), raised)
         for c, k in zip(CONFIDENCES, places.get(h.device, places[None])):
-            m = missed[:, k]
+            m, held = missed[:, k], ~missed[:, k] & (picks[:, k] >= 0)
             key = "test" if h.role == "test" else "development", h.device, h.how, c
-            sums = np.array([m.sum(), (~m).sum(), regret[~m, k].sum()])
+            sums = np.array([m.sum(), (picks[:, k] >= 0).sum(), held.sum(), regret[held, k].sum()])
             out[key] = out.get(key, 0) + sums
-    return out
+            designs.setdefault(key, set()).update(picks[picks[:, k] >= 0, k].tolist())
+    return out, designs
 
 
 def summarize(sums, chosen_set, how, c):
@@ -151,11 +157,11 @@ def summarize(sums, chosen_set, how, c):
     for (s, device, h, confidence), v in sums.items():
         if s == chosen_set and confidence == c and how in ("both", h):
             by[device] = by.get(device, 0) + v
-    share = {d: v[0] / (v[0] + v[1]) for d, v in by.items()}
+    share = {d: v[0] / max(v[1], 1) for d, v in by.items()}
     total = sum(by.values())
     beyond = np.sqrt(np.mean([max(s - 1 + c, 0) ** 2 for s in share.values()]))
     worst = max(share, key=share.get)
-    return [float(np.mean(list(share.values()))), float(total[2] / max(total[1], 1)),
+    return [float(np.mean(list(share.values()))), float(total[3] / max(total[2], 1)),
             float(beyond), worst, float(share[worst])]
 
 
@@ -191,11 +197,13 @@ def bound_rows(judge, table, heads):
                 mean = full_model(table, h.true) if name.startswith("a model") else h.true
                 spread = 1.4826 * np.median(np.abs(h.true / np.maximum(mean, 1e-9) - 1))
                 unit = max(spread, 1e-3) * np.maximum(mean, .3 * np.median(mean))
-                curves.append(judge.curves(h, JUDGED, mean, unit, 0))
+                curves.append(judge.curves(h, JUDGED, mean, unit, 0)[:2])
             for c in CONFIDENCES:
                 k = least_margins([m.mean(axis=0) for m, _ in curves], 0)[CONFIDENCES.index(c)]
+                k = max(k, int(np.searchsorted(Z, 0))) if name.startswith("true") else k
                 share = [m[:, k].mean() for m, _ in curves]
                 regret = np.concatenate([r[~m[:, k], k] for m, r in curves])
+                regret = regret[~np.isnan(regret)]
                 beyond = np.sqrt(np.mean([max(s - 1 + c, 0) ** 2 for s in share]))
                 worst = int(np.argmax(share))
                 rows.append([name, "all", chosen_set, "-", c, float(Z[k]), float(np.mean(share)),
@@ -227,12 +235,13 @@ def read_accuracies(folder):
     return np.loadtxt(path, delimiter=",", skiprows=1)
 
 
-def device_rows(sums, heads):
+def device_rows(sums, designs, heads):
     typical = {}
     for h in heads:
         typical.setdefault(h.device, []).append(h.typical)
-    return [[s, device, float(np.median(typical[device])), how, c, float(v[0] / (v[0] + v[1])), int(v[0] + v[1]),
-             float(v[2] / max(v[1], 1))] for (s, device, how, c), v in sorted(sums.items())]
+    return [[s, device, float(np.median(typical[device])), how, c, float(v[0] / max(v[1], 1)), int(v[1]),
+             len(designs[s, device, how, c]), float(v[3] / max(v[2], 1))]
+            for (s, device, how, c), v in sorted(sums.items())]
 
 
 def run(folder, options):
@@ -243,14 +252,14 @@ def run(folder, options):
         heads = run_heads(folder, n, options.seeds, table)
         for way in WAYS:
             places = calibrate(judge, heads, way)
-            sums = judge_way(judge, heads, way, places, options.test_seeds)
+            sums, designs = judge_way(judge, heads, way, places, options.test_seeds)
             for chosen_set in ("development", "test"):
                 for how in ("random", "chosen", "both"):
                     for c, k in zip(CONFIDENCES, places[None]):
                         rows.append([way, n, chosen_set, how, c, float(Z[k]),
                                      *summarize(sums, chosen_set, how, c)])
             if way == SHIPPED and n == 20:
-                devices = device_rows(sums, heads)
+                devices = device_rows(sums, designs, heads)
         print(f"{n} samples done", flush=True)
         if n == 20:
             rows += bound_rows(judge, table, heads)
@@ -278,7 +287,8 @@ def main():
         "missed_beyond_rms", "worst_device", "worst_missed"], rows)
     if devices:
         harness.keep_result("limits_by_device", [protocol, f"margins: {SHIPPED}, 20 samples"], [
-            "set", "device", "typical_sd", "how", "confidence", "missed", "cases", "regret_points"], devices)
+            "set", "device", "typical_sd", "how", "confidence", "missed", "cases", "designs",
+            "regret_points"], devices)
 
 
 if __name__ == "__main__":
