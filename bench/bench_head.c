@@ -3,12 +3,12 @@
 /*
  * What adapting to a new device costs: choosing designs to measure, fitting a
  * head, predicting with it. One line for each pool, step and number of samples
- * with the fastest and the median of RUNS runs, in milliseconds.
+ * with the fastest and the median of RUNS runs, in milliseconds of this thread's processor time: what
+ * other programs take of a busy machine does not count.
  *
  *     bench_head SPACES DATA [RUNS]
  */
 
-#include "base/clock.h"
 #include "base/units.h"
 #include "bench/pool_trial.h"
 #include "numerics/gemm.h"
@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     MAX_RUNS = 1000,
@@ -26,9 +27,16 @@ enum {
 
 static const int sizes[] = {1, 5, 10, 20, 50, 64, 200, 1000};
 
+static int64_t thread_ns(void)
+{
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * TL_NS_PER_S + now.tv_nsec;
+}
+
 static double ms_since(int64_t begin_ns)
 {
-    return (double)(tl_clock_ns() - begin_ns) / TL_NS_PER_MS;
+    return (double)(thread_ns() - begin_ns) / TL_NS_PER_MS;
 }
 
 static void print_line(const char *pool, const char *step, int n, int n_runs, double *ms)
@@ -48,7 +56,7 @@ static void time_suggest(const pool_trial *trial, const char *pool, int n_runs)
     tl_rng rng;
     tl_rng_init(&rng, 1);
     for (int r = 0; r < n_runs; r++) {
-        int64_t begin_ns = tl_clock_ns();
+        int64_t begin_ns = thread_ns();
         trial_suggest(trial, N_SUGGESTED, &rng, picks);
         ms[r] = ms_since(begin_ns);
     }
@@ -72,10 +80,10 @@ static void time_head(const pool_trial *trial, const char *pool, int column, int
         for (int i = 0; i < n; i++) {
             samples[i] = measured[samples[i]];
         }
-        int64_t begin_ns = tl_clock_ns();
+        int64_t begin_ns = thread_ns();
         trial_fit(trial, column, samples, n, &head);
         fit_ms[r] = ms_since(begin_ns);
-        begin_ns = tl_clock_ns();
+        begin_ns = thread_ns();
         bench_check(
             tl_head_predict(&head, tl_dro(trial->x), trial->z, mean, mean + n_designs),
             "predict");

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long things take: round trips beside a bare ZeroMQ echo in the same run, and whole commands.
 
-    bench/speed.py [--runs 5]
+    bench/speed.py [--runs 5] [--only round_trips|batch|commands]
 """
 import argparse
 import os
@@ -88,10 +88,7 @@ def batches():
     return header.split("\t"), [line.split("\t") for line in lines]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=int, default=5)
-    options = parser.parse_args()
+def keep_round_trips(runs):
     table = harness.Table("nasbench201.csv")
     port = 7400 + os.getpid() % 500
     with harness.Daemon(models=MODELS, also_listen=f"tcp://127.0.0.1:{port}") as daemon:
@@ -99,6 +96,9 @@ def main():
     harness.keep_result("round_trips", ["alternating blocks of 100 round trips, echo and method"],
                         ["transport", "what", "echo_p50_us", "echo_p99_us", "p50_us", "p99_us",
                          "itself_p50_us", "over_ideal"], rows)
+
+
+def keep_batch(runs):
     harness.keep_result("batch", [
         "one thread, its processor time, best of 31 runs; sgemm_ms and gflop: the products of the networks' forward pass over each "
         "design by itself, timed in the same run, in turn with the batch; plain_ms: that pass, encoding not counted; ms: the batch in "
@@ -106,9 +106,25 @@ def main():
         "before: 22.1 ms (.23) for nasbench201, 96.4 ms (.14) for mnasnet; parts of networks lowered once 96 to 30 ms; ridges as one product, "
         "columns without a branch 30 to 24; parts lowered alone, keys without multiplications in a row 24 to 21; states of cells shared 20 to "
         "9.3; live edges looked up, percent once an answer, rows without padding 9.3 to 5.8"], *batches())
-    harness.keep_result("commands", [f"{options.runs} runs of whole client processes (train: 1)"],
+
+
+def keep_commands(runs):
+    harness.keep_result("commands", [f"{runs} runs of whole client processes (train: 1)"],
                         ["what", "min_s", "median_s", "max_s"],
-                        whole_commands(options.runs, table))
+                        whole_commands(runs, harness.Table("nasbench201.csv")))
+
+
+PARTS = {"round_trips": keep_round_trips, "batch": keep_batch, "commands": keep_commands}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--only", choices=list(PARTS))
+    options = parser.parse_args()
+    for name, part in PARTS.items():
+        if options.only in (None, name):
+            part(options.runs)
 
 
 if __name__ == "__main__":
