@@ -67,11 +67,12 @@ static void apply_limit(limit_part part, double asked, tl_scored *scored)
         scored->shortfall = HUGE_VAL;
         return;
     }
-    /* without a deviation the value is known, whatever is typical of others */
-    double unit =
-        part.sd > 0 ? tl_margin_unit_at(&part.confidence->unit, part.mean, part.sd) : 0;
+    /* without a deviation the value is known, whatever is typical of others; at the limit it holds */
+    bool is_known = !(part.sd > 0);
+    double unit = is_known ? 0 : tl_margin_unit_at(&part.confidence->unit, part.mean, part.sd);
     unit = unit > 0 ? unit : 1e-9 * fabs(part.limit);
-    scored->p_feasible *= tl_confidence_of_margin(part.confidence, part.slack / unit);
+    double margin = is_known && part.slack >= 0 ? HUGE_VAL : part.slack / unit;
+    scored->p_feasible *= tl_confidence_of_margin(part.confidence, margin);
     double missed = tl_confidence_margin(part.confidence, asked) * unit - part.slack;
     double share = missed / fmax(fabs(part.limit), 1e-12);
     if (share > scored->shortfall) {

@@ -59,6 +59,9 @@ static void what_is_typical_of_predictions_does_not_blur_what_is_known(void **st
     measure(&w, TL_COST_LATENCY, design, &latency, 1);
     tl_scored score = score_of(&w, design);
     assert_true(tl_scored_is_feasible(&score) && score.p_feasible > .999);
+    latency = 5; /* at the limit it holds */
+    score = score_of(&w, design);
+    assert_true(tl_scored_is_feasible(&score) && score.p_feasible > .999);
     latency = 5.001;
     score = score_of(&w, design);
     assert_true(score.p_feasible < .001);
