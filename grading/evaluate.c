@@ -12,6 +12,9 @@ static const double corrupted_frac = .2;
 static const double least_factor = 3;
 static const double most_factor = 10;
 
+/* From the exact posterior, beyond which a likelier answer is no better inference. */
+static const double misled_nats = .2;
+
 /* ---- a device's own samples --------------------------------------------------------------- */
 
 /* One device's samples as they are used, and the contest that they make. */
@@ -263,6 +266,49 @@ static void add_means(int n_devices, tl_evaluation *out)
     out->n_grades += per_device;
 }
 
+/* ---- where likelihood misleads --------------------------------------------------------------- */
+
+/* The exact posterior's grade of the same subject and set; NULL: it was not graded. */
+static const tl_grade *exact_of(const tl_evaluation *evaluation, const tl_grade *grade)
+{
+    for (int i = 0; i < evaluation->n_grades; i++) {
+        const tl_grade *other = &evaluation->grades[i];
+        if (strcmp(other->method, tl_infer_methods[0].name) == 0 && other->set == grade->set &&
+            strcmp(other->subject, grade->subject) == 0) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+/* Another model than the exact posterior's: to be far from it is no fault. */
+static bool is_shipped(const char *method)
+{
+    return strcmp(method, "head") == 0 || strcmp(method, "accuracy") == 0;
+}
+
+/* Names methods that are likelier than the exact posterior of their own model, and far from it. */
+static void note_misled(const tl_evaluation *evaluation, tl_text *notes)
+{
+    for (int i = 0; i < evaluation->n_grades; i++) {
+        const tl_grade *grade = &evaluation->grades[i];
+        const tl_grade *exact = exact_of(evaluation, grade);
+        if (exact == NULL || exact == grade || is_shipped(grade->method)) {
+            continue;
+        }
+        const double *f = grade->figures;
+        if (f[TL_FIGURE_NLL] < exact->figures[TL_FIGURE_NLL] &&
+            f[TL_FIGURE_DISTANCE_EXACT] > misled_nats) {
+            tl_text_addf(
+                notes,
+                "likelihood misleads: %s, %s, %s: nll %.2f beside %.2f of the exact posterior, yet %.2f "
+                "nats from it\n",
+                grade->subject, tl_grade_set_name(grade->set), grade->method, f[TL_FIGURE_NLL],
+                exact->figures[TL_FIGURE_NLL], f[TL_FIGURE_DISTANCE_EXACT]);
+        }
+    }
+}
+
 /* ---- all of it ----------------------------------------------------------------------------------- */
 
 /* Grades device i of the pool; one that cannot be is a note. */
@@ -322,6 +368,7 @@ static tl_err grade_all(
             TL_ESTATE, "nothing could be graded: want a column with %d measured designs",
             (int)TL_POOL_MIN_ROWS);
     }
+    note_misled(out, notes);
     add_means(n_graded, out);
     return TL_OK;
 }

@@ -54,7 +54,8 @@ typedef struct tl_evaluate_options {
 
 /*
  * On success the caller owns *out_evaluation; notes gets a line for each device
- * that was left out. Fails with TL_ESTATE when no device could be graded, TL_ECANCELLED
+ * that was left out, and for each method that is likelier than the exact posterior of its
+ * own model without being near it. Fails with TL_ESTATE when no device could be graded, TL_ECANCELLED
  * when progress said so.
  */
 TL_MUST_USE tl_err
