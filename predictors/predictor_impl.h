@@ -3,7 +3,7 @@
 #define TL_PREDICTORS_PREDICTOR_IMPL_H
 
 /*
- * What predictor.c and view*.c share; nobody else includes it.
+ * What predictor*.c and view*.c share; nobody else includes it.
  */
 
 #include "numerics/mat.h"
