@@ -18,7 +18,7 @@
  *
  * Keys: effort (quick, long), seeds, first_seed, draws, devices, per_device, rounds,
  * round_steps, final_steps, batch, kept, drawn, explores, sharpness, temperature, rate, references,
- * hidden, state, evolution (1: run it too), computed, threads.
+ * hidden, state, learning (0 memory, 1 reinforce, 2 straight through), gradient_steps, entropy, evolution (1: run it too), computed, threads.
  */
 
 #include "base/clock.h"
@@ -60,34 +60,38 @@ static bool set_key(settings *s, const char *key, const char *value)
 {
     int effort = 0;
     int explores = s->train.explores_listed;
+    int learning = (int)s->train.learning;
     int evolution = s->has_evolution;
     int computed = s->is_computed;
     tl_memory_options *m = &s->train.memory;
     const int_key ints[] = {
-        {"seeds",       &s->n_seeds           },
-        {"first_seed",  &s->first_seed        },
-        {"draws",       &s->n_draws           },
-        {"devices",     &s->train.n_devices   },
-        {"per_device",  &s->train.n_per_device},
-        {"rounds",      &m->n_rounds          },
-        {"round_steps", &m->n_round_steps     },
-        {"final_steps", &m->n_final_steps     },
-        {"kept",        &m->n_kept            },
-        {"drawn",       &m->n_drawn           },
-        {"batch",       &m->n_batch           },
-        {"explores",    &explores             },
-        {"references",  &s->train.n_references},
-        {"hidden",      &s->train.n_hidden    },
-        {"state",       &s->train.n_state     },
-        {"evolution",   &evolution            },
-        {"computed",    &computed             },
-        {"threads",     &s->train.n_threads   },
-        {"effort",      &effort               },
+        {"seeds",          &s->n_seeds               },
+        {"first_seed",     &s->first_seed            },
+        {"draws",          &s->n_draws               },
+        {"devices",        &s->train.n_devices       },
+        {"per_device",     &s->train.n_per_device    },
+        {"rounds",         &m->n_rounds              },
+        {"round_steps",    &m->n_round_steps         },
+        {"final_steps",    &m->n_final_steps         },
+        {"kept",           &m->n_kept                },
+        {"drawn",          &m->n_drawn               },
+        {"batch",          &m->n_batch               },
+        {"explores",       &explores                 },
+        {"references",     &s->train.n_references    },
+        {"hidden",         &s->train.n_hidden        },
+        {"state",          &s->train.n_state         },
+        {"evolution",      &evolution                },
+        {"computed",       &computed                 },
+        {"threads",        &s->train.n_threads       },
+        {"learning",       &learning                 },
+        {"gradient_steps", &s->train.gradient.n_steps},
+        {"effort",         &effort                   },
     };
     const double_key doubles[] = {
-        {"sharpness",   &m->sharpness    },
-        {"temperature", &m->temperature  },
-        {"rate",        &m->learning_rate},
+        {"sharpness",   &m->sharpness             },
+        {"temperature", &m->temperature           },
+        {"entropy",     &s->train.gradient.entropy},
+        {"rate",        &m->learning_rate         },
     };
     bool is_found = false;
     effort = (int)s->train.effort;
@@ -108,6 +112,7 @@ static bool set_key(settings *s, const char *key, const char *value)
     s->has_evolution = evolution != 0;
     s->is_computed = computed != 0;
     s->train.effort = (tl_effort)effort;
+    s->train.learning = (tl_learning)learning;
     return is_found;
 }
 

@@ -159,6 +159,26 @@ static int tasks_of_freedom(
     return n;
 }
 
+static tl_err learn(
+    const tl_contexts *contexts, tl_optimizer_options *options, tl_policy *policy)
+{
+    tl_memory_options memory = options->memory;
+    tl_gradient_options gradient = options->gradient;
+    if (options->learning == TL_LEARNING_MEMORY) {
+        memory.seed = options->seed;
+        memory.starts_listed = !options->explores_listed;
+        memory.crew = (tl_crew){options->n_threads, report, options};
+        return tl_memory_train(contexts, &memory, policy);
+    }
+    gradient.gradient = options->learning == TL_LEARNING_REINFORCE
+                            ? TL_GRADIENT_REINFORCE
+                            : TL_GRADIENT_STRAIGHT_THROUGH;
+    gradient.seed = options->seed;
+    gradient.progress = report;
+    gradient.progress_context = options;
+    return tl_gradient_train(contexts, &gradient, policy);
+}
+
 static tl_err train_policy(
     tl_predictor *predictor,
     tl_optimizer_options *options,
@@ -176,11 +196,7 @@ static tl_err train_policy(
     };
     tl_err err = tl_contexts_init(predictor, signature, &context_options, &contexts);
     if (err == TL_OK) {
-        tl_memory_options memory = options->memory;
-        memory.seed = options->seed;
-        memory.starts_listed = !options->explores_listed;
-        memory.crew = (tl_crew){options->n_threads, report, options};
-        err = tl_memory_train(&contexts, &memory, policy);
+        err = learn(&contexts, options, policy);
     }
     tl_contexts_done(&contexts);
     return err;

@@ -24,6 +24,7 @@
  */
 
 #include "optimizer/contexts.h"
+#include "optimizer/gradients.h"
 #include "optimizer/memory.h"
 #include "proto/wire.h"
 
@@ -34,15 +35,24 @@ typedef enum tl_effort {
     TL_EFFORT_LONG,  /* minutes: for models that are shipped */
 } tl_effort;
 
+/* How the policy learns; all but memory for comparison only. */
+typedef enum tl_learning {
+    TL_LEARNING_MEMORY,
+    TL_LEARNING_REINFORCE,
+    TL_LEARNING_STRAIGHT_THROUGH
+} tl_learning;
+
 /* Zero: as the effort has it. */
 typedef struct tl_optimizer_options {
     tl_effort effort;
     int n_devices, n_per_device; /* contexts to train on */
     int n_references;            /* of a signature */
     int n_hidden, n_state;       /* of the policy */
-    tl_memory_options memory;    /* its seed and crew are those below */
-    bool explores_listed;        /* memories start from chance in listed spaces too */
-    tl_proxy_fn *proxy;          /* instead of accuracies, as the one task "proxy" */
+    tl_learning learning;
+    tl_gradient_options gradient; /* of learning by gradients; its seed is that below */
+    tl_memory_options memory;     /* its seed and crew are those below */
+    bool explores_listed;         /* memories start from chance in listed spaces too */
+    tl_proxy_fn *proxy;           /* instead of accuracies, as the one task "proxy" */
     void *proxy_context;
     uint64_t seed;
     int n_threads;

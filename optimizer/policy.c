@@ -188,6 +188,27 @@ const float *tl_policy_params_view(const tl_policy *policy)
     return policy->params;
 }
 
+int tl_policy_gain_width(const tl_policy *policy)
+{
+    int n = 0;
+    for (int k = 0; k < policy->n_slots; k++) {
+        n += policy->slots[k].n_options;
+    }
+    return n;
+}
+
+int tl_policy_gain_at(const tl_policy *policy, int slot)
+{
+    int at = 0;
+    for (int k = 0; k < policy->n_slots; k++) {
+        if (policy->slots[k].slot == slot) {
+            return at;
+        }
+        at += policy->slots[k].n_options;
+    }
+    return -1;
+}
+
 /* ---- states ----------------------------------------------------------------------------- */
 
 int tl_policy_state_width(const tl_policy *policy)

@@ -89,6 +89,10 @@ void tl_policy_sample(
 double tl_policy_log_likelihood(
     const tl_policy *policy, const float *state, const tl_choice *design);
 
+/* The options of all searched slots, and where those of a slot of the space begin; -1: not searched. */
+int tl_policy_gain_width(const tl_policy *policy);
+int tl_policy_gain_at(const tl_policy *policy, int slot);
+
 /* ---- learning ---------------------------------------------------------------------- */
 
 /* Designs that problems should have more of, or, of negative weight, less. */
@@ -97,6 +101,12 @@ typedef struct tl_policy_batch {
     int n_designs;            /* m, of each problem */
     const tl_choice *designs; /* [n, m, n_slots], valid where their weight is not 0 */
     const float *weights;     /* [n, m] */
+    /*
+     * Straight through: what each option of each slot would gain over the design as it
+     * is, [n, m, gain width], slot after slot. The gradient is then that of the weighted
+     * expected gain of each slot, the others as they are. NULL: of the log-likelihood.
+     */
+    const float *gains;
 } tl_policy_batch;
 
 typedef struct tl_policy_learner_options {
@@ -116,8 +126,8 @@ TL_MUST_USE tl_err tl_policy_learner_new(
 void tl_policy_learner_free(tl_policy_learner *learner); /* NULL is fine */
 
 /*
- * Adds the gradient of L = sum of weight log p(design | x) over the batch to what was
- * gathered since the last step. Returns L; a NaN in x or weights travels.
+ * Adds the gradient of L = sum of weight log p(design | x) over the batch (of expected gains
+ * where the batch has them) to what was gathered since the last step. Returns L; a NaN in x or weights travels.
  */
 double tl_policy_accumulate(tl_policy_learner *learner, const tl_policy_batch *batch);
 

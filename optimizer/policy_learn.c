@@ -22,6 +22,7 @@ typedef struct row {
     const tl_choice *design;
     int problem;
     float weight;
+    const float *gains; /* of all slots; NULL: the likelihood counts */
 } row;
 
 struct tl_policy_learner {
@@ -223,13 +224,15 @@ static void gather_rows(tl_policy_learner *l, const tl_policy_batch *batch)
 {
     int n_slots = tl_space_n_slots(l->policy->space);
     int n = batch->x.rows * batch->n_designs;
+    int width = batch->gains != NULL ? tl_policy_gain_width(l->policy) : 0;
     l->n_rows = 0;
     for (int i = 0; i < n; i++) {
         if (batch->weights[i] != 0.0F) {
             l->rows[l->n_rows++] = (row){
                 .design = batch->designs + (ptrdiff_t)i * n_slots,
                 .problem = i / batch->n_designs,
-                .weight = batch->weights[i]};
+                .weight = batch->weights[i],
+                .gains = batch->gains != NULL ? batch->gains + (ptrdiff_t)i * width : NULL};
         }
     }
 }
@@ -282,39 +285,74 @@ static void spread_gradient(tl_policy_learner *l, int n_problems)
     }
 }
 
-/*
- * Turns one row of logits into weight (1[chosen] - p), 0 where nothing could be
- * chosen; returns weight log p.
- */
-static double softmax_gradient(const tl_policy_learner *l, int i, int k, float *logits)
+/* Probabilities of the n allowed options into p; returns log of the chosen one's. */
+static double softmax(
+    const float *logits, const tl_choice *allowed, int n, tl_choice chosen, float *p)
 {
-    const policy_slot *s = &l->policy->slots[k];
-    const row *r = &l->rows[i];
-    tl_choice allowed[TL_SPACE_MAX_OPTIONS];
-    float exps[TL_SPACE_MAX_OPTIONS];
-    int n = tl_space_allowed(l->policy->space, l->policy->freedom, r->design, s->slot, allowed);
-    if (n < 2) {
-        memset(logits, 0, (size_t)s->n_options * sizeof *logits);
-        return 0;
-    }
-    tl_choice chosen = choice_at(l, i, k);
-    TL_ASSERT(chosen < s->n_options);
     float top = logits[allowed[0]];
-    float chosen_logit = logits[chosen];
     for (int a = 1; a < n; a++) {
         top = fmaxf(top, logits[allowed[a]]);
     }
     double total = 0;
     for (int a = 0; a < n; a++) {
-        exps[a] = expf(logits[allowed[a]] - top);
-        total += (double)exps[a];
+        p[a] = expf(logits[allowed[a]] - top);
+        total += (double)p[a];
     }
-    memset(logits, 0, (size_t)s->n_options * sizeof *logits);
     for (int a = 0; a < n; a++) {
-        logits[allowed[a]] = -r->weight * exps[a] / (float)total;
+        p[a] = (float)((double)p[a] / total);
+    }
+    return (double)(logits[chosen] - top) - log(total);
+}
+
+/* Gradient of the expected gain, p (gain - mean gain); returns the mean. */
+static double gain_gradient(
+    const float *gains,
+    const tl_choice *allowed,
+    int n,
+    const float *p,
+    float weight,
+    float *out)
+{
+    float mean = 0.0F;
+    for (int a = 0; a < n; a++) {
+        mean += p[a] * gains[allowed[a]];
+    }
+    for (int a = 0; a < n; a++) {
+        out[allowed[a]] = weight * p[a] * (gains[allowed[a]] - mean);
+    }
+    return (double)mean;
+}
+
+/*
+ * Turns one row of logits into their gradient, weight (1[chosen] - p) or that of the
+ * expected gain; 0 where nothing could be chosen. Returns the row's part of what goes up.
+ */
+static double softmax_gradient(
+    const tl_policy_learner *l, int i, int k, int gain_at, float *logits)
+{
+    const policy_slot *s = &l->policy->slots[k];
+    const row *r = &l->rows[i];
+    tl_choice allowed[TL_SPACE_MAX_OPTIONS];
+    float p[TL_SPACE_MAX_OPTIONS];
+    int n = tl_space_allowed(l->policy->space, l->policy->freedom, r->design, s->slot, allowed);
+    size_t bytes = (size_t)s->n_options * sizeof *logits;
+    if (n < 2) {
+        memset(logits, 0, bytes);
+        return 0;
+    }
+    tl_choice chosen = choice_at(l, i, k);
+    TL_ASSERT(chosen < s->n_options);
+    double log_likelihood = softmax(logits, allowed, n, chosen, p);
+    memset(logits, 0, bytes);
+    if (r->gains != NULL) {
+        return (double)r->weight *
+               gain_gradient(r->gains + gain_at, allowed, n, p, r->weight, logits);
+    }
+    for (int a = 0; a < n; a++) {
+        logits[allowed[a]] = -r->weight * p[a];
     }
     logits[chosen] += r->weight;
-    return (double)r->weight * ((double)(chosen_logit - top) - log(total));
+    return (double)r->weight * log_likelihood;
 }
 
 static double slot_pass(tl_policy_learner *l, int k)
@@ -323,6 +361,7 @@ static double slot_pass(tl_policy_learner *l, int k)
     const policy_slot *s = &p->slots[k];
     int n = l->n_rows;
     int e = p->options.n_state;
+    int gain_at = tl_policy_gain_at(p, s->slot);
     double sum = 0;
     tl_cmat inputs = tl_ro(tl_mat_cols(first_rows(l->inputs, n), k * e, (k + 1) * e));
     tl_mat dinputs = tl_mat_cols(first_rows(l->dinputs, n), k * e, (k + 1) * e);
@@ -333,7 +372,7 @@ static double slot_pass(tl_policy_learner *l, int k)
     tl_silu_fwd(inputs, active);
     tl_dense_fwd(tl_ro(active), o, p->params + s->b_at, logits);
     for (int i = 0; i < n; i++) {
-        sum += softmax_gradient(l, i, k, tl_mat_row(logits, i));
+        sum += softmax_gradient(l, i, k, gain_at, tl_mat_row(logits, i));
     }
     tl_dense_bwd(
         tl_ro(active), o, tl_ro(logits), tl_policy_block(l->gradient, s->o_at, s->n_options, e),

@@ -74,6 +74,28 @@ static void it_beats_chance_on_a_device_that_it_never_saw(void **state)
     }
 }
 
+static void the_ways_of_learning_that_it_is_compared_with_learn_too(void **state)
+{
+    (void)state;
+    static const tl_learning ways[] = {TL_LEARNING_REINFORCE, TL_LEARNING_STRAIGHT_THROUGH};
+    toy t = toy_make(TOY_SMALL, true);
+    double untrained = 0;
+    for (size_t i = 0; i <= TL_COUNT(ways); i++) {
+        tl_optimizer_options options = quick();
+        options.learning = i == 0 ? TL_LEARNING_MEMORY : ways[i - 1];
+        options.memory.n_rounds = -1;
+        options.memory.n_final_steps = 1; /* way 0 has learnt nothing */
+        options.gradient.n_steps = 150;
+        options.gradient.n_devices = 4;
+        tl_optimizer *optimizer = train(&t, &options);
+        double value = total_value(&t, &tl_search_neural, optimizer, 12);
+        untrained = i == 0 ? value : untrained;
+        assert_true(i == 0 || value > untrained);
+        tl_optimizer_unref(optimizer);
+    }
+    toy_unmake(&t);
+}
+
 static void it_comes_near_the_optimum_of_a_listed_space(void **state)
 {
     (void)state;
@@ -359,6 +381,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(it_beats_chance_on_a_device_that_it_never_saw),
+        TEST(the_ways_of_learning_that_it_is_compared_with_learn_too),
         TEST(it_comes_near_the_optimum_of_a_listed_space),
         TEST(the_shortlist_is_of_different_designs_best_first),
         TEST(a_passed_deadline_still_gives_a_design),

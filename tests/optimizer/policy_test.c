@@ -155,6 +155,62 @@ static void gradients_match_central_differences(void **state)
     }
 }
 
+/* What goes up where the batch has gains, learning undone. */
+static double expected_gain(tl_policy_learner *learner, const tl_policy_batch *batch)
+{
+    double sum = tl_policy_accumulate(learner, batch);
+    (void)tl_policy_step(learner, 0);
+    return sum;
+}
+
+static void gradients_of_expected_gains_match_central_differences(void **state)
+{
+    (void)state;
+    fixture f = make(&settings[2], tl_test_seed());
+    tl_choice *designs = draw_designs(&f, TL_FREE_ARCHITECTURE, N_PROBLEMS);
+    const float weights[N_PROBLEMS] = {1, 0, .5F};
+    size_t n_gains = (size_t)tl_policy_gain_width(f.policy) * N_PROBLEMS;
+    float *gains = tl_mem_new(n_gains, sizeof *gains);
+    for (size_t i = 0; i < n_gains; i++) {
+        gains[i] = (float)tl_rng_normal(&f.rng);
+    }
+    tl_policy_batch batch = {
+        .x = tl_ro(f.x),
+        .n_designs = 1,
+        .designs = designs,
+        .weights = weights,
+        .gains = gains};
+    tl_policy_learner_options options = {.max_problems = N_PROBLEMS, .max_designs = 1};
+    tl_policy_learner *learner = NULL;
+    assert_ok(tl_policy_learner_new(f.policy, &options, &learner));
+    int n = tl_policy_n_params(f.policy);
+    float *gradient = tl_mem_new((size_t)n, sizeof *gradient);
+    (void)tl_policy_accumulate(learner, &batch);
+    memcpy(gradient, tl_policy_gradient(learner), (size_t)n * sizeof *gradient);
+    (void)tl_policy_step(learner, 0);
+    double largest = 0;
+    for (int i = 0; i < n; i++) {
+        largest = fmax(largest, fabs((double)gradient[i]));
+    }
+    for (int i = 0; i < n; i += n / 200 + 1) {
+        float *param = &tl_policy_params(f.policy)[i];
+        float value = *param;
+        *param = value + gradient_step;
+        double above = expected_gain(learner, &batch);
+        *param = value - gradient_step;
+        double below = expected_gain(learner, &batch);
+        *param = value;
+        assert_close(
+            (double)gradient[i], (above - below) / (2 * (double)gradient_step),
+            gradient_tolerance * largest);
+    }
+    tl_mem_free(gradient);
+    tl_mem_free(gains);
+    tl_policy_learner_free(learner);
+    tl_mem_free(designs);
+    unmake(&f);
+}
+
 static void gradients_accumulate_until_the_step(void **state)
 {
     (void)state;
@@ -389,6 +445,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(gradients_match_central_differences),
+        TEST(gradients_of_expected_gains_match_central_differences),
         TEST(gradients_accumulate_until_the_step),
         TEST(every_design_drawn_is_valid_at_any_temperature),
         TEST(probabilities_of_all_designs_sum_to_one),

@@ -1,0 +1,112 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The optimizer on unseen devices, and how it learns.
+
+Runs bench_optimizer with the settings of each row group below and keeps one line a method: mean
+and standard deviation over training seeds. Groups that are not asked for stay as they are
+in the results. --raw reads what bench_optimizer printed before instead of running it again.
+
+    bench/optimizer.py [--groups ND,MN,NQ,F1,learning] [--models DIR] [--raw GROUP=FILE ...]
+"""
+import argparse
+import math
+import os
+import subprocess
+import sys
+import tempfile
+
+import harness
+
+# name: list of (label, pool, settings)
+GROUPS = {
+    "ND": [("quick", "ND", ["seeds=5", "evolution=1"])],
+    "MN": [("quick", "MN", ["seeds=3", "evolution=1"])],
+    "NQ": [("quick", "NQ", ["seeds=3", "evolution=1"])],
+    "F1": [("quick", "F1", ["seeds=2", "draws=1", "evolution=1"])],
+    "long": [("long", "ND", ["seeds=2", "effort=long"])],
+    "learning": [
+        ("memory from the exact best", "ND-dev", ["seeds=3", "draws=2"]),
+        ("memory from chance", "ND-dev", ["seeds=3", "draws=2", "explores=1", "rounds=4",
+                                          "round_steps=150", "final_steps=600"]),
+        ("reinforce, 600 steps", "ND-dev", ["seeds=3", "draws=2", "learning=1",
+                                            "gradient_steps=600"]),
+        ("straight through, 600 steps", "ND-dev", ["seeds=3", "draws=2", "learning=2",
+                                                   "gradient_steps=600"]),
+    ],
+}
+HEADER = ["group", "training", "pool", "method", "seeds", "problems", "evaluations", "feasible",
+          "gap", "gap_sd", "optimum", "us"]
+
+
+def run(pool, models, settings):
+    program = os.path.join(harness.BUILD_DIR, "bench", "bench_optimizer")
+    command = [program, os.path.join(harness.SOURCE_DIR, "spaces"), harness.DATA_DIR, pool,
+               os.path.join(models, pool + ".tlm"), *settings]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)}: exit {done.returncode}")
+    return done.stdout
+
+
+def read(text):
+    lines = [l.split("\t") for l in text.splitlines() if "\t" in l and not l.startswith("#")]
+    return [dict(zip(lines[0], l)) for l in lines[1:]]
+
+
+def summary(group, label, rows):
+    out = []
+    for method in dict.fromkeys(r["method"] for r in rows):
+        mine = [r for r in rows if r["method"] == method]
+        gaps = [float(r["gap"]) for r in mine]
+        average = lambda key, of=mine: harness.mean([float(r[key]) for r in of])
+        out.append([group, label, mine[0]["pool"], method, len(mine), int(mine[0]["cases"]),
+                    average("evaluations"), average("feasible"), harness.mean(gaps),
+                    harness.sd(gaps) if len(gaps) > 1 else math.nan, average("optimum"),
+                    average("us")])
+    return out
+
+
+def others(groups):
+    """Rows that stand in the results for other groups."""
+    path = os.path.join(harness.RESULTS_DIR, "optimizer.tsv")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        lines = [l.rstrip("\n").split("\t") for l in file if not l.startswith("#")]
+    return [l for l in lines[1:] if l[0] not in groups]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--groups", default=",".join(GROUPS))
+    parser.add_argument("--models", help="where predictors are kept between runs")
+    parser.add_argument("--raw", nargs="*", default=[], metavar="GROUP=FILE")
+    options = parser.parse_args()
+    raw = dict(r.split("=", 1) for r in options.raw)
+    groups = options.groups.split(",")
+    rows = others(groups)
+    with tempfile.TemporaryDirectory() as folder:
+        for group in groups:
+            texts = []
+            if group in raw:
+                with open(raw[group], encoding="utf-8") as file:
+                    texts = file.read().split("# next")
+            for i, (label, pool, settings) in enumerate(GROUPS[group]):
+                text = texts[i] if group in raw else run(pool, options.models or folder, settings)
+                rows += summary(group, label, read(text))
+    harness.keep_result("optimizer", [
+        "predictors: the pool's known devices, 512 measurements each, 3,000 designs with "
+        "accuracies (NQ: nasbench201-qat150); none of the devices asked about",
+        "problems: each unseen device from 20 random measurements, three draws, limits at the "
+        "20/40/60/80th percentile of its latency, confidence .5, .9 and .95, every task",
+        "gap: points below the optimum of the same predictors (MN, NQ, F1: the best design that "
+        "any method of the run found), among feasible answers; sd over training seeds",
+        "n, ls: designs drawn and local steps; neural: as method neural has it; the 32 reference "
+        "designs of the signature are predicted besides",
+        "F1: accuracy is stood in for by 10 log10(MACs) + 10 log10(parameters)",
+        "learning: on three of the known devices, left out; the same contexts for each way",
+    ], HEADER, rows)
+
+
+if __name__ == "__main__":
+    main()
