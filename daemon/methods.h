@@ -12,6 +12,7 @@ extern const tl_method tl_method_device_list;
 extern const tl_method tl_method_device_remove;
 extern const tl_method tl_method_device_show;
 extern const tl_method tl_method_evaluate_run;
+extern const tl_method tl_method_fleet_run;
 extern const tl_method tl_method_job_cancel;
 extern const tl_method tl_method_job_list;
 extern const tl_method tl_method_measure_abort;

@@ -186,7 +186,7 @@ tl_err tl_question_init(
 
 /* ---- the answer --------------------------------------------------------------------------- */
 
-static tl_err add_scores(Tailor__V1__Table *table, const tl_scored *scores, int n)
+tl_err tl_answer_add_scores(Tailor__V1__Table *table, const tl_scored *scores, int n)
 {
     double *p_feasible = NULL;
     tl_prediction *predictions = tl_mem_new((size_t)n, sizeof *predictions);
@@ -218,7 +218,7 @@ tl_err tl_question_answer(
         return tl_fail(TL_ENOMEM, "%d designs", n);
     }
     TL_TRY(tl_answer_add_designs(answer->table, question->subject->space, designs, n));
-    TL_TRY(add_scores(answer->table, scores, n));
+    TL_TRY(tl_answer_add_scores(answer->table, scores, n));
     answer->n_evaluations = (uint64_t)question->problem.n_evaluations;
     return tl_answer_sign(answer, question->subject);
 }

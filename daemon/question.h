@@ -42,6 +42,10 @@ TL_MUST_USE tl_err tl_question_check_front(const tl_question *question, tl_cost 
 /* TL_EINVAL when a search may not take so long. */
 TL_MUST_USE tl_err tl_question_check_budget(uint64_t budget_us);
 
+/* The six columns of predictions and p_feasible. */
+TL_MUST_USE tl_err
+tl_answer_add_scores(Tailor__V1__Table *table, const tl_scored *scores, int n);
+
 /* Fills an answer: the slots of designs [n, n_slots], what is predicted of them, p_feasible. */
 TL_MUST_USE tl_err tl_question_answer(
     const tl_question *question,

@@ -12,6 +12,11 @@ typedef struct owned_answer {
     ProtobufCMessage *message;
 } owned_answer;
 
+typedef struct owned_fleet_part {
+    tailor_fleet_part part;
+    ProtobufCMessage *message;
+} owned_fleet_part;
+
 typedef struct owned_train_report {
     tailor_train_report report;
     ProtobufCMessage *message;
@@ -184,6 +189,70 @@ tailor_err tailor_pareto(
     request.seed = options->seed != NULL ? *options->seed : 0;
     return tl_client_err(
         ask_answer(client, "pareto.run", (ProtobufCMessage *)&request, out_answer));
+}
+
+static tl_err ask_fleet(
+    tailor_client *client, const ProtobufCMessage *request, tailor_fleet_part **out_part)
+{
+    tl_exchange exchange = {
+        .method = "fleet.run",
+        .request = request,
+        .reply_type = &tailor__v1__fleet_reply__descriptor,
+        .is_unbounded = true};
+    owned_fleet_part *owned = tl_mem_new(1, sizeof *owned);
+    if (owned == NULL) {
+        return tl_fail(TL_ENOMEM, "an answer");
+    }
+    tl_err err = tl_client_exchange(client, &exchange, &owned->message);
+    Tailor__V1__FleetReply *m = (Tailor__V1__FleetReply *)(void *)owned->message;
+    if (err != TL_OK || (err = tl_client_table_check(m->table)) != TL_OK ||
+        (err = tl_client_table_take(&m->table, &owned->part.table)) != TL_OK) {
+        tailor_fleet_part_free(&owned->part);
+        return err;
+    }
+    owned->part.n_infeasible = m->n_infeasible;
+    owned->part.n_failed = m->n_failed;
+    *out_part = &owned->part;
+    return TL_OK;
+}
+
+tailor_err tailor_fleet(
+    tailor_client *client, const tailor_fleet_options *options, tailor_fleet_part **out_part)
+{
+    Tailor__V1__Limits limits;
+    Tailor__V1__Weights weights;
+    Tailor__V1__FleetRequest request;
+    const double *const asked[] = {
+        options->max_latency_ms, options->max_energy_mj, options->min_accuracy,
+        options->confidence};
+    tailor__v1__weights__init(&weights);
+    tailor__v1__fleet_request__init(&request);
+    set_limits(asked, &limits);
+    set_limit(options->weight_latency, &weights.has_latency, &weights.latency);
+    set_limit(options->weight_energy, &weights.has_energy, &weights.energy);
+    request.space = tl_client_string(options->space);
+    request.task = tl_client_string(options->task);
+    request.limits = &limits;
+    request.weights = &weights;
+    request.maximize = tl_client_string(options->maximize);
+    request.minimize = tl_client_string(options->minimize);
+    request.method = tl_client_string(options->method);
+    request.has_seed = options->seed != NULL;
+    request.seed = options->seed != NULL ? *options->seed : 0;
+    request.origin = tl_client_string(options->origin);
+    request.first_line = options->first_line;
+    request.csv = tl_client_data(options->csv, options->csv_len);
+    return tl_client_err(ask_fleet(client, (ProtobufCMessage *)&request, out_part));
+}
+
+void tailor_fleet_part_free(tailor_fleet_part *part)
+{
+    owned_fleet_part *owned = (owned_fleet_part *)(void *)part;
+    if (owned != NULL) {
+        tailor_table_free(owned->part.table);
+        tl_wire_free(owned->message);
+        tl_mem_free(owned);
+    }
 }
 
 tailor_err tailor_proxy(

@@ -417,6 +417,45 @@ typedef struct tailor_pareto_options {
 tailor_err tailor_pareto(
     tailor_client *client, const tailor_pareto_options *options, tailor_answer **out_answer);
 
+/* ---- fleets ------------------------------------------------------------------------------------ */
+
+/*
+ * A piece of a table of devices: a header, then at most 4,096 rows. A row names a registered
+ * device (column device) or describes one (profile keys, nested ones dotted), and may
+ * have limits of its own (max_latency_ms, max_energy_mj, min_accuracy, confidence).
+ * Several pieces may be under way at once, over clients of their own.
+ */
+typedef struct tailor_fleet_options {
+    const char *space;
+    const char *task; /* NULL: the space's first */
+    const double
+        *max_latency_ms; /* of rows without their own; NULL: no limit; so the next two */
+    const double *max_energy_mj;
+    const double *min_accuracy;
+    const double *confidence;     /* NULL: the daemon's own, 0.9 */
+    const double *weight_latency; /* as in tailor_design_options; so what follows */
+    const double *weight_energy;
+    const char *maximize;
+    const char *minimize;
+    const char *method;
+    const uint64_t *seed;
+    const char *origin;  /* the table's file name, for errors */
+    uint64_t first_line; /* of the piece's first row in that file; 0: 2 */
+    const char *csv;
+    size_t csv_len;
+} tailor_fleet_options;
+
+typedef struct tailor_fleet_part {
+    tailor_table
+        *table; /* device, slots, predictions, p_feasible, error; in the order of rows */
+    uint64_t n_infeasible, n_failed; /* rows with the nearest design, rows without one */
+} tailor_fleet_part;
+
+/* One design for each row; what is wrong with a row stands in its error. Not bounded in time. */
+tailor_err tailor_fleet(
+    tailor_client *client, const tailor_fleet_options *options, tailor_fleet_part **out_part);
+void tailor_fleet_part_free(tailor_fleet_part *part); /* NULL is fine */
+
 typedef struct tailor_proxy_options {
     const char *space;
     const char *device;

@@ -50,6 +50,9 @@ enum {
     TL_KEY_WEIGHT_ENERGY,
     TL_KEY_POINTS,
     TL_KEY_PLOT,
+    TL_KEY_RESUME,
+    TL_KEY_SHARD,
+    TL_KEY_THREADS,
     TL_KEY_EFFORT,
 };
 
@@ -94,6 +97,9 @@ typedef struct tl_args {
     const char *candidates;
     uint32_t points;
     const char *plot;
+    bool is_resumed;
+    const char *shard;
+    uint32_t threads;
     const char *effort;
 
     int n_arguments;

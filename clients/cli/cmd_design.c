@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clients/cli/commands.h"
+#include "clients/cli/goal.h"
 #include "clients/cli/output.h"
 #include "clients/cli/render.h"
 
-#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-static const char confidence_doc[] =
-    "probability with which every limit must hold (default 0.9)";
 static const char explain_doc[] =
     "say on standard error what answered, which operators cost most on the device, and what "
     "the second choice in each slot would change";
@@ -21,13 +19,6 @@ static const char method_doc[] =
     "how to search: exhaustive, neural, evolutionary, reinforce, galen or random (default: "
     "exhaustive where the designs can be listed, else neural where the model can, else "
     "evolutionary)";
-
-static const char weight_latency_doc[] =
-    "points of accuracy (percent) that a millisecond is worth: have the most accuracy less "
-    "that; limits may stand beside it";
-
-static const char weight_energy_doc[] =
-    "points of accuracy that a millijoule is worth; both weights add up";
 
 static const char budget_doc[] =
     "search for N microseconds at most, and print the best found by then";
@@ -41,14 +32,8 @@ static const struct argp_option options[] = {
     TL_OPTION_SPACE,
     TL_OPTION_DEVICE,
     TL_OPTION_TASK,
-    {"max-latency-ms", TL_KEY_MAX_LATENCY, "X", 0, "limit on the latency", 0},
-    {"max-energy-mj", TL_KEY_MAX_ENERGY, "X", 0, "limit on the energy", 0},
-    {"min-accuracy", TL_KEY_MIN_ACCURACY, "X", 0, "limit on the accuracy, percent", 0},
-    {"confidence", TL_KEY_CONFIDENCE, "P", 0, confidence_doc, 0},
-    {"weight-latency", TL_KEY_WEIGHT_LATENCY, "W", 0, weight_latency_doc, 0},
-    {"weight-energy", TL_KEY_WEIGHT_ENERGY, "W", 0, weight_energy_doc, 0},
-    {"maximize", TL_KEY_MAXIMIZE, "accuracy", 0, "what to have most of", 0},
-    {"minimize", TL_KEY_MINIMIZE, "GOAL", 0, "latency_ms or energy_mj", 0},
+    TL_OPTIONS_LIMITS,
+    TL_OPTIONS_GOAL,
     {"count", TL_KEY_COUNT, "K", 0, "how many designs (default 1)", 0},
     {"propose", TL_KEY_PROPOSE, "K", 0, propose_doc, 0},
     {"with-infeasible", TL_KEY_WITH_INFEASIBLE, NULL, 0, with_infeasible_doc, 0},
@@ -60,27 +45,12 @@ static const struct argp_option options[] = {
 };
 /* clang-format on */
 
-static const double *given(const double *value)
+/* NULL, or what is wrong with the arguments. */
+static const char *problem_of(const tl_args *args)
 {
-    return isnan(*value) ? NULL : value;
-}
-
-/* NULL, or what is wrong with the goal. */
-static const char *goal_problem(const tl_args *args)
-{
-    if (args->maximize != NULL && args->minimize != NULL) {
-        return "want either --maximize or --minimize";
-    }
-    if (args->minimize != NULL &&
-        (given(&args->weight_latency) != NULL || given(&args->weight_energy) != NULL)) {
-        return "want either --minimize or weights, which go with accuracy";
-    }
-    if (args->maximize != NULL && strcmp(args->maximize, "accuracy") != 0) {
-        return "--maximize: want accuracy";
-    }
-    if (args->minimize != NULL && strcmp(args->minimize, "latency_ms") != 0 &&
-        strcmp(args->minimize, "energy_mj") != 0) {
-        return "--minimize: want latency_ms or energy_mj";
+    const char *goal = tl_goal_problem(args);
+    if (goal != NULL) {
+        return goal;
     }
     if (args->propose > 0 &&
         (args->count > 0 || args->with_infeasible || args->method != NULL)) {
@@ -152,7 +122,7 @@ static int show(const tl_cli *cli, const tailor_answer *answer)
 static int run(tl_cli *cli)
 {
     const tl_args *args = cli->args;
-    const char *problem = goal_problem(args);
+    const char *problem = problem_of(args);
     if (problem != NULL) {
         tl_cli_say(cli, "%s", problem);
         return TL_EXIT_USAGE;
@@ -162,12 +132,12 @@ static int run(tl_cli *cli)
         .space = args->space,
         .device = args->device,
         .task = args->task,
-        .max_latency_ms = given(&args->max_latency_ms),
-        .max_energy_mj = given(&args->max_energy_mj),
-        .min_accuracy = given(&args->min_accuracy),
-        .confidence = given(&args->confidence),
-        .weight_latency = given(&args->weight_latency),
-        .weight_energy = given(&args->weight_energy),
+        .max_latency_ms = tl_goal_given(&args->max_latency_ms),
+        .max_energy_mj = tl_goal_given(&args->max_energy_mj),
+        .min_accuracy = tl_goal_given(&args->min_accuracy),
+        .confidence = tl_goal_given(&args->confidence),
+        .weight_latency = tl_goal_given(&args->weight_latency),
+        .weight_energy = tl_goal_given(&args->weight_energy),
         .budget_us = args->budget_us,
         .maximize = args->maximize,
         .minimize = args->minimize,

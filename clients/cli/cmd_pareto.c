@@ -3,16 +3,14 @@
 #include "base/file.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/gnuplot.h"
+#include "clients/cli/goal.h"
 #include "clients/cli/output.h"
 #include "clients/cli/render.h"
 
-#include <math.h>
 #include <string.h>
 
 static const char minimize_doc[] =
     "what accuracy is traded against: latency_ms (default) or energy_mj";
-static const char confidence_doc[] =
-    "probability with which every limit must hold (default 0.9)";
 static const char points_doc[] =
     "how many designs at most, those that cover most of the front (default 20)";
 static const char plot_doc[] =
@@ -25,23 +23,15 @@ static const struct argp_option options[] = {
     TL_OPTION_SPACE,
     TL_OPTION_DEVICE,
     TL_OPTION_TASK,
+    TL_OPTIONS_LIMITS,
     {"points", TL_KEY_POINTS, "N", 0, points_doc, 0},
     {"minimize", TL_KEY_MINIMIZE, "COST", 0, minimize_doc, 0},
-    {"max-latency-ms", TL_KEY_MAX_LATENCY, "X", 0, "limit on the latency", 0},
-    {"max-energy-mj", TL_KEY_MAX_ENERGY, "X", 0, "limit on the energy", 0},
-    {"min-accuracy", TL_KEY_MIN_ACCURACY, "X", 0, "limit on the accuracy, percent", 0},
-    {"confidence", TL_KEY_CONFIDENCE, "P", 0, confidence_doc, 0},
     {"budget-us", TL_KEY_BUDGET, "N", 0, budget_doc, 0},
     {"plot", TL_KEY_PLOT, "FILE", 0, plot_doc, 0},
     TL_OPTION_SEED,
     {0},
 };
 /* clang-format on */
-
-static const double *given(const double *value)
-{
-    return isnan(*value) ? NULL : value;
-}
 
 /* ---- the plot ----------------------------------------------------------------------------- */
 
@@ -167,10 +157,10 @@ static int run(tl_cli *cli)
         .space = args->space,
         .device = args->device,
         .task = args->task,
-        .max_latency_ms = given(&args->max_latency_ms),
-        .max_energy_mj = given(&args->max_energy_mj),
-        .min_accuracy = given(&args->min_accuracy),
-        .confidence = given(&args->confidence),
+        .max_latency_ms = tl_goal_given(&args->max_latency_ms),
+        .max_energy_mj = tl_goal_given(&args->max_energy_mj),
+        .min_accuracy = tl_goal_given(&args->min_accuracy),
+        .confidence = tl_goal_given(&args->confidence),
         .minimize = args->minimize,
         .points = args->points,
         .budget_us = args->budget_us,

@@ -23,6 +23,7 @@ extern const tl_command tl_cmd_evaluate;
 extern const tl_command tl_cmd_predict;
 extern const tl_command tl_cmd_design;
 extern const tl_command tl_cmd_pareto;
+extern const tl_command tl_cmd_fleet;
 extern const tl_command tl_cmd_proxy;
 extern const tl_command tl_cmd_model_list;
 extern const tl_command tl_cmd_model_show;

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clients/cli/fleet_crew.h"
+
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    MAX_THREADS = 64,
+    PLACES_PER_THREAD = 2, /* one is asked while another is read or written */
+    DETAIL_BYTES = 512
+};
+
+/* A piece on its way; places are used in turn. */
+typedef struct place {
+    tl_fleet_piece piece;
+    bool is_done;
+    tl_err err;
+    char detail[DETAIL_BYTES];
+    tailor_fleet_part *part;
+    tl_text warnings; /* a line each */
+} place;
+
+struct tl_fleet_crew {
+    tailor_fleet_options question;
+    tailor_client *clients[MAX_THREADS];
+    pthread_t threads[MAX_THREADS];
+    int n_clients, n_threads;
+    place places[MAX_THREADS * PLACES_PER_THREAD];
+    uint64_t n_places;
+    uint64_t n_given, n_begun,
+        n_taken; /* place i % n_places holds piece i; only the owner gives and takes */
+    bool is_stopped;
+    pthread_mutex_t lock; /* of the places' results, n_given, n_begun and is_stopped */
+    pthread_cond_t given, done;
+};
+
+static place *place_of(tl_fleet_crew *crew, uint64_t i)
+{
+    return &crew->places[i % crew->n_places];
+}
+
+static void ask(tl_fleet_crew *crew, tailor_client *client, place *p)
+{
+    tailor_fleet_options question = crew->question;
+    question.csv = p->piece.csv.data;
+    question.csv_len = p->piece.csv.len;
+    question.first_line = p->piece.first_line;
+    p->err = (tl_err)tailor_fleet(client, &question, &p->part);
+    if (p->err != TL_OK) {
+        (void)snprintf(p->detail, sizeof p->detail, "%s", tailor_err_detail());
+    }
+    for (size_t i = 0; p->err == TL_OK && i < tailor_n_warnings(client); i++) {
+        tl_text_addf(&p->warnings, "%s\n", tailor_warning(client, i));
+    }
+}
+
+typedef struct hand {
+    tl_fleet_crew *crew;
+    tailor_client *client;
+} hand;
+
+static void *work(void *hand_base)
+{
+    hand h = *(hand *)hand_base;
+    tl_fleet_crew *crew = h.crew;
+    tl_mem_free(hand_base);
+    (void)pthread_mutex_lock(&crew->lock);
+    while (true) {
+        while (crew->n_begun == crew->n_given && !crew->is_stopped) {
+            (void)pthread_cond_wait(&crew->given, &crew->lock);
+        }
+        if (crew->is_stopped) {
+            break;
+        }
+        place *p = place_of(crew, crew->n_begun++);
+        (void)pthread_mutex_unlock(&crew->lock);
+        ask(crew, h.client, p);
+        (void)pthread_mutex_lock(&crew->lock);
+        p->is_done = true;
+        (void)pthread_cond_signal(&crew->done);
+    }
+    (void)pthread_mutex_unlock(&crew->lock);
+    return NULL;
+}
+
+static tl_err add_thread(tl_fleet_crew *crew, const tailor_options *options)
+{
+    tailor_err refused = tailor_open(options, &crew->clients[crew->n_clients]);
+    if (refused != TAILOR_OK) {
+        return tl_fail((tl_err)refused, "%s", tailor_err_detail());
+    }
+    hand *h = tl_mem_new(1, sizeof *h);
+    if (h == NULL) {
+        return tl_fail(TL_ENOMEM, "a thread");
+    }
+    *h = (hand){.crew = crew, .client = crew->clients[crew->n_clients++]};
+    if (pthread_create(&crew->threads[crew->n_threads], NULL, work, h) != 0) {
+        tl_mem_free(h);
+        return tl_fail(TL_EIO, "a thread cannot be started");
+    }
+    crew->n_threads++;
+    return TL_OK;
+}
+
+tl_err tl_fleet_crew_new(
+    const tailor_options *client,
+    const tailor_fleet_options *question,
+    int n_threads,
+    tl_fleet_crew **out_crew)
+{
+    tl_err err = TL_OK;
+    tl_fleet_crew *crew = tl_mem_new(1, sizeof *crew);
+    if (crew == NULL) {
+        return tl_fail(TL_ENOMEM, "a crew");
+    }
+    int n = n_threads < 1 ? 1 : n_threads > MAX_THREADS ? MAX_THREADS : n_threads;
+    crew->question = *question;
+    crew->n_places = (uint64_t)n * PLACES_PER_THREAD;
+    (void)pthread_mutex_init(&crew->lock, NULL);
+    (void)pthread_cond_init(&crew->given, NULL);
+    (void)pthread_cond_init(&crew->done, NULL);
+    while (err == TL_OK && crew->n_threads < n) {
+        err = add_thread(crew, client);
+    }
+    if (err != TL_OK) {
+        tl_fleet_crew_free(crew);
+        return err;
+    }
+    *out_crew = crew;
+    return TL_OK;
+}
+
+void tl_fleet_crew_free(tl_fleet_crew *crew)
+{
+    if (crew == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&crew->lock);
+    crew->is_stopped = true;
+    (void)pthread_cond_broadcast(&crew->given);
+    (void)pthread_mutex_unlock(&crew->lock);
+    for (int i = 0; i < crew->n_threads; i++) {
+        (void)pthread_join(crew->threads[i], NULL);
+    }
+    for (int i = 0; i < crew->n_clients; i++) {
+        tailor_close(crew->clients[i]);
+    }
+    for (size_t i = 0; i < TL_COUNT(crew->places); i++) {
+        tl_fleet_piece_done(&crew->places[i].piece);
+        tl_text_done(&crew->places[i].warnings);
+        tailor_fleet_part_free(crew->places[i].part);
+    }
+    (void)pthread_cond_destroy(&crew->given);
+    (void)pthread_cond_destroy(&crew->done);
+    (void)pthread_mutex_destroy(&crew->lock);
+    tl_mem_free(crew);
+}
+
+bool tl_fleet_crew_has_room(const tl_fleet_crew *crew)
+{
+    return crew->n_given - crew->n_taken < crew->n_places;
+}
+
+bool tl_fleet_crew_is_idle(const tl_fleet_crew *crew)
+{
+    return crew->n_given == crew->n_taken;
+}
+
+void tl_fleet_crew_give(tl_fleet_crew *crew, tl_fleet_piece *piece)
+{
+    place *p = place_of(crew, crew->n_given);
+    tl_fleet_piece_done(&p->piece);
+    tl_text_done(&p->warnings);
+    *p = (place){.piece = *piece};
+    *piece = (tl_fleet_piece){0};
+    (void)pthread_mutex_lock(&crew->lock);
+    crew->n_given++;
+    (void)pthread_cond_signal(&crew->given);
+    (void)pthread_mutex_unlock(&crew->lock);
+}
+
+tl_err tl_fleet_crew_take(
+    tl_fleet_crew *crew, tailor_fleet_part **out_part, const char **out_warnings)
+{
+    place *p = place_of(crew, crew->n_taken);
+    (void)pthread_mutex_lock(&crew->lock);
+    while (!p->is_done) {
+        (void)pthread_cond_wait(&crew->done, &crew->lock);
+    }
+    (void)pthread_mutex_unlock(&crew->lock);
+    crew->n_taken++;
+    if (p->err != TL_OK) {
+        return tl_fail(p->err, "%s", p->detail);
+    }
+    *out_part = p->part;
+    *out_warnings = p->warnings.data != NULL ? p->warnings.data : "";
+    p->part = NULL;
+    return TL_OK;
+}

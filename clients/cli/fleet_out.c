@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clients/cli/fleet_out.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    PATH_BYTES = 4096,
+    CHUNK_BYTES = 64 * 1024
+};
+
+struct tl_fleet_out {
+    tl_fleet_out_options options;
+    char
+        path[PATH_BYTES]; /* that is written to: a new file beside it where it is to be whole */
+    FILE *file;
+    tl_text header; /* of the file that is continued; without data: none */
+    bool is_begun;  /* the header stands */
+    bool is_finished;
+};
+
+static tl_err fail_io(const tl_fleet_out *out)
+{
+    const char *path = out->options.path != NULL ? out->path : "standard output";
+    return tl_fail(TL_EIO, "%s: %s", path, strerror(errno));
+}
+
+/* ---- continuing a file ------------------------------------------------------------------- */
+
+typedef struct survey {
+    uint64_t n_lines;
+    long whole_bytes; /* up to the end of the last whole line */
+} survey;
+
+/* Counts whole lines and keeps the first one. */
+static tl_err survey_file(tl_fleet_out *out, survey *s)
+{
+    char *chunk = tl_mem_new(CHUNK_BYTES, 1);
+    long at = 0;
+    if (chunk == NULL) {
+        return tl_fail(TL_ENOMEM, "%s", out->path);
+    }
+    size_t len = 0;
+    while ((len = fread(chunk, 1, CHUNK_BYTES, out->file)) > 0) {
+        for (size_t i = 0; i < len; i++, at++) {
+            if (s->n_lines == 0 && out->options.has_header) {
+                tl_text_add_bytes(&out->header, &chunk[i], 1);
+            }
+            if (chunk[i] == '\n') {
+                s->n_lines++;
+                s->whole_bytes = at + 1;
+            }
+        }
+    }
+    tl_mem_free(chunk);
+    return ferror(out->file) ? fail_io(out) : tl_text_err(&out->header);
+}
+
+static tl_err continue_file(tl_fleet_out *out, uint64_t *out_n_done)
+{
+    survey s = {0};
+    out->file = fopen(out->path, "r+b");
+    if (out->file == NULL && errno == ENOENT) {
+        return TL_OK;
+    }
+    if (out->file == NULL) {
+        return fail_io(out);
+    }
+    TL_TRY(survey_file(out, &s));
+    if (fseek(out->file, s.whole_bytes, SEEK_SET) != 0 ||
+        ftruncate(fileno(out->file), s.whole_bytes) != 0) {
+        return fail_io(out);
+    }
+    if (s.n_lines == 0) {
+        tl_text_done(&out->header);
+    }
+    out->is_begun = s.n_lines > 0;
+    *out_n_done = s.n_lines > 0 ? s.n_lines - (out->options.has_header ? 1 : 0) : 0;
+    return TL_OK;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static tl_err open_file(tl_fleet_out *out, uint64_t *out_n_done)
+{
+    const tl_fleet_out_options *options = &out->options;
+    int len = options->is_whole ? snprintf(
+                                      out->path, sizeof out->path, "%s.%ld.part", options->path,
+                                      (long)getpid())
+                                : snprintf(out->path, sizeof out->path, "%s", options->path);
+    if (len < 0 || (size_t)len >= sizeof out->path) {
+        return tl_fail(TL_EINVAL, "--out: the name is too long");
+    }
+    if (options->is_resumed && !options->is_whole) {
+        TL_TRY(continue_file(out, out_n_done));
+    }
+    if (out->file == NULL) {
+        out->file = fopen(out->path, "wb");
+    }
+    return out->file == NULL ? fail_io(out) : TL_OK;
+}
+
+tl_err tl_fleet_out_open(
+    const tl_fleet_out_options *options, tl_fleet_out **out_out, uint64_t *out_n_done)
+{
+    uint64_t n_done = 0;
+    tl_err err = TL_OK;
+    tl_fleet_out *out = tl_mem_new(1, sizeof *out);
+    if (out == NULL) {
+        return tl_fail(TL_ENOMEM, "the output");
+    }
+    out->options = *options;
+    if (options->path == NULL) {
+        out->file = stdout;
+    } else {
+        err = open_file(out, &n_done);
+    }
+    if (err != TL_OK) {
+        tl_fleet_out_close(out);
+        return err;
+    }
+    *out_out = out;
+    *out_n_done = n_done;
+    return TL_OK;
+}
+
+static size_t header_bytes(const tl_fleet_out *out, const tl_text *text)
+{
+    const char *end = out->options.has_header ? strchr(text->data, '\n') : NULL;
+    return end != NULL ? (size_t)(end - text->data) + 1 : 0;
+}
+
+tl_err tl_fleet_out_add(tl_fleet_out *out, const tl_text *text)
+{
+    TL_TRY(tl_text_err(text));
+    if (text->len == 0) {
+        return TL_OK;
+    }
+    size_t header = header_bytes(out, text);
+    if (out->header.data != NULL &&
+        (out->header.len != header || memcmp(out->header.data, text->data, header) != 0)) {
+        return tl_fail(
+            TL_ESTATE, "%s: its columns are not those of this run; it cannot be resumed",
+            out->options.path);
+    }
+    size_t skipped = out->is_begun ? header : 0;
+    size_t len = text->len - skipped;
+    errno = 0;
+    if (fwrite(text->data + skipped, 1, len, out->file) != len || fflush(out->file) != 0) {
+        return fail_io(out);
+    }
+    out->is_begun = true;
+    return TL_OK;
+}
+
+/* The name goes to a file that is whole and durable. */
+static tl_err put_in_place(tl_fleet_out *out)
+{
+    char folder[PATH_BYTES];
+    const char *slash = strrchr(out->options.path, '/');
+    int len = slash != NULL ? (int)(slash - out->options.path) + 1 : 0;
+    (void)snprintf(folder, sizeof folder, "%.*s", len, out->options.path);
+    if (out->options.is_whole && rename(out->path, out->options.path) != 0) {
+        return fail_io(out);
+    }
+    out->is_finished = true;
+    return tl_file_sync_dir(len > 0 ? folder : ".");
+}
+
+tl_err tl_fleet_out_finish(tl_fleet_out *out)
+{
+    if (out->options.path == NULL) {
+        return fflush(out->file) == 0 ? TL_OK : fail_io(out);
+    }
+    if (fflush(out->file) != 0 || fsync(fileno(out->file)) != 0) {
+        return fail_io(out);
+    }
+    return put_in_place(out);
+}
+
+void tl_fleet_out_close(tl_fleet_out *out)
+{
+    if (out == NULL) {
+        return;
+    }
+    if (out->file != NULL && out->options.path != NULL) {
+        (void)fclose(out->file);
+        if (out->options.is_whole && !out->is_finished) {
+            (void)unlink(out->path);
+        }
+    }
+    tl_text_done(&out->header);
+    tl_mem_free(out);
+}
