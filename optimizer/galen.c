@@ -16,8 +16,8 @@ enum {
 
 static const double default_beta = -5;
 static const double default_noise = .5;
-static const double default_last_noise = .05;
-static const double default_warm_frac = .15;
+static const double default_last_noise = .2;
+static const double default_warm_frac = .25;
 static const double baseline_rate = .05;
 
 /* One walk; steps where there is nothing to choose are none. */

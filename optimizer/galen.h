@@ -25,8 +25,8 @@ typedef struct tl_galen_settings {
     double beta;       /* 0: -5 */
     double discount;   /* below 0: 1, each step's target bootstraps on the next; 0: none */
     double noise;      /* the first width; 0: .5 */
-    double last_noise; /* 0: .05 */
-    double warm_frac;  /* share of episodes that act by chance; 0: .15 */
+    double last_noise; /* 0: .2 */
+    double warm_frac;  /* share of episodes that act by chance; 0: .25 */
     int n_hidden;      /* of actor and critic; 0: theirs */
     double actor_rate, critic_rate; /* 0: theirs */
     int learn_per_step;             /* 0: 1 */

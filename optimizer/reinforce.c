@@ -11,8 +11,8 @@ enum {
     STATE = 32
 };
 
-static const double default_rate = .02;
-static const double default_entropy = .1;
+static const double default_rate = .01;
+static const double default_entropy = .6;
 /* One problem, of which a policy without input reads nothing. */
 static const tl_cmat nothing = {.rows = 1};
 

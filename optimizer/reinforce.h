@@ -20,8 +20,8 @@ typedef struct tl_reinforce_settings {
     int n_first;    /* designs drawn by chance; 0: 64 */
     int n_designs;  /* of one step; 0: 16 */
     int n_state;    /* of the policy; 0: 32 */
-    double rate;    /* of learning, at first; falls to a tenth; 0: .02 */
-    double entropy; /* at first; below 0: none; 0: .1 */
+    double rate;    /* of learning, at first; falls to a tenth; 0: .01 */
+    double entropy; /* at first; below 0: none; 0: .6 */
 } tl_reinforce_settings;
 
 /* tl_search_reinforce.run() is this with zeros. */
