@@ -165,17 +165,6 @@ static void take_samples(
     tl_mem_free(rows);
 }
 
-static bool is_among(const char *names, const char *name)
-{
-    size_t len = strlen(name);
-    for (const char *at = strstr(names, name); at != NULL; at = strstr(at + 1, name)) {
-        if ((at == names || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0')) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void write_device(
     const head_files *files,
     const bench_data *bench,
@@ -185,8 +174,10 @@ static void write_device(
 {
     const char *name = bench->table.columns[column].name;
     const pool_spec *pool = files->pool;
-    bool is_source = is_among(pool->sources, name);
-    const char *role = is_source ? "source" : is_among(pool->targets, name) ? "test" : "other";
+    bool is_source = bench_is_among(pool->sources, name);
+    const char *role = is_source                             ? "source"
+                       : bench_is_among(pool->targets, name) ? "test"
+                                                             : "other";
     int samples[MAX_SAMPLES];
     tl_rng rng;
     pool_trial trial;

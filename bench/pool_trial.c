@@ -182,6 +182,44 @@ const char *bench_next_column(const bench_data *bench, const char *names, int *o
     return NULL;
 }
 
+bool bench_is_among(const char *names, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *at = strstr(names, name); at != NULL; at = strstr(at + 1, name)) {
+        if ((at == names || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int bench_column(const bench_data *bench, tl_metric metric, const char *subject)
+{
+    for (int c = 0; c < bench->table.n_columns; c++) {
+        if (bench->table.columns[c].metric == metric &&
+            strcmp(bench->table.columns[c].name, subject) == 0) {
+            return c;
+        }
+    }
+    bench_fail(subject, TL_ENOTFOUND);
+    return -1;
+}
+
+void bench_read_judged(const char *path, int n, double *out)
+{
+    char header[256];
+    FILE *file = fopen(path, "r");
+    if (file == NULL || fgets(header, sizeof header, file) == NULL) {
+        bench_fail(path, TL_EIO);
+    }
+    for (int i = 0; i < n; i++, out += BENCH_N_JUDGED) {
+        if (fscanf(file, "%lf,%lf,%lf", &out[0], &out[1], &out[2]) != BENCH_N_JUDGED) {
+            bench_fail(path, TL_EDAMAGED);
+        }
+    }
+    (void)fclose(file);
+}
+
 int bench_measured(const bench_data *bench, int column, double trim, int *out_rows)
 {
     int n = 0;

@@ -71,6 +71,21 @@ static inline double bench_value(const bench_data *bench, int row, int column)
     return bench->table.values[(ptrdiff_t)row * bench->table.n_columns + column];
 }
 
+/* names: separated by one space each. */
+bool bench_is_among(const char *names, const char *name);
+
+/* The column of the table. */
+int bench_column(const bench_data *bench, tl_metric metric, const char *subject);
+
+/*
+ * What `bench_selection accuracies` wrote: out [n, BENCH_N_JUDGED], a row for each design of the
+ * table, predicted by the fold that did not see it.
+ */
+enum {
+    BENCH_N_JUDGED = 3
+};
+void bench_read_judged(const char *path, int n, double *out);
+
 /* The rows with a measurement in the column, without the trimmed share at both ends. */
 int bench_measured(const bench_data *bench, int column, double trim, int *out_rows);
 

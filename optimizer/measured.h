@@ -12,7 +12,7 @@
  * A measured design that keeps every limit leads the answer unless another is better
  * beyond doubt (tl_measured_lead()): after proposals were measured the answer is one
  * of them, while a few designs measured to learn the device do not stand in the way
- * of a much better one (docs/decisions/0012-measured-designs.md).
+ * of a much better one (docs/decisions/0017-measured-designs-lead.md).
  */
 
 #include "measurements/columns.h"

@@ -12,7 +12,7 @@
  * coefficient with what the known device's own model says of the same designs, times how well
  * that model ranks its own device. Their middle is the estimate; the interval is that of
  * 90%, wide enough on devices that took part in nothing
- * (docs/decisions/0013-agreement-with-a-proxy.md).
+ * (docs/decisions/0018-agreement-with-a-proxy.md).
  *
  *     tl_agreement agreements[n];
  *     TL_TRY(tl_proxy_agreements(view, TL_COST_LATENCY, 1, agreements, &n));
