@@ -56,9 +56,17 @@ const trial_spec *trial_spec_find(const char *name)
 
 /* ---- the predictor ------------------------------------------------------------------------- */
 
-/* The first n of the rows that have a value of the column, in an order of chance. */
+/*
+ * The first n of the rows that have a value of the column, in an order of chance, and those
+ * of also, if not NULL.
+ */
 static tl_train_column gather(
-    const tl_table *table, int n_slots, int column, int most, tl_metric metric)
+    const tl_table *table,
+    int n_slots,
+    int column,
+    int most,
+    const bool *also,
+    tl_metric metric)
 {
     tl_rng rng;
     int *order = tl_bench_array(table->n, sizeof *order);
@@ -67,9 +75,10 @@ static tl_train_column gather(
     int n = 0;
     tl_rng_init(&rng, ROW_SEED + (metric == TL_METRIC_ACCURACY ? 0 : (uint64_t)column));
     tl_rng_permutation(&rng, table->n, order);
-    for (int i = 0; i < table->n && n < most; i++) {
+    for (int i = 0; i < table->n; i++) {
+        bool is_taken = n < most || (also != NULL && also[order[i]]);
         double value = table->values[(ptrdiff_t)order[i] * table->n_columns + column];
-        if (!isnan(value)) {
+        if (is_taken && !isnan(value)) {
             memcpy(
                 designs + (ptrdiff_t)n * n_slots,
                 table->designs + (ptrdiff_t)order[i] * n_slots,
@@ -105,12 +114,15 @@ static int gather_columns(const trial *t, const tl_table *accuracies, tl_train_c
         const tl_table_column *column = &t->table.columns[c];
         if (column->metric == TL_METRIC_LATENCY_MS &&
             is_among(t->spec->sources, column->name)) {
-            out[n++] = gather(&t->table, n_slots, c, N_SOURCE_ROWS, TL_METRIC_LATENCY_MS);
+            out[n++] =
+                gather(&t->table, n_slots, c, t->n_source_rows, t->also, TL_METRIC_LATENCY_MS);
         }
     }
     for (int c = 0; t->spec->accuracies != NULL && c < accuracies->n_columns; c++) {
         if (accuracies->columns[c].metric == TL_METRIC_ACCURACY) {
-            out[n++] = gather(accuracies, n_slots, c, N_ACCURACY_ROWS, TL_METRIC_ACCURACY);
+            out[n++] = gather(
+                accuracies, n_slots, c, t->n_accuracy_rows,
+                accuracies == &t->table ? t->also : NULL, TL_METRIC_ACCURACY);
         }
     }
     return n;
@@ -171,8 +183,8 @@ static tl_model *read_or_train(const trial *t, const char *path)
 
 static void add_table_device(trial *t, int column)
 {
-    tl_train_column all =
-        gather(&t->table, tl_space_n_slots(t->space), column, t->table.n, TL_METRIC_LATENCY_MS);
+    tl_train_column all = gather(
+        &t->table, tl_space_n_slots(t->space), column, t->table.n, NULL, TL_METRIC_LATENCY_MS);
     t->devices[t->n_devices++] = (trial_device){
         .name = all.subject,
         .n = all.n,
@@ -259,6 +271,17 @@ static void read_accuracies(trial *t, const char *data)
     tl_mem_free(csv);
 }
 
+static void put_to_use(trial *t, tl_model *model)
+{
+    tl_predictor_unref(t->predictor);
+    tl_bench_check(tl_predictor_new(t->space, model, &t->predictor), "predictor");
+    t->n_tasks = tl_predictor_n_tasks(t->predictor);
+    for (int i = 0; i < t->n_tasks; i++) {
+        t->tasks[i] = tl_predictor_task(t->predictor, i);
+    }
+    t->n_tasks = t->n_tasks > 0 ? t->n_tasks : 1; /* the proxy */
+}
+
 void trial_load(
     trial *t, const char *spaces, const char *data, const char *pool, const char *model)
 {
@@ -267,8 +290,9 @@ void trial_load(
     t->freedom = t->spec->has_bits ? TL_FREE_BITS : TL_FREE_ARCHITECTURE;
     tl_bench_read_table(spaces, data, t->spec->space, &t->space, &t->table);
     read_accuracies(t, data);
-    tl_bench_check(
-        tl_predictor_new(t->space, read_or_train(t, model), &t->predictor), "predictor");
+    t->n_source_rows = N_SOURCE_ROWS;
+    t->n_accuracy_rows = N_ACCURACY_ROWS;
+    put_to_use(t, read_or_train(t, model));
     for (int c = 0; c < t->table.n_columns && !t->spec->has_bits; c++) {
         const tl_table_column *column = &t->table.columns[c];
         if (column->metric == TL_METRIC_LATENCY_MS &&
@@ -280,11 +304,11 @@ void trial_load(
         add_made_up(t, "bit_serial", bit_serial_ms);
         add_made_up(t, "bitfusion", bitfusion_ms);
     }
-    t->n_tasks = tl_predictor_n_tasks(t->predictor);
-    for (int i = 0; i < t->n_tasks; i++) {
-        t->tasks[i] = tl_predictor_task(t->predictor, i);
-    }
-    t->n_tasks = t->n_tasks > 0 ? t->n_tasks : 1; /* the proxy */
+}
+
+void trial_retrain(trial *t)
+{
+    put_to_use(t, train_model(t));
 }
 
 void trial_unload(trial *t)

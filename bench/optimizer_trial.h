@@ -53,12 +53,18 @@ typedef struct trial {
     trial_device devices[16];
     int n_tasks;
     const char *tasks[8]; /* NULL: the proxy */
+    /* What is measured: so many random designs, and of a table that has all, these rows too. */
+    int n_source_rows, n_accuracy_rows;
+    const bool *also;
 } trial;
 
 /* model: a file that is read where it exists and written where it does not. */
 void trial_load(
     trial *t, const char *spaces, const char *data, const char *pool, const char *model);
 void trial_unload(trial *t);
+
+/* Trains the predictor anew on what is measured now; views of the former one are to be gone. */
+void trial_retrain(trial *t);
 
 /*
  * What designs of a space without accuracies are taken to be worth, in points:

@@ -18,118 +18,6 @@ enum {
     MAX_SAMPLES = TL_HEAD_MAX_EXACT
 };
 
-/* ---- designs --------------------------------------------------------------------------------- */
-
-static tl_err encode_cost(
-    const tl_predictor *predictor,
-    tl_cost cost,
-    const tl_choice *designs,
-    int n,
-    tl_encoded *encoded)
-{
-    tl_dmat x = {0};
-    TL_TRY(tl_predictor_rows(predictor, cost, designs, n, &x, &encoded->z[cost]));
-    tl_err err = tl_mat_init(&encoded->x[cost], n, x.cols + 1);
-    for (int i = 0; err == TL_OK && i < n; i++) {
-        const double *from = tl_dmat_row(x, i);
-        float *to = tl_mat_row(encoded->x[cost], i);
-        for (int j = 0; j < x.cols; j++) {
-            to[j] = (float)from[j];
-        }
-        to[x.cols] = 1.0F;
-    }
-    tl_dmat_done(&x);
-    return err;
-}
-
-tl_err tl_encoded_init(
-    const tl_predictor *predictor,
-    bool has_energy,
-    const tl_choice *designs,
-    int n,
-    tl_encoded *out_encoded)
-{
-    tl_encoded encoded = {.n = n, .has_energy = has_energy};
-    tl_err err = encode_cost(predictor, TL_COST_LATENCY, designs, n, &encoded);
-    if (err == TL_OK && has_energy) {
-        err = encode_cost(predictor, TL_COST_ENERGY, designs, n, &encoded);
-    }
-    if (err != TL_OK) {
-        tl_encoded_done(&encoded);
-        return err;
-    }
-    *out_encoded = encoded;
-    return TL_OK;
-}
-
-void tl_encoded_done(tl_encoded *encoded)
-{
-    for (int c = 0; c < TL_N_COSTS; c++) {
-        tl_mat_done(&encoded->x[c]);
-        tl_mem_free(encoded->z[c]);
-    }
-    *encoded = (tl_encoded){0};
-}
-
-/* The known devices of a cost, in the order of their columns (predictor.c). */
-static tl_err collect_sources(tl_imagined_pool *pool, tl_cost cost)
-{
-    const tl_model *model = tl_predictor_model(pool->predictor);
-    int n = model != NULL ? model->n_sources : 0;
-    pool->sources[cost] = tl_mem_new((size_t)n, sizeof *pool->sources[cost]);
-    if (pool->sources[cost] == NULL) {
-        return tl_fail(TL_ENOMEM, "%d known devices", n);
-    }
-    for (int i = 0; i < n; i++) {
-        if (model->sources[i].cost == cost) {
-            pool->sources[cost][pool->n_sources[cost]++] = &model->sources[i].source;
-        }
-    }
-    return tl_sources_spread(pool->sources[cost], pool->n_sources[cost], &pool->spread[cost]);
-}
-
-tl_err tl_imagined_pool_init(
-    const tl_predictor *predictor,
-    tl_freedom freedom,
-    bool has_energy,
-    int n,
-    uint64_t seed,
-    tl_imagined_pool *out_pool)
-{
-    tl_err err = TL_OK;
-    const tl_space *space = tl_predictor_space(predictor);
-    size_t n_slots = (size_t)tl_space_n_slots(space);
-    tl_imagined_pool pool = {.predictor = predictor, .n = n};
-    tl_rng rng;
-    tl_rng_init(&rng, seed);
-    pool.designs = tl_mem_new((size_t)n * n_slots, sizeof *pool.designs);
-    if (pool.designs == NULL) {
-        return tl_fail(TL_ENOMEM, "%d designs", n);
-    }
-    for (size_t i = 0; i < (size_t)n; i++) {
-        tl_space_sample_with(space, freedom, &rng, pool.designs + i * n_slots);
-    }
-    if ((err = collect_sources(&pool, TL_COST_LATENCY)) != TL_OK ||
-        (err = collect_sources(&pool, TL_COST_ENERGY)) != TL_OK ||
-        (err = tl_encoded_init(predictor, has_energy, pool.designs, n, &pool.encoded)) !=
-            TL_OK) {
-        tl_imagined_pool_done(&pool);
-        return err;
-    }
-    *out_pool = pool;
-    return TL_OK;
-}
-
-void tl_imagined_pool_done(tl_imagined_pool *pool)
-{
-    for (int c = 0; c < TL_N_COSTS; c++) {
-        tl_mem_free(pool->sources[c]);
-    }
-    tl_encoded_done(&pool->encoded);
-    tl_mem_free(pool->designs);
-    *pool = (tl_imagined_pool){0};
-}
-
 /* ---- what a device truly costs ------------------------------------------------------------- */
 
 /* One device on its way. */
@@ -213,6 +101,20 @@ static void exponentiate(sketch *s, double *shape)
     }
 }
 
+/* Every second device gains from narrow weights, by up to their share of the width. */
+static void narrow_gains(sketch *s)
+{
+    const double *log_share = s->pool->log_narrow;
+    double gain = tl_rng_below(&s->rng, 2) == 0 ? 0 : tl_rng_uniform(&s->rng);
+    for (int i = 0; log_share != NULL && i < s->pool->n; i++) {
+        for (int c = 0; c < TL_N_COSTS; c++) {
+            if (s->truth[c] != NULL) {
+                s->truth[c][i] *= exp(gain * log_share[i]);
+            }
+        }
+    }
+}
+
 static tl_err sketch_init(const tl_imagined_pool *pool, uint64_t seed, sketch *s)
 {
     size_t n = (size_t)pool->n;
@@ -236,6 +138,7 @@ static tl_err sketch_init(const tl_imagined_pool *pool, uint64_t seed, sketch *s
         exponentiate(s, s->truth[TL_COST_ENERGY]);
     }
     exponentiate(s, s->truth[TL_COST_LATENCY]);
+    narrow_gains(s);
     return TL_OK;
 }
 

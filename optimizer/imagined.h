@@ -7,7 +7,8 @@
  *
  * A device is made up: its costs are a mixture of the known devices' (Dirichlet)
  * times what feature groups of one kind of runtime add by chance (weights N(0, 1) a
- * column, deviations log-normal a group). It is then onboarded as a user would: a
+ * column, deviations log-normal a group). Where weight bits are searched, every second device takes
+ * less time for narrow ones, up to in proportion. It is then onboarded as a user would: a
  * few random designs are measured, with noise, and the real head is fitted to
  * them, so that means, deviations and margins are those that an answer meets. Some
  * devices have no measurements, only a guess; and the known devices take part as they are.
@@ -47,6 +48,8 @@ typedef struct tl_imagined_pool {
     int n_sources[TL_N_COSTS];
     const tl_source **sources[TL_N_COSTS]; /* borrowed from the model */
     double spread[TL_N_COSTS];
+    /* log of the MACs at their weight bits over all at full width; NULL: no bits are searched */
+    double *log_narrow;
 } tl_imagined_pool;
 
 TL_MUST_USE tl_err tl_imagined_pool_init(

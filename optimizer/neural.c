@@ -65,13 +65,22 @@ static bool is_drawn(const answer *a, const tl_choice *design)
     return false;
 }
 
-/* The likeliest design first, then others by chance until room is full or they repeat. */
+/*
+ * The likeliest design first, then others by chance: each repeat makes the next draw
+ * hotter, so that a network that is sure of itself still shows what else there is.
+ */
 static void draw_designs(answer *a, tl_rng *rng, int n)
 {
+    static const double heating = 1.02;
+    double temperature = 1;
     for (int i = 0; i < n * TRIES_PER_DESIGN && a->n_drawn < n; i++) {
         tl_choice *design = drawn_at(a, a->n_drawn);
-        tl_policy_sample(a->policy, a->state.data, i == 0 ? 0 : 1, rng, design);
-        a->n_drawn += !is_drawn(a, design);
+        tl_policy_sample(a->policy, a->state.data, i == 0 ? 0 : temperature, rng, design);
+        if (is_drawn(a, design)) {
+            temperature *= heating;
+        } else {
+            a->n_drawn++;
+        }
     }
 }
 
