@@ -7,6 +7,7 @@
 import math
 import os
 
+import refine_tables
 from accuracy_doc import number, read, source, table
 from harness import RESULTS_DIR, SOURCE_DIR
 
@@ -77,6 +78,10 @@ def main():
     parts = ["# The optimizer", "Written by `bench/optimizer_doc.py` from `bench/results/`; every table names its command, date, commit and machine."]
     if os.path.exists(os.path.join(RESULTS_DIR, "searches.tsv")):
         parts.append(searches())
+    for name, part in (("verify", refine_tables.verify), ("help_fifteen", refine_tables.fifteen),
+                       ("proxy_agreement", refine_tables.proxy)):
+        if os.path.exists(os.path.join(RESULTS_DIR, name + ".tsv")):
+            parts.append(part())
     with open(os.path.join(SOURCE_DIR, "docs", "optimizer.md"), "w", encoding="utf-8") as file:
         file.write("\n\n".join(parts) + "\n")
 
