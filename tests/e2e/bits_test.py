@@ -8,9 +8,9 @@ loses accuracy where bits are few.
 import unittest
 
 import harness
-from toy import SLOTS, SPACE
+from toy import SLOTS, SPACE, Trained
 
-N_TRAIN, WIDTHS = 500, ("2", "4", "8")
+N_TRAIN, WIDTHS = 300, ("2", "4", "8")
 VALUE_OF_WIDTH = {"2": 0.4, "4": 0.9, "8": 1.0, "-": 1.0}
 
 
@@ -49,16 +49,7 @@ def table(designs, columns):
     return "\n".join(lines) + "\n"
 
 
-class Bits(harness.Case):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        try:
-            cls.learn()
-        except BaseException:
-            cls.tearDownClass()
-            raise
-
+class Bits(Trained):
     @classmethod
     def learn(cls):
         quantized = with_bits(harness.cells(N_TRAIN))
