@@ -351,16 +351,17 @@ static double predict_shot(
     double *out)
 {
     tl_relative *relatives = NULL;
+    tl_known *known = NULL;
     tl_zero_shot shot;
     int n = 0;
     tl_bench_check(
         tl_model_relatives(b->model, cost, d->profile.name, &relatives, &n), d->profile.name);
-    if (n < TL_ZERO_SHOT_MIN_RELATIVES || !tl_relatives_can_tell(&d->profile)) {
+    if (n < TL_KNOWN_LEAST || !tl_relatives_can_tell(&d->profile)) {
         tl_mem_free(relatives);
         return TL_UNKNOWN;
     }
-    tl_bench_check(
-        tl_zero_shot_init(b->features, &d->profile, relatives, n, 1, &shot), "zero shot");
+    tl_bench_check(tl_known_new(b->features, relatives, n, &known), "zero shot");
+    tl_bench_check(tl_zero_shot_init(known, &d->profile, 1, &shot), "zero shot");
     tl_bench_check(tl_zero_shot_predict(&shot, b->judged, b->n_judged, out), "zero shot");
     double step = level_step(&shot.level, how);
     for (int i = 0; i < b->n_judged; i++) {
@@ -368,6 +369,7 @@ static double predict_shot(
     }
     double log_sd = shot.log_sd;
     tl_zero_shot_done(&shot);
+    tl_known_free(known);
     tl_mem_free(relatives);
     return log_sd;
 }

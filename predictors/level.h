@@ -21,7 +21,7 @@
  * where devices are few and unlike.
  */
 
-#include "device-profiles/profile.h"
+#include "predictors/relatives.h"
 
 typedef enum tl_expert {
     TL_EXPERT_PROCESS,
@@ -43,6 +43,39 @@ typedef struct tl_level {
     double experts[TL_N_EXPERTS]; /* what each says */
     double shares[TL_N_EXPERTS];  /* sum to 1 */
 } tl_level;
+
+/*
+ * The levels of known devices and how right each expert is about them: all that does
+ * not depend on the device that is asked for.
+ */
+typedef struct tl_levels {
+    const tl_relatives *relatives; /* borrowed: the kernel of the process */
+    tl_level_device *known;        /* [n] */
+    int n;
+    bool has_trend;
+    double physics_trust;
+    double mean, flat_mean; /* of levels, of levels without the trend */
+    double log_factor;      /* what physics is multiplied by; NaN: it is not known of any */
+    double *flat, *log_sds; /* [n] each */
+    double *errors[TL_N_EXPERTS]; /* [n] each, of the process before it is compared */
+} tl_levels;
+
+/* Parameters as of tl_level_find(); copies known, of the profiles of relatives. */
+TL_MUST_USE tl_err tl_levels_init(
+    const tl_relatives *relatives,
+    const tl_level_device *known,
+    bool has_trend,
+    double physics_trust,
+    tl_levels *out_levels);
+void tl_levels_done(tl_levels *levels);
+
+/* weights [n] and log_sd: tl_relatives_weigh_one() of the device. */
+void tl_levels_find(
+    const tl_levels *levels,
+    const tl_level_device *device,
+    const double *weights,
+    double log_sd,
+    tl_level *out_level);
 
 /*
  * Of n >= 2 known devices. trends: log levels rise by tl_relatives_trend() with the

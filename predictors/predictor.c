@@ -85,6 +85,8 @@ static void free_predictor(tl_predictor *predictor)
         tl_mem_free(predictor->costs[c].sources);
         tl_dmat_done(&predictor->rows[c]);
         tl_mem_free(predictor->z[c]);
+        tl_listed_free(predictor->listed[c]);
+        tl_known_free(predictor->known[c]);
     }
     tl_mem_free(predictor->accuracies);
     tl_mem_free(predictor->tasks);

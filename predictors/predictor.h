@@ -153,6 +153,13 @@ TL_MUST_USE tl_err
 tl_view_predict(tl_view *view, const tl_choice *designs, int n, tl_prediction *predictions);
 
 /*
+ * The same of the designs at places [n] of the listing, which there is: as predicting the
+ * whole listing says, without predicting all of it.
+ */
+TL_MUST_USE tl_err
+tl_view_predict_listed(tl_view *view, const int *places, int n, tl_prediction *predictions);
+
+/*
  * Joint draws of what a measurement of each design would give: out_draws [n_draws, n], all
  * positive. Designs of one draw share one state of knowledge of the device, so that
  * a choice among them can be simulated. Fails with TL_ESTATE when nothing is known of the cost.

@@ -70,21 +70,35 @@ static double bandwidth_of(const tl_profile *profile)
     return 0;
 }
 
-/* That of the nearest cache that holds so many bytes, where its size and rate are told. */
-static double bandwidth_for(const tl_profile *profile, double bytes)
+tl_memory tl_prior_place(const tl_profile *profile, double bytes)
 {
     for (int m = 0; m < TL_DRAM; m++) {
         if (bytes <= profile->cache_kib[m] * (double)TL_KIB_BYTES &&
             profile->bandwidth_gb_per_s[m] > 0) {
-            return profile->bandwidth_gb_per_s[m];
+            return (tl_memory)m;
         }
     }
-    return bandwidth_of(profile);
+    return TL_DRAM;
 }
 
-static double weight_bytes(const tl_profile *profile, const tl_op *op)
+static double bandwidth_at(const tl_profile *profile, tl_memory place)
 {
-    return (double)tl_op_weights(op) * hardware_bits(&profile->weight_bits, op->w_bits) /
+    return place == TL_DRAM ? bandwidth_of(profile) : profile->bandwidth_gb_per_s[place];
+}
+
+tl_op_work tl_op_work_of(const tl_op *op)
+{
+    return (tl_op_work){
+        .macs = tl_op_macs(op),
+        .elements = tl_op_elements_in(op) + tl_op_elements_out(op),
+        .weights = tl_op_weights(op),
+        .w_bits = op->w_bits,
+        .a_bits = op->a_bits};
+}
+
+double tl_prior_weight_bytes(const tl_profile *profile, const tl_op_work *work)
+{
+    return (double)work->weights * hardware_bits(&profile->weight_bits, work->w_bits) /
            bits_per_byte;
 }
 
@@ -92,22 +106,23 @@ static double weight_bytes(const tl_profile *profile, const tl_op *op)
  * Activations come from the operator before, so they lie where they fit. Weights
  * come from the run before, so they lie where those of the whole network fit.
  */
-static double op_ms(
-    const tl_profile *profile, const tl_op *op, double batch, double all_weight_bytes)
+double tl_prior_op_ms(
+    const tl_profile *profile, const tl_op_work *work, tl_memory weights_place)
 {
-    int w_bits = hardware_bits(&profile->weight_bits, op->w_bits);
-    int a_bits = hardware_bits(&profile->activation_bits, op->a_bits);
-    double flop = batch * TL_FLOP_PER_MAC * (double)tl_op_macs(op);
-    double elements = batch * (double)(tl_op_elements_in(op) + tl_op_elements_out(op));
-    double bytes = elements * a_bits / bits_per_byte;
+    double batch = profile->batch > 0 ? profile->batch : 1;
+    int w_bits = hardware_bits(&profile->weight_bits, work->w_bits);
+    int a_bits = hardware_bits(&profile->activation_bits, work->a_bits);
+    double flop = batch * TL_FLOP_PER_MAC * (double)work->macs;
+    double bytes = batch * (double)work->elements * a_bits / bits_per_byte;
     double peak = peak_at(profile, w_bits > a_bits ? w_bits : a_bits);
-    double bandwidth = bandwidth_for(profile, bytes);
-    double weight_bandwidth = bandwidth_for(profile, all_weight_bytes);
+    double bandwidth = bandwidth_at(profile, tl_prior_place(profile, bytes));
     double compute_ms = peak > 0 ? tl_ms_of_flop(flop, peak) : 0;
     double memory_ms = 0;
     if (bandwidth > 0) {
-        memory_ms = tl_ms_of_bytes(bytes, bandwidth) +
-                    tl_ms_of_bytes(weight_bytes(profile, op), weight_bandwidth);
+        memory_ms =
+            tl_ms_of_bytes(bytes, bandwidth) +
+            tl_ms_of_bytes(
+                tl_prior_weight_bytes(profile, work), bandwidth_at(profile, weights_place));
     }
     return fmax(compute_ms, memory_ms);
 }
@@ -124,17 +139,18 @@ tl_err tl_prior_roofline(
         return tl_fail(
             TL_ENOTFOUND, "profile of %s: no peak and no bandwidth is known", profile->name);
     }
-    double batch = profile->batch > 0 ? profile->batch : 1;
     double all_weight_bytes = 0;
     tl_roofline sum = {0};
     for (int i = 0; i < network->n_ops; i++) {
-        const tl_op *op = &network->ops[i];
-        all_weight_bytes += op->is_needed ? weight_bytes(profile, op) : 0;
+        tl_op_work work = tl_op_work_of(&network->ops[i]);
+        all_weight_bytes +=
+            network->ops[i].is_needed ? tl_prior_weight_bytes(profile, &work) : 0;
     }
+    tl_memory place = tl_prior_place(profile, all_weight_bytes);
     for (int i = 0; i < network->n_ops; i++) {
-        const tl_op *op = &network->ops[i];
-        if (op->is_needed) {
-            sum.bound_ms += op_ms(profile, op, batch, all_weight_bytes);
+        tl_op_work work = tl_op_work_of(&network->ops[i]);
+        if (network->ops[i].is_needed) {
+            sum.bound_ms += tl_prior_op_ms(profile, &work, place);
             sum.n_launches += 1;
         }
     }

@@ -44,6 +44,27 @@ typedef struct tl_roofline {
     double n_launches;
 } tl_roofline;
 
+/* What the roofline reads of an operator. */
+typedef struct tl_op_work {
+    int64_t macs, elements, weights;
+    int w_bits, a_bits;
+} tl_op_work;
+
+tl_op_work tl_op_work_of(const tl_op *op);
+
+/* What the operator's weights take on the device. */
+double tl_prior_weight_bytes(const tl_profile *profile, const tl_op_work *work);
+
+/*
+ * Where so many bytes lie: a cache of told size and rate, or TL_DRAM. Weights of all
+ * operators lie in one place, so that a network's bound is a sum of tl_prior_op_ms().
+ */
+tl_memory tl_prior_place(const tl_profile *profile, double bytes);
+
+/* The bound of one operator, the weights lying there. */
+double tl_prior_op_ms(
+    const tl_profile *profile, const tl_op_work *work, tl_memory weights_place);
+
 /* The profile tells a peak or a bandwidth: tl_prior_roofline() has an answer. */
 bool tl_prior_is_known(const tl_profile *profile);
 

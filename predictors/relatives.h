@@ -23,9 +23,52 @@
  */
 
 #include "device-profiles/profile.h"
+#include "numerics/mat.h"
 
 /* The class, a peak or a bandwidth is known: relatives can be told from others. */
 bool tl_relatives_can_tell(const tl_profile *profile);
+
+enum {
+    TL_RELATIVES_FIGURES = 3 /* batch, peak, bandwidth */
+};
+
+/* What the covariance reads of a profile: logarithms over those of the known devices. */
+typedef struct tl_relative_figures {
+    double log[TL_RELATIVES_FIGURES];
+    bool is_known[TL_RELATIVES_FIGURES];
+} tl_relative_figures;
+
+/*
+ * All that does not depend on the device that is asked for: made once, it weighs
+ * any number of devices.
+ */
+typedef struct tl_relatives {
+    const tl_profile **known; /* [n], the profiles borrowed */
+    int n;
+    tl_relative_figures *figures; /* [n] */
+    double means[TL_RELATIVES_FIGURES];
+    bool is_told[TL_RELATIVES_FIGURES]; /* by any of them */
+    tl_dmat factor;                     /* of their covariance, with noise: Cholesky [n, n] */
+} tl_relatives;
+
+/* n >= 1 known devices. */
+TL_MUST_USE tl_err
+tl_relatives_init(const tl_profile *const *known, int n, tl_relatives *out_relatives);
+void tl_relatives_done(tl_relatives *relatives);
+
+/* As tl_relatives_weigh(), which makes the relatives for one device alone. */
+void tl_relatives_weigh_one(
+    const tl_relatives *relatives,
+    const tl_profile *device,
+    double *out_weights,
+    double *out_log_sd);
+
+/* As tl_relatives_errors(). */
+TL_MUST_USE tl_err tl_relatives_leave_out(
+    const tl_relatives *relatives,
+    const double *values,
+    double *out_errors,
+    double *out_log_sds);
 
 /*
  * Weights [n] of n >= 1 known devices for the device, and the standard deviation of

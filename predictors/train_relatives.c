@@ -88,6 +88,7 @@ static tl_err judge_device(
 {
     tl_cost cost = (tl_cost)column->metric;
     tl_relative *relatives = NULL;
+    tl_known *known = NULL;
     tl_zero_shot shot = {0};
     trial t = {0};
     int n = 0;
@@ -96,12 +97,12 @@ static tl_err judge_device(
     bool knows_latency =
         cost == TL_COST_LATENCY ||
         tl_model_source_find(training->model, column->subject, TL_COST_LATENCY) != NULL;
-    if (err != TL_OK || n < TL_ZERO_SHOT_MIN_RELATIVES || !knows_latency) {
+    if (err != TL_OK || n < TL_KNOWN_LEAST || !knows_latency) {
         goto done;
     }
     if ((err = trial_init(training, column, &t)) != TL_OK ||
-        (err = tl_zero_shot_init(
-             training->features, column->profile, relatives, n, 1, &shot)) != TL_OK ||
+        (err = tl_known_new(training->features, relatives, n, &known)) != TL_OK ||
+        (err = tl_zero_shot_init(known, column->profile, 1, &shot)) != TL_OK ||
         (err = tl_zero_shot_predict(&shot, t.designs, t.n, t.logs)) != TL_OK ||
         (cost == TL_COST_ENERGY &&
          (err = add_latency(training, column->subject, &t)) != TL_OK)) {
@@ -116,6 +117,7 @@ static tl_err judge_device(
 done:
     trial_done(&t);
     tl_zero_shot_done(&shot);
+    tl_known_free(known);
     tl_mem_free(relatives);
     return err;
 }

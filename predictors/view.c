@@ -30,6 +30,7 @@ static void free_view(tl_view *view)
     for (int c = 0; c < TL_N_COSTS; c++) {
         tl_head_done(&view->costs[c].head);
         tl_zero_shot_done(&view->costs[c].shot);
+        tl_known_free(view->costs[c].own_known);
         tl_mem_free(view->costs[c].listed_mean);
         tl_mem_free(view->costs[c].listed_sd);
     }
@@ -94,6 +95,8 @@ void tl_view_confidence(const tl_view *view, tl_cost cost, tl_confidence *out)
     const tl_cost_view *v = &view->costs[cost];
     if (v->basis == TL_BASIS_KNOWN) {
         tl_confidence_nominal(KNOWN_DOF, out);
+    } else if (v->n_samples == 0) {
+        tl_predictor_profile_confidence(view->predictor, cost, out);
     } else {
         tl_model_confidence(view->predictor->model, cost, v->n_samples, &v->unit, out);
     }

@@ -232,6 +232,32 @@ static tl_err fit_roofline(
         predictor->features, known->n, known->spread, median, relative_sd, &view->head);
 }
 
+/* Those that are shared, or all but the device itself; *out_known NULL: too few. */
+static tl_err find_known(
+    tl_view *view, const char *device, tl_cost cost, const tl_known **out_known)
+{
+    tl_predictor *predictor = view->predictor;
+    tl_relative *others = NULL;
+    int n = 0;
+    bool is_one = false;
+    TL_TRY(tl_predictor_known(predictor, cost, out_known));
+    for (int s = 0; *out_known != NULL && device != NULL && s < (*out_known)->n; s++) {
+        is_one = is_one || strcmp((*out_known)->devices[s].profile->name, device) == 0;
+    }
+    if (!is_one) {
+        return TL_OK;
+    }
+    *out_known = NULL;
+    TL_TRY(tl_model_relatives(predictor->model, cost, device, &others, &n));
+    tl_err err = TL_OK;
+    if (n >= TL_KNOWN_LEAST) {
+        err = tl_known_new(predictor->features, others, n, &view->costs[cost].own_known);
+        *out_known = view->costs[cost].own_known;
+    }
+    tl_mem_free(others);
+    return err;
+}
+
 /*
  * Known devices of known profile tell level and shape, best where they are near.
  * A probed profile tells its latency itself.
@@ -240,23 +266,17 @@ tl_err tl_view_fit_profile(tl_view *view, const tl_view_data *data, tl_cost cost
 {
     const tl_predictor *predictor = view->predictor;
     const tl_model *model = predictor->model;
-    tl_relative *relatives = NULL;
-    int n = 0;
+    const tl_known *known = NULL;
     bool is_own = cost == TL_COST_LATENCY
                       ? data->profile->launch_us > 0
                       : view->costs[TL_COST_LATENCY].basis == TL_BASIS_NOTHING;
     if (model != NULL && !is_own && tl_relatives_can_tell(data->profile)) {
-        TL_TRY(tl_model_relatives(model, cost, data->device, &relatives, &n));
+        TL_TRY(find_known(view, data->device, cost, &known));
     }
-    tl_err err = TL_OK;
-    if (n >= TL_ZERO_SHOT_MIN_RELATIVES) {
-        view->costs[cost].basis = TL_BASIS_PROFILE;
-        err = tl_zero_shot_init(
-            predictor->features, data->profile, relatives, n, model->relatives_scale[cost],
-            &view->costs[cost].shot);
-    } else {
-        err = fit_roofline(predictor, data->profile, cost, &view->costs[cost]);
+    if (known == NULL) {
+        return fit_roofline(predictor, data->profile, cost, &view->costs[cost]);
     }
-    tl_mem_free(relatives);
-    return err;
+    view->costs[cost].basis = TL_BASIS_PROFILE;
+    return tl_zero_shot_init(
+        known, data->profile, model->relatives_scale[cost], &view->costs[cost].shot);
 }

@@ -30,7 +30,8 @@ typedef struct tl_cost_view {
     tl_basis basis;
     int n_samples;
     tl_head head;            /* measured, and profile with known devices */
-    tl_zero_shot shot;       /* profile with known devices of known profile; n 0: none */
+    tl_zero_shot shot;       /* profile with known devices of known profile; else known NULL */
+    tl_known *own_known;     /* of shot, where the device is one of them; else NULL: shared */
     tl_own_latency latency;  /* energy measured */
     tl_margin_unit unit;     /* measured */
     const tl_source *source; /* known */
@@ -106,6 +107,12 @@ TL_MUST_USE tl_err tl_view_roofline(
     double *sd);
 
 /* ---- view_predict.c ---- */
+
+/* The deviation of a shot's cost over its mean, apart from what it is multiplied by. */
+double tl_view_spread(const tl_cost_view *view);
+
+/* The cost follows from the profile and what the predictor shares over its listing. */
+bool tl_view_is_shared(const tl_view *view, tl_cost cost);
 
 /* What the cost's basis says of designs: mean and sd [n]. */
 TL_MUST_USE tl_err tl_view_predict_cost(

@@ -42,28 +42,97 @@ static tl_err predict_known(
     return TL_OK;
 }
 
+double tl_view_spread(const tl_cost_view *view)
+{
+    static const double most_log_sd = 3;
+    return expm1(fmin(view->shot.log_sd, most_log_sd));
+}
+
 /*
  * The middle of a log-normal and what makes mean + sd its upper deviation: no limit
- * is promised by an sd that is too small on that side. Energy is power times latency.
+ * is promised by an sd that is too small on that side. Energy is power times latency,
+ * which stands in mean and sd.
  */
+static void finish_shot(
+    const tl_cost_view *v, bool is_energy, const double *logs, int n, double *mean, double *sd)
+{
+    double spread = tl_view_spread(v);
+    for (int i = 0; i < n; i++) {
+        double over = is_energy ? sd[i] / mean[i] : 0;
+        mean[i] = exp(logs[i]) * (is_energy ? mean[i] : 1);
+        sd[i] = mean[i] * hypot(spread, over);
+    }
+}
+
 static tl_err predict_shot(
     tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
 {
-    static const double most_log_sd = 3;
-    const tl_zero_shot *shot = &view->costs[cost].shot;
+    const tl_cost_view *v = &view->costs[cost];
     double *logs = tl_mem_new((size_t)n, sizeof *logs);
     if (logs == NULL) {
         return tl_fail(TL_ENOMEM, "predictions of %d designs", n);
     }
-    tl_err err = tl_zero_shot_predict(shot, designs, n, logs);
+    tl_err err = tl_zero_shot_predict(&v->shot, designs, n, logs);
     if (err == TL_OK && cost == TL_COST_ENERGY) {
         err = tl_view_predict_cost(view, TL_COST_LATENCY, designs, n, mean, sd);
     }
-    double spread = expm1(fmin(shot->log_sd, most_log_sd));
-    for (int i = 0; i < n && err == TL_OK; i++) {
-        double over = cost == TL_COST_ENERGY ? sd[i] / mean[i] : 0;
-        mean[i] = exp(logs[i]) * (cost == TL_COST_ENERGY ? mean[i] : 1);
-        sd[i] = mean[i] * hypot(spread, over);
+    if (err == TL_OK) {
+        finish_shot(v, cost == TL_COST_ENERGY, logs, n, mean, sd);
+    }
+    tl_mem_free(logs);
+    return err;
+}
+
+bool tl_view_is_shared(const tl_view *view, tl_cost cost)
+{
+    const tl_cost_view *v = &view->costs[cost];
+    return view->predictor->listing != NULL && v->basis == TL_BASIS_PROFILE &&
+           v->shot.known != NULL && v->own_known == NULL;
+}
+
+/* Gathers the designs for those who read no places. */
+static tl_err predict_gathered(
+    tl_view *view, tl_cost cost, const int *places, int n, double *mean, double *sd)
+{
+    const tl_choice *listing = view->predictor->listing;
+    size_t n_slots = (size_t)tl_space_n_slots(view->predictor->space);
+    if (places == NULL) {
+        return tl_view_predict_cost(view, cost, listing, n, mean, sd);
+    }
+    tl_choice *designs = tl_mem_new((size_t)n * n_slots, sizeof *designs);
+    if (designs == NULL) {
+        return tl_fail(TL_ENOMEM, "%d designs", n);
+    }
+    for (int i = 0; i < n; i++) {
+        memcpy(
+            designs + (size_t)i * n_slots, listing + (size_t)places[i] * n_slots,
+            n_slots * sizeof *designs);
+    }
+    tl_err err = tl_view_predict_cost(view, cost, designs, n, mean, sd);
+    tl_mem_free(designs);
+    return err;
+}
+
+/* Designs of the listing, from what is shared where that is all there is to know. */
+static tl_err predict_places(
+    tl_view *view, tl_cost cost, const int *places, int n, double *mean, double *sd)
+{
+    const tl_cost_view *v = &view->costs[cost];
+    const tl_listed *listed = NULL;
+    if (!tl_view_is_shared(view, cost)) {
+        return predict_gathered(view, cost, places, n, mean, sd);
+    }
+    TL_TRY(tl_predictor_listed(view->predictor, cost, &listed));
+    if (cost == TL_COST_ENERGY) {
+        TL_TRY(predict_places(view, TL_COST_LATENCY, places, n, mean, sd));
+    }
+    double *logs = tl_mem_new((size_t)n, sizeof *logs);
+    if (logs == NULL) {
+        return tl_fail(TL_ENOMEM, "predictions of %d designs", n);
+    }
+    tl_err err = tl_listed_predict(listed, &v->shot, places, n, logs);
+    if (err == TL_OK) {
+        finish_shot(v, cost == TL_COST_ENERGY, logs, n, mean, sd);
     }
     tl_mem_free(logs);
     return err;
@@ -76,7 +145,7 @@ tl_err tl_view_predict_cost(
     if (v->basis == TL_BASIS_KNOWN) {
         return predict_known(view, cost, designs, n, mean, sd);
     }
-    if (v->shot.n > 0) {
+    if (v->shot.known != NULL) {
         return predict_shot(view, cost, designs, n, mean, sd);
     }
     if (v->head.n_columns == 0) {
@@ -105,8 +174,7 @@ static tl_err list_cost(tl_view *view, tl_cost cost)
             mean[i] = tl_positive_cost(mean[i], v->head.level);
         }
     } else if (err == TL_OK) {
-        err = tl_view_predict_cost(
-            view, cost, predictor->listing, predictor->n_listing, mean, sd);
+        err = predict_places(view, cost, NULL, predictor->n_listing, mean, sd);
     }
     if (err != TL_OK) {
         tl_mem_free(mean);
@@ -149,12 +217,6 @@ static tl_err answer_cost(
     tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
 {
     tl_err err = TL_OK;
-    if (view->costs[cost].basis == TL_BASIS_NOTHING) {
-        for (int i = 0; i < n; i++) {
-            mean[i] = sd[i] = TL_UNKNOWN;
-        }
-        return TL_OK;
-    }
     if (view->predictor->listing != NULL && n >= TL_PREDICTOR_WORTH_LISTING) {
         (void)pthread_mutex_lock(&view->lock);
         if (view->costs[cost].listed_mean == NULL) {
@@ -181,8 +243,13 @@ static void fill(tl_cost cost, int n, const double *mean, const double *sd, tl_p
     }
 }
 
-tl_err tl_view_predict(
-    tl_view *view, const tl_choice *designs, int n, tl_prediction *predictions)
+/* Of designs, or of the places of the listing where they are told. */
+static tl_err predict_all(
+    tl_view *view,
+    const tl_choice *designs,
+    const int *places,
+    int n,
+    tl_prediction *predictions)
 {
     tl_err err = TL_OK;
     double *mean = tl_mem_new((size_t)n * 2, sizeof *mean);
@@ -191,7 +258,14 @@ tl_err tl_view_predict(
     }
     double *sd = mean + n;
     for (int c = 0; c < TL_N_COSTS && err == TL_OK; c++) {
-        err = answer_cost(view, (tl_cost)c, designs, n, mean, sd);
+        if (view->costs[c].basis == TL_BASIS_NOTHING) {
+            for (int i = 0; i < n; i++) {
+                mean[i] = sd[i] = TL_UNKNOWN;
+            }
+        } else {
+            err = places != NULL ? predict_places(view, (tl_cost)c, places, n, mean, sd)
+                                 : answer_cost(view, (tl_cost)c, designs, n, mean, sd);
+        }
         for (int i = 0; err == TL_OK && i < n; i++) {
             if (isinf(mean[i]) || isinf(sd[i]) || isnan(mean[i]) != isnan(sd[i])) {
                 err = tl_fail(
@@ -204,4 +278,17 @@ tl_err tl_view_predict(
     }
     tl_mem_free(mean);
     return err;
+}
+
+tl_err tl_view_predict(
+    tl_view *view, const tl_choice *designs, int n, tl_prediction *predictions)
+{
+    return predict_all(view, designs, NULL, n, predictions);
+}
+
+tl_err tl_view_predict_listed(
+    tl_view *view, const int *places, int n, tl_prediction *predictions)
+{
+    TL_ASSERT(view->predictor->listing != NULL);
+    return predict_all(view, NULL, places, n, predictions);
 }

@@ -17,36 +17,22 @@
  * latency on the same one. Physics of power is what the class draws (prior.h). The
  * device's own latency is the caller's: measured, known or itself from the profile.
  *
+ *     tl_known *known = NULL;
  *     tl_zero_shot shot = {0};
- *     TL_TRY(tl_zero_shot_init(features, profile, relatives, n, scale, &shot));
+ *     TL_TRY(tl_known_new(features, relatives, n, &known));      serves any number of devices
+ *     TL_TRY(tl_zero_shot_init(known, profile, scale, &shot));
  *     err = tl_zero_shot_predict(&shot, designs, n_designs, log_ms);
  *     ...
  *     tl_zero_shot_done(&shot);
+ *     tl_known_free(known);
  */
 
-#include "predictors/features.h"
-#include "predictors/level.h"
-#include "predictors/source.h"
-
-#include "device-profiles/profile.h"
-
-enum {
-    TL_ZERO_SHOT_MIN_RELATIVES = 2
-};
-
-/* A known device of known profile. */
-typedef struct tl_relative {
-    const tl_profile *profile;
-    const tl_source *source;  /* latency, or energy */
-    const tl_source *latency; /* of the same device where source is energy; else NULL */
-} tl_relative;
+#include "predictors/known.h"
 
 typedef struct tl_zero_shot {
-    const tl_features *features; /* borrowed */
+    const tl_known *known; /* borrowed; NULL: there is none */
     tl_profile profile;
-    tl_relative *relatives; /* [n]; what they point at is borrowed */
-    double *shares;         /* [n]: of the logarithm of each relative's prediction */
-    int n;
+    double *shares;  /* [known->n]: of the logarithm of each relative's prediction */
     tl_level level;  /* of the middle reference design */
     double constant; /* the level without what the relatives say of that design */
     double roofline_share;
@@ -54,18 +40,16 @@ typedef struct tl_zero_shot {
     double log_sd;
 } tl_zero_shot;
 
-/* relatives [n], n >= TL_ZERO_SHOT_MIN_RELATIVES; scale: tl_model.relatives_scale of the cost. */
+/* scale: tl_model.relatives_scale of the cost. */
 TL_MUST_USE tl_err tl_zero_shot_init(
-    const tl_features *features,
-    const tl_profile *profile,
-    const tl_relative *relatives,
-    int n,
-    double scale,
-    tl_zero_shot *out_shot);
+    const tl_known *known, const tl_profile *profile, double scale, tl_zero_shot *out_shot);
 void tl_zero_shot_done(tl_zero_shot *shot);
 
 /* log ms, or log of mJ per ms, of n designs. Any number of threads may ask. */
 TL_MUST_USE tl_err tl_zero_shot_predict(
     const tl_zero_shot *shot, const tl_choice *designs, int n, double *out_log);
+
+/* What the roofline adds to the logarithm for this work; 0 where it has no share. */
+double tl_zero_shot_roofline(const tl_zero_shot *shot, double work);
 
 #endif
