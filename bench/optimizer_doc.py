@@ -7,6 +7,7 @@
 import math
 import os
 
+import optimizer_tables
 import refine_tables
 from accuracy_doc import number, read, source, table
 from harness import RESULTS_DIR, SOURCE_DIR
@@ -24,7 +25,7 @@ POOLS = {
 
 METHODS = [
     ("exhaustive", "every design, in one batch, with the accuracies kept from question to question"),
-    ("neural", "`optimizer/neural.c`: one pass, the best of 64 designs drawn, local steps; trained quickly, by each seed anew"),
+    ("neural", "`optimizer/neural.c`: one pass, designs drawn, local steps; trained quickly, by each seed anew"),
     ("64 by chance, 2 steps", "the same without a network: what the local steps alone bring"),
     ("random", "designs by chance"),
     ("generations", "`--method evolutionary`: the best 100 ever seen are parents of generations of 250, mutated and crossed"),
@@ -78,6 +79,9 @@ def main():
     parts = ["# The optimizer", "Written by `bench/optimizer_doc.py` from `bench/results/`; every table names its command, date, commit and machine."]
     if os.path.exists(os.path.join(RESULTS_DIR, "searches.tsv")):
         parts.append(searches())
+    for name, part in (("optimizer", optimizer_tables.optimizer), ("alternate", optimizer_tables.alternate)):
+        if os.path.exists(os.path.join(RESULTS_DIR, name + ".tsv")):
+            parts.append(part(read, table, source, number))
     for name, part in (("verify", refine_tables.verify), ("help_fifteen", refine_tables.fifteen),
                        ("proxy_agreement", refine_tables.proxy)):
         if os.path.exists(os.path.join(RESULTS_DIR, name + ".tsv")):
