@@ -62,7 +62,9 @@ static tl_err collect_tasks(tl_predictor *predictor)
     }
     predictor->tasks = tl_mem_new((size_t)n, sizeof *predictor->tasks);
     predictor->accuracies = tl_mem_new((size_t)n, sizeof *predictor->accuracies);
-    if (predictor->tasks == NULL || predictor->accuracies == NULL) {
+    predictor->ranked = tl_mem_new((size_t)n, sizeof *predictor->ranked);
+    if (predictor->tasks == NULL || predictor->accuracies == NULL ||
+        predictor->ranked == NULL) {
         return tl_fail(TL_ENOMEM, "%d tasks", n);
     }
     for (int i = 0; model != NULL && i < model->n_accuracies; i++) {
@@ -81,6 +83,10 @@ static void free_predictor(tl_predictor *predictor)
     for (int i = 0; predictor->accuracies != NULL && i < predictor->n_tasks; i++) {
         tl_mem_free(predictor->accuracies[i]);
     }
+    for (int i = 0; predictor->ranked != NULL && i < predictor->n_tasks; i++) {
+        tl_ranked_free(predictor->ranked[i]);
+    }
+    tl_mem_free(predictor->ranked);
     for (int c = 0; c < TL_N_COSTS; c++) {
         tl_mem_free(predictor->costs[c].sources);
         tl_dmat_done(&predictor->rows[c]);
