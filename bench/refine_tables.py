@@ -46,7 +46,7 @@ def verify():
         "Target with 5 + 10 measurements: no limit missed among measured answers, regret " + ", ".join(
             f"{t} {TARGET[t]}" for t in TASKS if TARGET[t]) + ". Measured: " + ", ".join(
             f"{t} {points(a['regret'])}" for t, a in zip(TASKS, at)) + ". The floor, which knows the true latencies and these predicted accuracies, is " + ", ".join(
-            f"{t} {points(f['regret'])}" for t, f in zip(TASKS, floor)) + ": what stays above it is the price of fifteen measurements; the floor is the accuracies'.",
+            f"{t} {points(f['regret'])}" for t, f in zip(TASKS, floor)) + ": what stays above it is the price of fifteen measurements; the floor is the accuracies'. Differences of .05 are within the scatter of 96 answers.",
         "Other ways to spend the same measurements:",
         table(["way", "proposed", *header], [r for r in ways if r]),
         "Which answer, on devices that are neither test devices nor sources (of one seed):",
