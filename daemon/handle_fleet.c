@@ -5,6 +5,7 @@
 #include "daemon/handle.h"
 #include "daemon/methods.h"
 #include "daemon/solver.h"
+#include "optimizer/fleet.h"
 
 #include <string.h>
 
@@ -15,6 +16,14 @@ enum {
     MAX_TABLE_BYTES = 4 * 1024 * 1024,
     FIRST_LINE = 2
 };
+
+/* A row whose design is found together with others (optimizer/fleet.h). */
+typedef struct waiting {
+    int row;
+    tl_subject subject;
+    Tailor__V1__Limits limits;
+    tl_solver solver; /* stays where it is */
+} waiting;
 
 /* What stands in the answer, row by row. */
 typedef struct fleet {
@@ -28,6 +37,8 @@ typedef struct fleet {
     tl_choice *designs;     /* [TL_FLEET_MAX_ROWS, n_slots] */
     tl_scored *scores;      /* [TL_FLEET_MAX_ROWS] */
     bool *is_failed;        /* [TL_FLEET_MAX_ROWS] */
+    waiting *waiting;       /* [TL_FLEET_PIECE], of one predictor */
+    int n_waiting;
 } fleet;
 
 static void free_texts(char **texts, int n)
@@ -38,8 +49,18 @@ static void free_texts(char **texts, int n)
     tl_mem_free(texts);
 }
 
+static void waiting_done(waiting *w)
+{
+    tl_solver_done(&w->solver);
+    tl_subject_done(&w->subject);
+}
+
 static void fleet_done(fleet *f)
 {
+    for (int i = 0; i < f->n_waiting; i++) {
+        waiting_done(&f->waiting[i]);
+    }
+    tl_mem_free(f->waiting);
     free_texts(f->names, TL_FLEET_MAX_ROWS);
     free_texts(f->errors, TL_FLEET_MAX_ROWS);
     tl_mem_free(f->designs);
@@ -58,8 +79,9 @@ static tl_err fleet_init(tl_call *call, const fleet_request *request, fleet *f)
     f->designs = tl_mem_new(TL_FLEET_MAX_ROWS * f->n_slots, sizeof *f->designs);
     f->scores = tl_mem_new(TL_FLEET_MAX_ROWS, sizeof *f->scores);
     f->is_failed = tl_mem_new(TL_FLEET_MAX_ROWS, sizeof *f->is_failed);
+    f->waiting = tl_mem_new(TL_FLEET_PIECE, sizeof *f->waiting);
     return f->names == NULL || f->errors == NULL || f->designs == NULL || f->scores == NULL ||
-                   f->is_failed == NULL
+                   f->is_failed == NULL || f->waiting == NULL
                ? tl_fail(TL_ENOMEM, "a fleet")
                : TL_OK;
 }
@@ -86,54 +108,34 @@ static tl_err check_task(const fleet *f)
     return err;
 }
 
-/* ---- one row ----------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------- */
 
-static tl_err keep_best(fleet *f, const tl_shortlist *list)
+static tl_err keep(fleet *f, int row, const tl_choice *design, const tl_scored *score)
 {
     static const char nearest[] = "no design keeps every limit; this is the nearest one";
-    if (list->n == 0) {
-        return tl_fail(TL_ENOTFOUND, "space %s has no design", tl_space_name(f->space));
-    }
-    memcpy(
-        f->designs + (size_t)f->n * f->n_slots, list->designs, f->n_slots * sizeof *f->designs);
-    f->scores[f->n] = list->scores[0];
-    if (tl_scored_is_feasible(&list->scores[0])) {
+    memcpy(f->designs + (size_t)row * f->n_slots, design, f->n_slots * sizeof *f->designs);
+    f->scores[row] = *score;
+    if (tl_scored_is_feasible(score)) {
         return TL_OK;
     }
     f->n_infeasible++;
-    f->errors[f->n] = tl_mem_strdup(nearest);
-    return f->errors[f->n] == NULL ? tl_fail(TL_ENOMEM, "a fleet") : TL_OK;
+    f->errors[row] = tl_mem_strdup(nearest);
+    return f->errors[row] == NULL ? tl_fail(TL_ENOMEM, "a fleet") : TL_OK;
 }
 
-static tl_err solve(fleet *f, const tl_subject *subject, const tl_fleet_row *row)
+static tl_err search(fleet *f, int row, tl_solver *solver)
 {
-    tl_solver solver;
     tl_shortlist list = {0};
     const char *method = NULL;
     const fleet_request *request = f->request;
-    tl_asked asked = {&row->limits, request->weights, request->maximize, request->minimize};
     tl_search_options options = {.n_best = 1, .seed = request->has_seed ? request->seed : 1};
-    tl_err err = tl_solver_init(f->call, subject, &asked, true, &solver);
-    if (err == TL_OK &&
-        (err = tl_solver_search(&solver, request->method, &options, &list, &method)) == TL_OK) {
-        err = keep_best(f, &list);
+    tl_err err = tl_solver_search(solver, request->method, &options, &list, &method);
+    if (err == TL_OK) {
+        err = list.n > 0
+                  ? keep(f, row, list.designs, &list.scores[0])
+                  : tl_fail(TL_ENOTFOUND, "space %s has no design", tl_space_name(f->space));
     }
     tl_shortlist_done(&list);
-    tl_solver_done(&solver);
-    return err;
-}
-
-static tl_err answer_row(fleet *f, const tl_fleet_row *row)
-{
-    tl_subject subject = {0};
-    const char *space = f->request->space;
-    const char *task = f->request->task;
-    TL_TRY(
-        row->device[0] != '\0'
-            ? tl_subject_find(f->call, space, row->device, task, &subject)
-            : tl_subject_describe(f->call, space, &row->profile, task, &subject));
-    tl_err err = solve(f, &subject, row);
-    tl_subject_done(&subject);
     return err;
 }
 
@@ -143,27 +145,108 @@ static bool is_of_all(tl_err err)
     return err == TL_ECANCELLED || err == TL_EDEADLINE || err == TL_ENOMEM;
 }
 
+/* The row's error; gives TL_OK unless it is of all. */
+static tl_err fail_row(fleet *f, int row, tl_err err, const char *error)
+{
+    if (is_of_all(err)) {
+        return err;
+    }
+    f->is_failed[row] = true;
+    f->n_failed++;
+    f->errors[row] = tl_mem_strdup(error);
+    return f->errors[row] == NULL ? tl_fail(TL_ENOMEM, "a fleet") : TL_OK;
+}
+
+/* In one line, as an answer has one for each row. */
+static tl_err fail_row_as_told(fleet *f, int row, tl_err err)
+{
+    tl_fleet_row said = {.error = ""};
+    tl_fleet_row_fail(&said, tl_err_detail());
+    return fail_row(f, row, err, said.error);
+}
+
+/* Designs of all who wait: together, and for whom that does not do, one by one. */
+static tl_err solve_waiting(fleet *f)
+{
+    tl_fleet_case cases[TL_FLEET_PIECE] = {{.view = NULL}};
+    for (int i = 0; i < f->n_waiting; i++) {
+        cases[i].view = f->waiting[i].subject.view;
+        cases[i].problem = &f->waiting[i].solver.question.problem;
+    }
+    tl_err err = f->n_waiting == 0
+                     ? TL_OK
+                     : tl_fleet_solve(f->waiting[0].subject.predictor, cases, f->n_waiting);
+    err = is_of_all(err) ? err : TL_OK; /* whose fault it is, searching one by one tells */
+    for (int i = 0; i < f->n_waiting && err == TL_OK; i++) {
+        waiting *w = &f->waiting[i];
+        err = cases[i].is_solved ? keep(f, w->row, cases[i].design, &cases[i].score)
+                                 : search(f, w->row, &w->solver);
+        if (err != TL_OK) {
+            err = fail_row_as_told(f, w->row, err);
+        }
+    }
+    for (int i = 0; i < f->n_waiting; i++) {
+        waiting_done(&f->waiting[i]);
+    }
+    f->n_waiting = 0;
+    return err;
+}
+
+/*
+ * Whether a row may wait for others: nothing but its profile is known, and nobody asked for a
+ * method. A model may be replaced between two rows; those who wait share one.
+ */
+static bool may_wait(const fleet *f, const waiting *w)
+{
+    return f->request->method[0] == '\0' && !w->subject.is_registered &&
+           (f->n_waiting == 0 || f->waiting[0].subject.predictor == w->subject.predictor) &&
+           tl_fleet_takes(w->subject.view, &w->solver.question.problem);
+}
+
+/* The row's question into w, which wants waiting_done() in any case. */
+static tl_err ask(fleet *f, const tl_fleet_row *row, waiting *w)
+{
+    const fleet_request *request = f->request;
+    *w = (waiting){.row = f->n, .limits = row->limits};
+    TL_TRY(
+        row->device[0] != '\0'
+            ? tl_subject_find(f->call, request->space, row->device, request->task, &w->subject)
+            : tl_subject_describe(
+                  f->call, request->space, &row->profile, request->task, &w->subject));
+    tl_asked asked = {&w->limits, request->weights, request->maximize, request->minimize};
+    return tl_solver_init(f->call, &w->subject, &asked, true, &w->solver);
+}
+
+static tl_err answer_row(fleet *f, const tl_fleet_row *row)
+{
+    waiting *w = &f->waiting[f->n_waiting];
+    tl_err err = ask(f, row, w);
+    if (err == TL_OK && may_wait(f, w)) {
+        f->n_waiting++;
+        return f->n_waiting == TL_FLEET_PIECE ? solve_waiting(f) : TL_OK;
+    }
+    if (err == TL_OK) {
+        err = search(f, f->n, &w->solver);
+    }
+    waiting_done(w);
+    return err;
+}
+
 static tl_err on_row(void *context, tl_fleet_row *row)
 {
     fleet *f = context;
     TL_TRY(tl_call_check(f->call));
-    if (row->error[0] == '\0') {
-        tl_err err = answer_row(f, row);
-        if (is_of_all(err)) {
-            return err;
-        }
-        if (err != TL_OK) {
-            tl_fleet_row_fail(row, tl_err_detail());
-        }
+    f->names[f->n] = tl_mem_strdup(tl_fleet_row_name(row));
+    if (f->names[f->n] == NULL) {
+        return tl_fail(TL_ENOMEM, "a fleet");
     }
     if (row->error[0] != '\0') {
-        f->is_failed[f->n] = true;
-        f->n_failed++;
-        f->errors[f->n] = tl_mem_strdup(row->error);
-    }
-    f->names[f->n] = tl_mem_strdup(tl_fleet_row_name(row));
-    if (f->names[f->n] == NULL || (f->is_failed[f->n] && f->errors[f->n] == NULL)) {
-        return tl_fail(TL_ENOMEM, "a fleet");
+        TL_TRY(fail_row(f, f->n, TL_EINVAL, row->error));
+    } else {
+        tl_err err = answer_row(f, row);
+        if (err != TL_OK) {
+            TL_TRY(fail_row_as_told(f, f->n, err));
+        }
     }
     f->n++;
     return TL_OK;
@@ -238,7 +321,8 @@ static tl_err run(
     TL_TRY(tl_solver_check_method(request->method));
     tl_err err = fleet_init(call, request, &f);
     if (err == TL_OK && (err = check_task(&f)) == TL_OK &&
-        (err = tl_fleet_read(&source, on_row, &f)) == TL_OK) {
+        (err = tl_fleet_read(&source, on_row, &f)) == TL_OK &&
+        (err = solve_waiting(&f)) == TL_OK) {
         err = answer(&f, (fleet_reply *)reply_base);
     }
     fleet_done(&f);
