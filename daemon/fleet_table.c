@@ -3,6 +3,7 @@
 
 #include "base/csv.h"
 #include "base/mem.h"
+#include "proto/wire.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -39,9 +40,7 @@ const char *tl_fleet_row_name(const tl_fleet_row *row)
 void tl_fleet_row_fail(tl_fleet_row *row, const char *detail)
 {
     (void)snprintf(row->error, sizeof row->error, "%s", detail);
-    for (char *c = row->error; *c != '\0'; c++) {
-        *c = *c == '\n' || *c == '\r' ? ' ' : *c; /* an answer is a line a row */
-    }
+    tl_wire_clean(row->error); /* it quotes the table, whose bytes may be anything */
 }
 
 /* ---- the header ------------------------------------------------------------------------- */
@@ -140,6 +139,19 @@ static tl_err set_field(reading *r, int column, const char *text)
     return TL_OK;
 }
 
+/* Some details begin with the name of the column, which is said once. */
+static void fail_field(reading *r, int column, long line)
+{
+    const char *name = r->names[column];
+    size_t len = strlen(name);
+    const char *detail = tl_err_detail();
+    bool is_said = strncmp(detail, name, len) == 0 && detail[len] == ':';
+    (void)tl_fail_in(
+        TL_EINVAL, "%s line %ld, column %s%s", r->source->origin, line, is_said ? "" : name,
+        is_said ? "" : ": ");
+    tl_fleet_row_fail(&r->row, tl_err_detail());
+}
+
 /* Anything that is wrong is the row's error. */
 static void fill_row(reading *r, const tl_csv_record *record, long line)
 {
@@ -151,16 +163,15 @@ static void fill_row(reading *r, const tl_csv_record *record, long line)
         }
         is_described = is_described || r->kinds[c] == COLUMN_KEY;
         if (set_field(r, c, text) != TL_OK) {
-            (void)tl_fail_in(
-                TL_EINVAL, "%s line %ld, column %s: ", r->source->origin, line, r->names[c]);
-            tl_fleet_row_fail(&r->row, tl_err_detail());
+            fail_field(r, c, line);
             return;
         }
     }
     if (is_described == (r->row.device[0] != '\0')) {
-        (void)snprintf(
-            r->row.error, sizeof r->row.error, "%s line %ld: want a device or a profile%s",
-            r->source->origin, line, is_described ? ", not both" : "");
+        (void)tl_fail(
+            TL_EINVAL, "%s line %ld: want a device or a profile%s", r->source->origin, line,
+            is_described ? ", not both" : "");
+        tl_fleet_row_fail(&r->row, tl_err_detail());
     }
 }
 
@@ -180,9 +191,10 @@ static tl_err read_row(reading *r, const tl_csv_record *record)
     if ((int)record->n_fields == r->n_columns) {
         fill_row(r, record, line);
     } else {
-        (void)snprintf(
-            r->row.error, sizeof r->row.error, "%s line %ld: got %zu fields, want %d",
-            r->source->origin, line, record->n_fields, r->n_columns);
+        (void)tl_fail(
+            TL_EINVAL, "%s line %ld: got %zu fields, want %d", r->source->origin, line,
+            record->n_fields, r->n_columns);
+        tl_fleet_row_fail(&r->row, tl_err_detail());
     }
     return r->on_row(r->context, &r->row);
 }

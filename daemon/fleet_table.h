@@ -35,7 +35,7 @@ typedef struct tl_fleet_row {
 /* What a row is called: its device, or the name in its profile, or "". */
 const char *tl_fleet_row_name(const tl_fleet_row *row);
 
-/* Writes error into the row, cut to its room. */
+/* Writes detail into the row, cut to its room: one line, and text that a reply can hold. */
 void tl_fleet_row_fail(tl_fleet_row *row, const char *detail);
 
 /* Shows one row; anything but TL_OK ends the reading. row is borrowed and may be changed. */

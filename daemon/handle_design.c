@@ -16,14 +16,14 @@ enum {
 
 /* ---- the answer --------------------------------------------------------------------------- */
 
-/* Infeasible answers: the nearest one alone. */
+/* Infeasible answers: the nearest one alone, if there is any. */
 static int n_answered(const tl_shortlist *list)
 {
     int n = 0;
     while (n < list->n && tl_scored_is_feasible(&list->scores[n])) {
         n++;
     }
-    return n > 0 ? n : 1;
+    return n == 0 && list->n > 0 ? 1 : n;
 }
 
 /* What the first design's choices cost, and what others would. */
@@ -60,7 +60,7 @@ static tl_err search(
     reply->is_infeasible = list.n == 0 || !tl_scored_is_feasible(&list.scores[0]);
     int n = request->with_infeasible ? list.n : n_answered(&list);
     tl_err err = tl_question_answer(&solver->question, list.designs, list.scores, n, reply);
-    if (err == TL_OK && request->explain) {
+    if (err == TL_OK && request->explain && list.n > 0) {
         solver->question.problem.predict = solver->predict; /* all designs predicted alike */
         err = explain(&solver->question, list.designs, reply);
     }
@@ -77,8 +77,10 @@ static tl_err propose(
     const tl_search_options *options,
     answer_reply *reply)
 {
-    if (request->count > 0 || request->with_infeasible || request->method[0] != '\0') {
-        return tl_fail(TL_EINVAL, "propose: neither a count nor a method goes with it");
+    if (request->count > 0 || request->with_infeasible || request->explain ||
+        request->method[0] != '\0') {
+        return tl_fail(
+            TL_EINVAL, "propose: neither a count nor a method nor an explanation goes with it");
     }
     if (request->propose > TL_PROPOSE_MAX) {
         return tl_fail(

@@ -23,6 +23,12 @@ void tl_call_warn(tl_call *call, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    tl_wire_clean(line); /* it may quote bytes of a file, or end within a character */
+    for (size_t i = 0; i < call->n_warnings; i++) {
+        if (strcmp(call->warnings[i], line) == 0) {
+            return;
+        }
+    }
     char **grown = tl_mem_resize(call->warnings, call->n_warnings + 1, sizeof *grown);
     if (grown == NULL) {
         return;

@@ -52,9 +52,9 @@ static const char *problem_of(const tl_args *args)
     if (goal != NULL) {
         return goal;
     }
-    if (args->propose > 0 &&
-        (args->count > 0 || args->with_infeasible || args->method != NULL)) {
-        return "--propose goes with neither --count nor --with-infeasible nor --method";
+    if (args->propose > 0 && (args->count > 0 || args->with_infeasible ||
+                              args->method != NULL || args->has_explain)) {
+        return "--propose goes with none of --count, --with-infeasible, --method and --explain";
     }
     return NULL;
 }

@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char devices_doc[] =
@@ -165,6 +166,7 @@ static tl_err take(run_state *run)
 static tl_err stream(run_state *run)
 {
     bool is_at_end = false;
+    show_progress(run);
     while (!is_at_end || !tl_fleet_crew_is_idle(run->crew)) {
         if (is_at_end || !tl_fleet_crew_has_room(run->crew)) {
             TL_TRY(take(run));
@@ -184,14 +186,24 @@ static tl_err stream(run_state *run)
     return TL_OK;
 }
 
+/* What comes through a pipe can be read once. */
+static bool is_pipe(const char *path)
+{
+    struct stat status;
+    return strcmp(path, "-") == 0 || (stat(path, &status) == 0 && !S_ISREG(status.st_mode));
+}
+
 /* Which rows are meant, and how many there are. */
 static tl_err find_range(run_state *run)
 {
     const tl_args *args = run->cli->args;
     uint64_t n = 0;
     run->end = UINT64_MAX;
-    if (strcmp(args->devices, "-") == 0) {
-        return TL_OK;
+    if (is_pipe(args->devices)) {
+        return args->shard == NULL
+                   ? TL_OK
+                   : tl_fail(
+                         TL_EINVAL, "--shard: %s is no file to be read twice", args->devices);
     }
     TL_TRY(tl_fleet_rows_count(args->devices, &n));
     run->end = n;
@@ -243,6 +255,12 @@ static tl_err start(run_state *run)
     TL_TRY(tl_fleet_crew_new(&client, &question, n_threads_of(args), &run->crew));
     TL_TRY(tl_fleet_out_open(&out, &run->out, &run->n_resumed));
     run->n_done = run->n_resumed;
+    if (run->n_resumed > run->end - run->first) {
+        return tl_fail(
+            TL_ESTATE, "%s: has %llu rows, but %s only %llu; it cannot be resumed", args->out,
+            (unsigned long long)run->n_resumed, args->devices,
+            (unsigned long long)(run->end - run->first));
+    }
     tl_fleet_rows_restrict(run->rows, run->first + run->n_resumed, run->end);
     run->begun_ns = tl_clock_ns();
     return TL_OK;
@@ -254,7 +272,8 @@ static void say_what_was_done(const run_state *run)
     uint64_t n = run->n_done - run->n_resumed;
     tl_cli_say(
         run->cli,
-        "%llu designs in %.1f s (%.0f/s); %llu rows keep no limit, %llu have no design",
+        "%llu rows in %.1f s (%.1f/s); %llu got the nearest design to their limits, %llu an"
+        " error and no design",
         (unsigned long long)n, s, s > 0 ? (double)n / s : 0.0,
         (unsigned long long)run->n_infeasible, (unsigned long long)run->n_failed);
 }
@@ -263,7 +282,8 @@ static int status_of(const run_state *run, tl_err err)
 {
     if (err != TL_OK) {
         int status = tl_cli_failed(run->cli, err);
-        if (run->cli->args->out != NULL && run->cli->args->shard == NULL && run->n_done > 0) {
+        bool can_resume = run->cli->args->out != NULL && run->cli->args->shard == NULL;
+        if (can_resume && err != TL_ESTATE && run->n_done > 0) {
             tl_cli_say(
                 run->cli, "%llu rows stand in %s; --resume goes on there",
                 (unsigned long long)run->n_done, run->cli->args->out);

@@ -49,8 +49,8 @@ static void add_points(const tailor_answer *answer, tl_text *script)
 {
     bool by_energy = strcmp(answer->front->cost, "energy_mj") == 0;
     const char *names[] = {
-        answer->front->cost, by_energy ? "energy_std_mj" : "latency_std_ms", "accuracy",
-        "accuracy_std"};
+        by_energy ? "energy_mj" : "latency_ms", by_energy ? "energy_std_mj" : "latency_std_ms",
+        "accuracy", "accuracy_std"};
     for (size_t row = 0; row < tailor_table_n_rows(answer->table); row++) {
         for (size_t c = 0; c < TL_COUNT(names); c++) {
             size_t column = tailor_table_find(answer->table, names[c]);
@@ -85,7 +85,7 @@ static tl_err write_plot(const tl_cli *cli, const tailor_answer *answer)
         (err = tl_file_write(path.data, script.data, script.len)) == TL_OK) {
         tl_text folder = {0};
         tl_text_addf(
-            &folder, "%.*s", slash != NULL ? (int)(slash - file) : 1,
+            &folder, "%.*s", slash != NULL ? (int)(slash - file) + 1 : 1,
             slash != NULL ? file : ".");
         err = tl_text_err(&folder);
         if (err == TL_OK) {

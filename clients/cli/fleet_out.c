@@ -1,33 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clients/cli/fleet_out.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     PATH_BYTES = 4096,
-    CHUNK_BYTES = 64 * 1024
+    CHUNK_BYTES = 64 * 1024,
+    NEW_FILE_MODE = 0666
 };
 
 struct tl_fleet_out {
     tl_fleet_out_options options;
-    char
-        path[PATH_BYTES]; /* that is written to: a new file beside it where it is to be whole */
+    /* The file that is written to: a new one beside its place where it is to be whole. */
+    char path[PATH_BYTES];
     FILE *file;
-    tl_text header; /* of the file that is continued; without data: none */
-    bool is_begun;  /* the header stands */
+    tl_text header;   /* of the file that is continued; without data: none */
+    bool is_replaced; /* what stood in the file goes when the first rows come */
+    bool is_begun;    /* the header stands */
     bool is_finished;
 };
 
 static tl_err fail_io(const tl_fleet_out *out)
 {
-    const char *path = out->options.path != NULL ? out->path : "standard output";
+    const char *path = out->options.path != NULL ? out->options.path : "standard output";
     return tl_fail(TL_EIO, "%s: %s", path, strerror(errno));
+}
+
+static tl_err fail_other(const tl_fleet_out *out)
+{
+    return tl_fail(
+        TL_ESTATE, "%s: its columns are not those of this run; it cannot be resumed",
+        out->options.path);
 }
 
 /* ---- continuing a file ------------------------------------------------------------------- */
@@ -37,7 +49,7 @@ typedef struct survey {
     long whole_bytes; /* up to the end of the last whole line */
 } survey;
 
-/* Counts whole lines and keeps the first one. */
+/* Counts whole lines and keeps the first one: the header, or a row of JSON. */
 static tl_err survey_file(tl_fleet_out *out, survey *s)
 {
     char *chunk = tl_mem_new(CHUNK_BYTES, 1);
@@ -48,7 +60,7 @@ static tl_err survey_file(tl_fleet_out *out, survey *s)
     size_t len = 0;
     while ((len = fread(chunk, 1, CHUNK_BYTES, out->file)) > 0) {
         for (size_t i = 0; i < len; i++, at++) {
-            if (s->n_lines == 0 && out->options.has_header) {
+            if (s->n_lines == 0) {
                 tl_text_add_bytes(&out->header, &chunk[i], 1);
             }
             if (chunk[i] == '\n') {
@@ -72,11 +84,14 @@ static tl_err continue_file(tl_fleet_out *out, uint64_t *out_n_done)
         return fail_io(out);
     }
     TL_TRY(survey_file(out, &s));
+    if (!out->options.has_header && s.n_lines > 0 && out->header.data[0] != '{') {
+        return fail_other(out);
+    }
     if (fseek(out->file, s.whole_bytes, SEEK_SET) != 0 ||
         ftruncate(fileno(out->file), s.whole_bytes) != 0) {
         return fail_io(out);
     }
-    if (s.n_lines == 0) {
+    if (s.n_lines == 0 || !out->options.has_header) {
         tl_text_done(&out->header);
     }
     out->is_begun = s.n_lines > 0;
@@ -86,23 +101,42 @@ static tl_err continue_file(tl_fleet_out *out, uint64_t *out_n_done)
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
+/* Two runs of one shard, on two machines maybe, write to two files. */
+static tl_err name_part(const tl_fleet_out_options *options, tl_fleet_out *out)
+{
+    int len = options->is_whole ? snprintf(
+                                      out->path, sizeof out->path, "%s.%ld-%lld.part",
+                                      options->path, (long)getpid(), (long long)tl_clock_ns())
+                                : snprintf(out->path, sizeof out->path, "%s", options->path);
+    return len >= 0 && (size_t)len < sizeof out->path
+               ? TL_OK
+               : tl_fail(TL_EINVAL, "--out: the name is too long");
+}
+
+static tl_err open_new(tl_fleet_out *out)
+{
+    int flags = out->options.is_whole ? O_EXCL : 0;
+    int fd = open(out->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | flags, NEW_FILE_MODE);
+    if (fd < 0) {
+        return fail_io(out);
+    }
+    out->file = fdopen(fd, "ab");
+    if (out->file == NULL) {
+        (void)close(fd);
+        return tl_fail(TL_ENOMEM, "%s", out->path);
+    }
+    out->is_replaced = true;
+    return TL_OK;
+}
+
 static tl_err open_file(tl_fleet_out *out, uint64_t *out_n_done)
 {
     const tl_fleet_out_options *options = &out->options;
-    int len = options->is_whole ? snprintf(
-                                      out->path, sizeof out->path, "%s.%ld.part", options->path,
-                                      (long)getpid())
-                                : snprintf(out->path, sizeof out->path, "%s", options->path);
-    if (len < 0 || (size_t)len >= sizeof out->path) {
-        return tl_fail(TL_EINVAL, "--out: the name is too long");
-    }
+    TL_TRY(name_part(options, out));
     if (options->is_resumed && !options->is_whole) {
         TL_TRY(continue_file(out, out_n_done));
     }
-    if (out->file == NULL) {
-        out->file = fopen(out->path, "wb");
-    }
-    return out->file == NULL ? fail_io(out) : TL_OK;
+    return out->file == NULL ? open_new(out) : TL_OK;
 }
 
 tl_err tl_fleet_out_open(
@@ -129,6 +163,20 @@ tl_err tl_fleet_out_open(
     return TL_OK;
 }
 
+/* A pipe or a terminal: neither cut nor made durable. */
+static bool is_no_file(const tl_fleet_out *out)
+{
+    struct stat status;
+    return fstat(fileno(out->file), &status) == 0 && !S_ISREG(status.st_mode);
+}
+
+static tl_err replace(tl_fleet_out *out)
+{
+    bool is_cut = out->is_replaced && !is_no_file(out);
+    out->is_replaced = false;
+    return is_cut && ftruncate(fileno(out->file), 0) != 0 ? fail_io(out) : TL_OK;
+}
+
 static size_t header_bytes(const tl_fleet_out *out, const tl_text *text)
 {
     const char *end = out->options.has_header ? strchr(text->data, '\n') : NULL;
@@ -144,10 +192,9 @@ tl_err tl_fleet_out_add(tl_fleet_out *out, const tl_text *text)
     size_t header = header_bytes(out, text);
     if (out->header.data != NULL &&
         (out->header.len != header || memcmp(out->header.data, text->data, header) != 0)) {
-        return tl_fail(
-            TL_ESTATE, "%s: its columns are not those of this run; it cannot be resumed",
-            out->options.path);
+        return fail_other(out);
     }
+    TL_TRY(replace(out));
     size_t skipped = out->is_begun ? header : 0;
     size_t len = text->len - skipped;
     errno = 0;
@@ -174,9 +221,10 @@ static tl_err put_in_place(tl_fleet_out *out)
 
 tl_err tl_fleet_out_finish(tl_fleet_out *out)
 {
-    if (out->options.path == NULL) {
+    if (out->options.path == NULL || is_no_file(out)) {
         return fflush(out->file) == 0 ? TL_OK : fail_io(out);
     }
+    TL_TRY(replace(out)); /* no row came */
     if (fflush(out->file) != 0 || fsync(fileno(out->file)) != 0) {
         return fail_io(out);
     }

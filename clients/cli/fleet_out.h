@@ -23,7 +23,9 @@ typedef struct tl_fleet_out_options {
 } tl_fleet_out_options;
 
 /*
- * *out_n_done: rows that the file has already. Fails with TL_EIO, naming the file.
+ * *out_n_done: rows that the file has already; another file's content stays until the first
+ * rows are added. Fails with TL_EIO, naming the file, and with TL_ESTATE when a file is
+ * continued that holds something else.
  */
 TL_MUST_USE tl_err tl_fleet_out_open(
     const tl_fleet_out_options *options, tl_fleet_out **out_out, uint64_t *out_n_done);

@@ -21,8 +21,10 @@ struct tl_fleet_rows {
     tl_text waiting; /* CSV of rows */
     size_t *ends;    /* [capacity]: where each waiting row ends */
     uint64_t *lines; /* [capacity]: where it stands in the file */
+    bool *is_apart;  /* [capacity]: it does not follow on the line after the row before */
     size_t n_waiting, n_taken, capacity;
-    uint64_t n_rows; /* read so far, passed over or not */
+    uint64_t n_rows;    /* read so far, passed over or not */
+    uint64_t next_line; /* after the last row */
     uint64_t first, end;
     bool has_header, is_at_end;
     bool is_begun; /* a piece was handed on */
@@ -50,6 +52,11 @@ static tl_err grow(tl_fleet_rows *rows)
         return tl_fail(TL_ENOMEM, "rows of %s", rows->path);
     }
     rows->lines = lines;
+    bool *is_apart = tl_mem_resize(rows->is_apart, capacity, sizeof *is_apart);
+    if (is_apart == NULL) {
+        return tl_fail(TL_ENOMEM, "rows of %s", rows->path);
+    }
+    rows->is_apart = is_apart;
     rows->capacity = capacity;
     return TL_OK;
 }
@@ -60,6 +67,17 @@ static void add_record(tl_text *text, const tl_csv_record *record)
         tl_csv_add(text, record->fields[i]);
     }
     tl_csv_end(text);
+}
+
+/* Line breaks as the reader counts them: CR, LF and CRLF. */
+static uint64_t count_lines(const char *text, size_t len)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        bool is_rest_of_crlf = text[i] == '\n' && i > 0 && text[i - 1] == '\r';
+        n += text[i] == '\r' || (text[i] == '\n' && !is_rest_of_crlf);
+    }
+    return n;
 }
 
 static tl_err on_record(void *context, const tl_csv_record *record)
@@ -75,10 +93,15 @@ static tl_err on_record(void *context, const tl_csv_record *record)
         return TL_OK;
     }
     TL_TRY(grow(rows));
+    size_t begin = rows->waiting.len;
+    uint64_t line = (uint64_t)record->line;
     add_record(&rows->waiting, record);
+    TL_TRY(tl_text_err(&rows->waiting));
     rows->ends[rows->n_waiting] = rows->waiting.len;
-    rows->lines[rows->n_waiting++] = (uint64_t)record->line;
-    return tl_text_err(&rows->waiting);
+    rows->is_apart[rows->n_waiting] = line != rows->next_line;
+    rows->lines[rows->n_waiting++] = line;
+    rows->next_line = line + count_lines(rows->waiting.data + begin, rows->waiting.len - begin);
+    return TL_OK;
 }
 
 tl_err tl_fleet_rows_open(const char *path, tl_fleet_rows **out_rows)
@@ -117,6 +140,7 @@ void tl_fleet_rows_close(tl_fleet_rows *rows)
     tl_text_done(&rows->waiting);
     tl_mem_free(rows->ends);
     tl_mem_free(rows->lines);
+    tl_mem_free(rows->is_apart);
     tl_mem_free(rows);
 }
 
@@ -153,6 +177,7 @@ static void compact(tl_fleet_rows *rows)
     for (size_t i = 0; i < n_left; i++) {
         rows->ends[i] = rows->ends[rows->n_taken + i] - begin;
         rows->lines[i] = rows->lines[rows->n_taken + i];
+        rows->is_apart[i] = rows->is_apart[rows->n_taken + i];
     }
     if (n_left == 0) {
         tl_text_clear(&rows->waiting);
@@ -168,7 +193,19 @@ static void compact(tl_fleet_rows *rows)
 static bool wants_more(const tl_fleet_rows *rows)
 {
     return !rows->is_at_end && rows->n_waiting < TL_FLEET_PIECE_ROWS &&
+           rows->waiting.len < TL_FLEET_PIECE_BYTES &&
            (!rows->has_header || rows->n_rows < rows->end);
+}
+
+/* How many of the waiting rows make the next piece. */
+static size_t piece_rows(const tl_fleet_rows *rows)
+{
+    size_t n = 0;
+    while (n < rows->n_waiting && n < TL_FLEET_PIECE_ROWS &&
+           (n == 0 || (!rows->is_apart[n] && rows->ends[n] <= TL_FLEET_PIECE_BYTES))) {
+        n++;
+    }
+    return n;
 }
 
 tl_err tl_fleet_rows_next(tl_fleet_rows *rows, tl_fleet_piece *out_piece)
@@ -180,7 +217,7 @@ tl_err tl_fleet_rows_next(tl_fleet_rows *rows, tl_fleet_piece *out_piece)
     if (!rows->has_header) {
         return tl_fail(TL_EINVAL, "%s: got an empty file, want a header and rows", rows->path);
     }
-    size_t n = rows->n_waiting < TL_FLEET_PIECE_ROWS ? rows->n_waiting : TL_FLEET_PIECE_ROWS;
+    size_t n = piece_rows(rows);
     if (n == 0 && rows->is_begun) {
         return TL_OK;
     }

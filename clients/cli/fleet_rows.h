@@ -4,7 +4,9 @@
 
 /*
  * A long table of devices in pieces: each is a CSV text of its own, with the header.
- * The file is streamed; only one piece is in memory.
+ * The file is streamed; only one piece is in memory. Rows of a piece stand as far from its
+ * first row as in the file, so that one line number tells where all of them are: a piece ends
+ * where blank lines were left out, and at TL_FLEET_PIECE_BYTES.
  */
 
 #include "base/err.h"
@@ -16,7 +18,8 @@
 typedef struct tl_fleet_rows tl_fleet_rows;
 
 enum {
-    TL_FLEET_PIECE_ROWS = 256
+    TL_FLEET_PIECE_ROWS = 256,
+    TL_FLEET_PIECE_BYTES = 1024 * 1024 /* of rows; a longer row stands alone */
 };
 
 typedef struct tl_fleet_piece {

@@ -177,7 +177,8 @@ void tl_json_table(tl_text *out, const char *key, const tailor_table *table)
 {
     add_key(out, key);
     tl_text_add(out, "[");
-    for (size_t i = 0; i < tailor_table_n_rows(table); i++) {
+    size_t n_rows = table != NULL ? tailor_table_n_rows(table) : 0;
+    for (size_t i = 0; i < n_rows; i++) {
         tl_text_add(out, i == 0 ? "" : ",");
         add_row(out, table, i);
     }

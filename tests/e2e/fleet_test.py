@@ -150,7 +150,49 @@ class Fleet(Trained):
         self.refused("fleet", *SPACE, "--devices", bad, "--shard", "1/1", "--out", gone)
         self.assertFalse(os.path.exists(gone))
 
+    def test_json_and_csv_are_not_mixed_in_one_file_and_a_shorter_table_does_not_resume(self):
+        out = os.path.join(self.folder, "mixed.csv")
+        path = self.fleet_file(["fast,,,,,,15"] * 2, "two.csv")
+        self.fleet(path, "--out", out)
+        with open(out, encoding="utf-8") as file:
+            before = file.read()
+        ask = ["fleet", *SPACE, "--out", out, "--resume", "--devices"]
+        self.assertIn("columns", self.refused(*ask, path, "--json"))
+        self.assertIn("has 2 rows", self.refused(*ask, self.fleet_file(["fast,,,,,,15"])))
+        with open(out, encoding="utf-8") as file:
+            self.assertEqual(before, file.read())
+
+    def test_an_old_file_stays_until_there_are_rows_for_a_new_one(self):
+        out = self.write("old.csv", "precious\n")
+        path = self.fleet_file(["fast,,,,,,15"])
+        self.refused("fleet", "--space", "nowhere", "--devices", path, "--out", out)
+        with open(out, encoding="utf-8") as file:
+            self.assertEqual("precious\n", file.read())
+        self.fleet(path, "--out", out)
+        with open(out, encoding="utf-8") as file:
+            self.assertEqual(COLUMNS, next(csv.reader(file)))
+
+    def test_a_device_is_no_file_to_be_cut_or_synced(self):
+        self.fleet(self.fleet_file(["fast,,,,,,15"]), "--out", "/dev/null")
+
     # ---- wrong input
+
+    def test_bytes_of_a_bad_field_do_no_harm_to_the_others(self):
+        path = os.path.join(self.folder, "bytes.csv")
+        head = "class,clock_mhz,cores,peak_gflops.fp32,bandwidth_gb_per_s.dram,description\r\n"
+        rows = ["cpu,1500,4,48,4,a \"quoted\" word", "\xff\xfe,1500,4,48,4,", "cpu,1500,4,48,4,\x01",
+                "\u00e9" * 300 + ",1500,4,48,4,", "", "", "cpx,1500,4,48,4,"]
+        rows[0] = 'cpu,1500,4,48,4,"a ""quoted"" word"'
+        with open(path, "wb") as file:
+            file.write(b"\xef\xbb\xbf" + head.encode())
+            for row in rows:
+                file.write(row.encode("latin-1" if "\xff" in row else "utf-8") + b"\r\n")
+        answers = self.fleet(path, "--minimize", "latency_ms", status=harness.FAILED)
+        errors = [row["error"] for row in answers]
+        self.assertEqual(5, len(errors))
+        self.assertEqual("", errors[0])
+        for error, line in zip(errors[1:], (3, 4, 5, 8)):
+            self.assertIn(f"bytes.csv line {line}, column", error)
 
     def test_wrong_tables_and_arguments_are_refused(self):
         good = self.fleet_file(["fast,,,,,,15"])
