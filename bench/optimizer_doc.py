@@ -7,6 +7,7 @@
 import math
 import os
 
+import design_tables
 import optimizer_tables
 import refine_tables
 from accuracy_doc import number, read, source, table
@@ -86,6 +87,9 @@ def main():
                        ("proxy_agreement", refine_tables.proxy)):
         if os.path.exists(os.path.join(RESULTS_DIR, name + ".tsv")):
             parts.append(part())
+    for name, part in (("joint", design_tables.joint), ("pareto", design_tables.pareto)):
+        if os.path.exists(os.path.join(RESULTS_DIR, name + ".tsv")):
+            parts.append(part(read, table, source, number))
     with open(os.path.join(SOURCE_DIR, "docs", "optimizer.md"), "w", encoding="utf-8") as file:
         file.write("\n\n".join(parts) + "\n")
 

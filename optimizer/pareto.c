@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum {
-    FIRST = 1000, /* random designs that the archive starts from */
+    FIRST = 250, /* random designs that the archive starts from */
     GENERATION = 250,
     MAX_MUTATIONS = 3
 };
