@@ -23,6 +23,7 @@ struct tl_engine {
     tl_space_table *spaces;
     pthread_mutex_t changing_spaces; /* taken before the store's transaction */
     char *data_dir, *models_dir;
+    struct tl_metrics *metrics; /* borrowed */
     int64_t opened_ns;
 };
 
@@ -101,6 +102,7 @@ tl_err tl_engine_open(const tl_engine_options *options, tl_engine **out_engine)
     }
     (void)pthread_mutex_init(&engine->changing_spaces, NULL);
     engine->opened_ns = tl_clock_ns();
+    engine->metrics = options->metrics;
     tl_err err = open_parts(engine, options);
     if (err != TL_OK) {
         tl_engine_close(engine);
@@ -162,6 +164,11 @@ const char *tl_engine_data_dir(const tl_engine *engine)
 const char *tl_engine_models_dir(const tl_engine *engine)
 {
     return engine->models_dir;
+}
+
+struct tl_metrics *tl_engine_metrics(const tl_engine *engine)
+{
+    return engine->metrics;
 }
 
 int64_t tl_engine_opened_ns(const tl_engine *engine)

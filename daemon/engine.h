@@ -20,15 +20,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct tl_metrics;
 struct tl_predictors;
 
 typedef struct tl_engine tl_engine;
 
 typedef struct tl_engine_options {
-    const char *data_dir;      /* the store; created where it is missing */
-    const char *models_dir;    /* shipped models, read only; NULL or empty folder: none */
-    const char *spaces_dir;    /* built-in space files; NULL: none */
-    const char *catalogue_dir; /* built-in device profiles; NULL: none */
+    const char *data_dir;       /* the store; created where it is missing */
+    const char *models_dir;     /* shipped models, read only; NULL or empty folder: none */
+    const char *spaces_dir;     /* built-in space files; NULL: none */
+    const char *catalogue_dir;  /* built-in device profiles; NULL: none */
+    struct tl_metrics *metrics; /* for status.get to tell of; borrowed; NULL: none */
 } tl_engine_options;
 
 /*
@@ -46,7 +48,8 @@ tl_jobs *tl_engine_jobs(tl_engine *engine);
 struct tl_predictors *tl_engine_predictors(tl_engine *engine);
 const char *tl_engine_data_dir(const tl_engine *engine);
 const char *tl_engine_models_dir(const tl_engine *engine);
-int64_t tl_engine_opened_ns(const tl_engine *engine); /* on tl_clock_ns() */
+struct tl_metrics *tl_engine_metrics(const tl_engine *engine); /* NULL: none are kept */
+int64_t tl_engine_opened_ns(const tl_engine *engine);          /* on tl_clock_ns() */
 
 /* ---- spaces ----------------------------------------------------------------- */
 

@@ -9,6 +9,8 @@
 #include "base/units.h"
 #include "daemon/handle.h"
 #include "daemon/methods.h"
+#include "daemon/metrics.h"
+#include "daemon/predictors.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,7 +19,7 @@
 /* ---- status -------------------------------------------------------------------------- */
 
 enum {
-    MAX_FACTS = 24,
+    MAX_FACTS = 40,
     FACT_BYTES = 512
 };
 
@@ -115,6 +117,45 @@ static tl_err add_model_count(facts *f, const char *name, const char *dir, const
     return TL_OK;
 }
 
+/* Which model answers for which space, of those asked about: "space=model (origin)". */
+static tl_err add_model_facts(tl_engine *engine, facts *f)
+{
+    tl_model_use *uses = NULL;
+    size_t n = 0;
+    size_t n_views = 0;
+    tl_text list = {0};
+    TL_TRY(tl_predictors_in_use(tl_engine_predictors(engine), &uses, &n, &n_views));
+    for (size_t i = 0; i < n; i++) {
+        tl_text_addf(
+            &list, "%s%s=%s (%s)", i > 0 ? ", " : "", uses[i].space, uses[i].model,
+            uses[i].origin);
+    }
+    tl_err err = tl_text_err(&list);
+    if (err == TL_OK) {
+        add_fact(f, "models_in_use", "%s", list.data != NULL ? list.data : "");
+        add_fact(f, "views_cached", "%zu", n_views);
+    }
+    tl_text_done(&list);
+    tl_mem_free(uses);
+    return err;
+}
+
+static void add_load_facts(const tl_engine *engine, facts *f)
+{
+    tl_metrics_now now = {0};
+    const tl_metrics *metrics = tl_engine_metrics(engine);
+    if (metrics == NULL) {
+        return;
+    }
+    tl_metrics_read(metrics, &now);
+    add_fact(f, "requests_answered", "%" PRIu64, now.answered);
+    add_fact(f, "requests_failed", "%" PRIu64, now.failed);
+    add_fact(f, "queue_depth", "%" PRId64, now.queued);
+    add_fact(f, "queue_capacity", "%" PRId64, now.max_queued);
+    add_fact(f, "workers", "%" PRId64, now.n_workers);
+    add_fact(f, "workers_busy", "%" PRId64, now.busy_workers);
+}
+
 static tl_err fill_status(tl_engine *engine, facts *f)
 {
     double uptime_s =
@@ -126,9 +167,12 @@ static tl_err fill_status(tl_engine *engine, facts *f)
     add_fact(f, "models", "%s", tl_engine_models_dir(engine));
     TL_TRY(add_model_count(f, "models_shipped", tl_engine_models_dir(engine), ""));
     TL_TRY(add_model_count(f, "models_trained", tl_engine_data_dir(engine), "/models"));
+    TL_TRY(add_model_facts(engine, f));
     TL_TRY(add_space_facts(engine, f));
     TL_TRY(add_store_facts(engine, f));
-    return add_job_facts(engine, f);
+    TL_TRY(add_job_facts(engine, f));
+    add_load_facts(engine, f);
+    return TL_OK;
 }
 
 static tl_err run_status(

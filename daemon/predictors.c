@@ -371,6 +371,36 @@ tl_err tl_predictors_origin(
     return err;
 }
 
+static tl_model_use use_of(const space_entry *entry)
+{
+    const tl_model *model = tl_predictor_model(entry->predictor);
+    tl_model_use use = {.origin = origin_names[entry->origin]};
+    (void)snprintf(use.space, sizeof use.space, "%s", entry->name);
+    (void)snprintf(
+        use.model, sizeof use.model, "%.*s", (int)sizeof use.model - 1,
+        model != NULL ? model->name : "none");
+    use.created_unix_s = model != NULL ? model->created_unix_s : 0;
+    return use;
+}
+
+tl_err tl_predictors_in_use(
+    tl_predictors *predictors, tl_model_use **out_uses, size_t *out_n, size_t *out_n_views)
+{
+    tl_model_use *uses = tl_mem_new(MAX_SPACES, sizeof *uses);
+    if (uses == NULL) {
+        return tl_fail(TL_ENOMEM, "the models in use");
+    }
+    (void)pthread_mutex_lock(&predictors->lock);
+    for (int i = 0; i < predictors->n_spaces; i++) {
+        uses[i] = use_of(&predictors->spaces[i]);
+    }
+    *out_n = (size_t)predictors->n_spaces;
+    *out_n_views = (size_t)predictors->n_views;
+    (void)pthread_mutex_unlock(&predictors->lock);
+    *out_uses = uses;
+    return TL_OK;
+}
+
 void tl_predictors_forget(tl_predictors *predictors, const char *space_name)
 {
     char path[PATH_BYTES];

@@ -76,6 +76,21 @@ typedef struct tl_model_origin {
 TL_MUST_USE tl_err tl_predictors_origin(
     tl_predictors *predictors, const tl_space *space, tl_model_origin *out_origin);
 
+/* The model in use for a space that was asked about. */
+typedef struct tl_model_use {
+    char space[TL_NAME_MAX_BYTES + 1];
+    char model[TL_NAME_MAX_BYTES + 1]; /* "none" where there is no model */
+    const char *origin;                /* as in tl_model_origin */
+    int64_t created_unix_s;            /* 0 without a model */
+} tl_model_use;
+
+/*
+ * What is in memory now; reads no file. The caller owns *out_uses (tl_mem_free).
+ * out_n_views: devices whose view is kept.
+ */
+TL_MUST_USE tl_err tl_predictors_in_use(
+    tl_predictors *predictors, tl_model_use **out_uses, size_t *out_n, size_t *out_n_views);
+
 /* Forgets a space that was removed, and its trained model. */
 void tl_predictors_forget(tl_predictors *predictors, const char *space_name);
 

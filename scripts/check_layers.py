@@ -57,6 +57,7 @@ OWNERS = [
     (r"zmq\.h", [r"daemon/server_impl\.h", r"clients/c/\w+\.c", r"bench/\w+\.c",
                  r"tests/daemon/\w+\.c"]),
     (r"(oneapi/)?dnnl/?.*\.h", [r"clients/agent/dnn(\.c|_ops\.c|_impl\.h)"]),
+    (r"microhttpd\.h", [r"daemon/metrics_http\.c"]),
     (r"jansson\.h", [r"clients/cli/render\.c"]),
     (r"argp\.h", [r"clients/(cli|agent)/.*", r"daemon/.*", r"bench/.*"]),
     (r"uthash\.h|utlist\.h|utarray\.h", [r".*\.c"]),
