@@ -17,7 +17,7 @@
  * nothing looked up).
  *
  * Keys: effort (quick, long), seeds, first_seed, draws, devices, per_device, rounds,
- * round_steps, final_steps, batch, kept, drawn, explores, sharpness, temperature, rate, references,
+ * round_steps, final_steps, batch, local, kept, drawn, explores, sharpness, temperature, rate, references,
  * hidden, state, learning (0 memory, 1 reinforce, 2 straight through), gradient_steps, entropy, evolution (1: run it too), computed, threads.
  */
 
@@ -75,6 +75,7 @@ static bool set_key(settings *s, const char *key, const char *value)
         {"final_steps",    &m->n_final_steps         },
         {"kept",           &m->n_kept                },
         {"drawn",          &m->n_drawn               },
+        {"local",          &m->n_local               },
         {"batch",          &m->n_batch               },
         {"explores",       &explores                 },
         {"references",     &s->train.n_references    },

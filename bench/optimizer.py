@@ -23,7 +23,13 @@ GROUPS = {
     "MN": [("quick", "MN", ["seeds=3", "evolution=1"])],
     "NQ": [("quick", "NQ", ["seeds=3", "evolution=1"])],
     "F1": [("quick", "F1", ["seeds=2", "draws=1", "evolution=1"])],
-    "MN long": [("long", "MN", ["seeds=1", "effort=long"])],
+    "MN long": [("long", "MN", ["seeds=1", "effort=long", "evolution=1"])],
+    "NQ long": [("long", "NQ", ["seeds=1", "effort=long", "evolution=1"])],
+    "MN-dev": [
+        ("quick", "MN-dev", ["seeds=2", "draws=2", "evolution=1"]),
+        ("quick, four local steps a round", "MN-dev", [
+            "seeds=2", "draws=2", "evolution=1", "local=4"]),
+    ],
     "learning": [
         ("memory from the exact best", "ND-dev", ["seeds=3", "draws=2"]),
         ("memory from chance", "ND-dev", ["seeds=3", "draws=2", "explores=1", "rounds=4",

@@ -196,7 +196,10 @@ static tl_err explore_device(void *memory_any, int device)
             m->policy, tl_mat_row(states, i / m->options.n_drawn),
             is_greedy ? 0 : m->options.temperature, &rng, designs + (size_t)i * m->n_slots);
     }
-    if (err == TL_OK && (err = offer(m, device, designs, n)) == TL_OK) {
+    if (err == TL_OK) {
+        err = offer(m, device, designs, n);
+    }
+    for (int i = 0; i < m->options.n_local && err == TL_OK; i++) {
         err = step_around(m, device, &rng);
     }
     tl_mat_done(&states);
@@ -292,6 +295,7 @@ static tl_memory_options with_defaults(const tl_memory_options *given)
     o.n_final_steps = or_default(o.n_final_steps, 2500);
     o.n_batch = or_default(o.n_batch, 256);
     o.n_drawn = or_default(o.n_drawn, 16);
+    o.n_local = or_default(o.n_local, 1);
     o.n_neighbours = or_default(o.n_neighbours, 48);
     o.temperature = positive_or(o.temperature, 1.2);
     o.sharpness = positive_or(o.sharpness, .1);

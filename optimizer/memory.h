@@ -26,7 +26,8 @@ typedef struct tl_memory_options {
     int n_final_steps;    /* [2500] */
     int n_batch;          /* [256] contexts a step */
     int n_drawn;          /* [16] designs of a context in a round */
-    int n_neighbours;     /* [48] of its best that are looked at, at most */
+    int n_local;          /* [1] local steps of a round */
+    int n_neighbours;     /* [48] of a best design that a local step looks at, at most */
     double temperature;   /* [1.2] of drawing */
     double sharpness;     /* [.1] e-fold of the weight, in deviations of good designs */
     double learning_rate; /* [2e-3] */
