@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """`cmake --install` to a prefix of its own: the programs run from there, with the spaces,
-catalogue and models that were installed, and a C client builds by pkg-config alone."""
+catalogue and models that were installed, and a C client builds by pkg-config alone. The same from
+the Debian package, unpacked but not installed."""
+import glob
 import os
 import shutil
 import subprocess
@@ -62,6 +64,19 @@ class Install(unittest.TestCase):
         self.assertIn(os.path.join(self.prefix, "share/tailor/models/fbnet.tlm"),
                       self.program("tailor", "model", "show", "fbnet"))
 
+    def test_what_is_beside_the_programs_is_installed(self):
+        wanted = ["lib/systemd/system/tailord.service", "lib/systemd/system/tailord.socket",
+                  "share/doc/tailor/examples/tailord.yaml"]
+        if os.path.exists(os.path.join(harness.BUILD_DIR, "packaging", "man")):
+            wanted += ["share/man/man1/tailor.1", "share/man/man1/tailor-agent.1",
+                       "share/man/man8/tailord.8", "share/bash-completion/completions/tailor",
+                       "share/zsh/site-functions/_tailor"]
+        for path in wanted:
+            self.assertTrue(os.path.exists(os.path.join(self.prefix, path)), path)
+        with open(os.path.join(self.prefix, wanted[2]), encoding="utf-8") as example:
+            keys = [line.lstrip("# ").split(":")[0] for line in example if ": " in line]
+        self.assertIn("log-level", keys)
+
     def test_a_client_builds_by_pkg_config(self):
         library = os.path.join(self.prefix, "lib")
         if "asan" in subprocess.run(["ldd", os.path.join(library, "libtailor.so")], text=True,
@@ -80,6 +95,46 @@ class Install(unittest.TestCase):
         told = subprocess.run([client, self.daemon.endpoint], text=True, check=True, timeout=60,
                               stdout=subprocess.PIPE).stdout
         self.assertEqual("6 spaces\n", told)
+
+
+class DebianPackage(unittest.TestCase):
+    def setUp(self):
+        for program in ("cpack", "dpkg-deb", "dpkg-shlibdeps", "file"):
+            if shutil.which(program) is None:
+                self.skipTest(program + " is not installed")
+        self.folder = tempfile.mkdtemp(prefix="tailor-deb-", dir="/tmp")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def run_there(self, *command):
+        done = subprocess.run(command, text=True, cwd=self.folder, timeout=harness.RUN_S,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        self.assertEqual(0, done.returncode, done.stdout[-3000:])
+        return done.stdout
+
+    def test_it_runs_from_where_it_was_unpacked(self):
+        self.run_there("cpack", "-G", "DEB", "-B", self.folder, "--config",
+                       os.path.join(harness.BUILD_DIR, "CPackConfig.cmake"))
+        packages = glob.glob(os.path.join(self.folder, "*.deb"))
+        self.assertEqual(1, len(packages))
+        told = self.run_there("dpkg-deb", "--info", packages[0])
+        for text in ("Package: tailor\n", "libzmq5", "liblmdb0", "libmicrohttpd12"):
+            self.assertIn(text, told)
+        root = os.path.join(self.folder, "root")
+        self.run_there("dpkg", "-x", packages[0], root)
+        self.assertTrue(os.path.exists(os.path.join(root, "usr/lib/systemd/system/tailord.service")))
+        programs = os.path.join(root, "usr/bin")
+        daemon = harness.Daemon(self.folder, os.path.join(root, "usr/share/tailor/models"))
+        built, harness.TAILORD = harness.TAILORD, os.path.join(programs, "tailord")
+        try:
+            daemon.start()
+        finally:
+            harness.TAILORD = built
+        self.addCleanup(lambda: daemon.process.poll() is None and daemon.kill())
+        done = harness.run(daemon, [os.path.join(programs, "tailor"), "design", "--space",
+                                    "nasbench201", "--device", "raspi4", "--max-latency-ms", "500"])
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(2, len(done.stdout.splitlines()))
+        self.assertEqual(0, daemon.stop())
 
 
 if __name__ == "__main__":
