@@ -269,7 +269,9 @@ tl_err tl_csv_reader_feed(tl_csv_reader *reader, const void *data, size_t len)
     if (reader->err != TL_OK) {
         return tl_fail(reader->err, "nothing is read after an error");
     }
-    reader->err = feed(reader, data, len);
+    if (len > 0) { /* data may be NULL */
+        reader->err = feed(reader, data, len);
+    }
     return reader->err;
 }
 

@@ -95,6 +95,47 @@ tl_err tl_file_read(const char *path, size_t max_bytes, char **out_data, size_t 
     return err;
 }
 
+static tl_err check_status(const char *path, const struct stat *status, tl_file_guard guard)
+{
+    if (status->st_uid != geteuid() && status->st_uid != 0) {
+        return tl_fail(TL_EDENIED, "%s: belongs to another user", path);
+    }
+    if ((status->st_mode & (mode_t)guard) != 0) {
+        bool is_secret = guard == TL_FILE_SECRET;
+        return tl_fail(
+            TL_EDENIED, "%s: others may %s it; chmod %s %s", path,
+            is_secret ? "read or write" : "write", is_secret ? "go-rwx" : "go-w", path);
+    }
+    return TL_OK;
+}
+
+tl_err tl_file_check_guard(const char *path, tl_file_guard guard)
+{
+    struct stat status;
+    if (stat(path, &status) != 0) {
+        return fail_errno("open", path);
+    }
+    return check_status(path, &status, guard);
+}
+
+tl_err tl_file_read_guarded(
+    const char *path, tl_file_guard guard, size_t max_bytes, char **out_data, size_t *out_len)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return fail_errno("open", path);
+    }
+    /* Of the open file, so that it is not another one that is read. */
+    tl_err err =
+        fstat(fd, &status) == 0 ? check_status(path, &status, guard) : fail_errno("read", path);
+    if (err == TL_OK) {
+        err = read_all(fd, path, max_bytes, out_data, out_len);
+    }
+    (void)close(fd);
+    return err;
+}
+
 static tl_err write_all(int fd, const char *path, const char *data, size_t len)
 {
     while (len > 0) {
@@ -136,7 +177,7 @@ static void give_usual_mode(int fd)
     (void)fchmod(fd, FILE_MODE & ~mask);
 }
 
-tl_err tl_file_write(const char *path, const void *data, size_t len)
+static tl_err write_file(const char *path, const void *data, size_t len, bool is_secret)
 {
     tl_err err = TL_OK;
     int fd = -1;
@@ -152,7 +193,9 @@ tl_err tl_file_write(const char *path, const void *data, size_t len)
         goto done;
     }
     is_left = true;
-    give_usual_mode(fd);
+    if (!is_secret) {
+        give_usual_mode(fd);
+    }
     if ((err = write_all(fd, path, data, len)) != TL_OK) {
         goto done;
     }
@@ -171,6 +214,16 @@ done:
     }
     tl_text_done(&name);
     return err;
+}
+
+tl_err tl_file_write(const char *path, const void *data, size_t len)
+{
+    return write_file(path, data, len, false);
+}
+
+tl_err tl_file_write_secret(const char *path, const void *data, size_t len)
+{
+    return write_file(path, data, len, true);
 }
 
 tl_err tl_file_sync_dir(const char *path)

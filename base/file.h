@@ -23,11 +23,27 @@
 TL_MUST_USE tl_err
 tl_file_read(const char *path, size_t max_bytes, char **out_data, size_t *out_len);
 
+/* Whom a file may be open to, beside its owner, who must be this user or root. */
+typedef enum tl_file_guard {
+    TL_FILE_SECRET = 077,  /* nobody else may read or write it */
+    TL_FILE_TRUSTED = 022, /* nobody else may write it */
+} tl_file_guard;
+
+/* As tl_file_read(), but refuses a file that is open to others with TL_EDENIED. */
+TL_MUST_USE tl_err tl_file_read_guarded(
+    const char *path, tl_file_guard guard, size_t max_bytes, char **out_data, size_t *out_len);
+
+/* Refuses a file or folder that is open to others with TL_EDENIED. */
+TL_MUST_USE tl_err tl_file_check_guard(const char *path, tl_file_guard guard);
+
 /*
  * Replaces the file by len bytes: a new file beside it is written, made durable
  * and renamed, so that a reader or a crash sees the old content or the new one.
  */
 TL_MUST_USE tl_err tl_file_write(const char *path, const void *data, size_t len);
+
+/* The same for what only this user may read: mode 0600 from its first byte on. */
+TL_MUST_USE tl_err tl_file_write_secret(const char *path, const void *data, size_t len);
 
 /* Makes the folder and those above it; one that exists is fine. */
 TL_MUST_USE tl_err tl_file_make_dirs(const char *path);

@@ -45,7 +45,20 @@ static bool has_port(const char *endpoint)
            strtol(port, NULL, 10) >= 1 && strtol(port, NULL, 10) <= MAX_PORT;
 }
 
-tl_err tl_endpoint_check(const char *endpoint)
+bool tl_endpoint_has_owner(const char *endpoint)
+{
+    size_t len = strlen(IPC_SCHEME);
+    return starts_with(endpoint, IPC_SCHEME) && endpoint[len] != '@';
+}
+
+static bool is_loopback(const char *endpoint)
+{
+    const char *host = endpoint + strlen(TCP_SCHEME);
+    return is_loopback4(host) || starts_with(host, "[::1]:") ||
+           starts_with(endpoint, LOCALHOST);
+}
+
+tl_err tl_endpoint_check(const char *endpoint, bool has_keys)
 {
     if (strlen(endpoint) > TL_ENDPOINT_MAX_BYTES) {
         return tl_fail(TL_EINVAL, "endpoint: longer than %d bytes", (int)TL_ENDPOINT_MAX_BYTES);
@@ -57,8 +70,7 @@ tl_err tl_endpoint_check(const char *endpoint)
         return tl_fail(
             TL_EINVAL, "endpoint: got \"%s\", want tcp://ADDRESS:PORT or ipc://PATH", endpoint);
     }
-    const char *host = endpoint + strlen(TCP_SCHEME);
-    if (is_loopback4(host) || starts_with(host, "[::1]:") || starts_with(endpoint, LOCALHOST)) {
+    if (is_loopback(endpoint) || has_keys) {
         return has_port(endpoint) ? TL_OK
                                   : tl_fail(
                                         TL_EINVAL,
@@ -68,8 +80,9 @@ tl_err tl_endpoint_check(const char *endpoint)
     }
     return tl_fail(
         TL_EDENIED,
-        "%s: others than this machine could reach it, and this version cannot check who they "
-        "are; listen on tcp://127.0.0.1:PORT or ipc://PATH and reach it through ssh -L",
+        "%s: others than this machine could reach it, and without keys (--keys DIR) nobody "
+        "checks who they are; make some with tailor key new, or listen on "
+        "tcp://127.0.0.1:PORT or ipc://PATH",
         endpoint);
 }
 

@@ -5,10 +5,25 @@
 #include "proto/wire.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum {
-    DETAIL_BYTES = 1024
+    DETAIL_BYTES = 1024,
+    MAX_METHOD_BYTES = 64,
+    MAX_CLIENT_BYTES = 256
 };
+
+/* Both are logged. */
+static tl_err check_names(const Tailor__V1__Request *request)
+{
+    if (strlen(request->method) > MAX_METHOD_BYTES) {
+        return tl_fail(TL_EINVAL, "method: longer than %d bytes", (int)MAX_METHOD_BYTES);
+    }
+    if (strlen(request->client) > MAX_CLIENT_BYTES) {
+        return tl_fail(TL_EINVAL, "client: longer than %d bytes", (int)MAX_CLIENT_BYTES);
+    }
+    return TL_OK;
+}
 
 tl_err tl_envelope_read(
     const uint8_t *data,
@@ -27,10 +42,13 @@ tl_err tl_envelope_read(
         &tailor__v1__request__descriptor, data, len, TL_WIRE_MAX_MEMORY_BYTES, &message));
     Tailor__V1__Request *request = (Tailor__V1__Request *)(void *)message;
     *out_request_id = request->request_id;
+    tl_err err = check_names(request);
     if (request->protocol != TL_WIRE_PROTOCOL) {
-        tl_err err = tl_fail(
+        err = tl_fail(
             TL_EVERSION, "protocol: got version %u, this daemon speaks %d", request->protocol,
             (int)TL_WIRE_PROTOCOL);
+    }
+    if (err != TL_OK) {
         tl_wire_free(message);
         return err;
     }

@@ -86,6 +86,24 @@ const tl_method *tl_method_find(const char *name)
     return tl_method_find_in(tl_methods, tl_methods_len, name);
 }
 
+const char *tl_role_name(tl_role role)
+{
+    static const char *const names[] = {"reader", "writer", "admin"};
+    TL_ASSERT((size_t)role < TL_COUNT(names));
+    return names[role];
+}
+
+tl_err tl_method_check_role(const tl_method *method, tl_role role)
+{
+    if (role < method->min_role) {
+        return tl_fail(
+            TL_EDENIED, "%s: this client may not call it: it is a %s, and %s calls it",
+            method->name, tl_role_name(role),
+            method->min_role == TL_ROLE_ADMIN ? "an admin" : "a writer or an admin");
+    }
+    return TL_OK;
+}
+
 tl_err tl_method_call(
     const tl_method *method,
     tl_call *call,
@@ -97,9 +115,7 @@ tl_err tl_method_call(
     ProtobufCMessage *decoded = NULL;
     ProtobufCMessage *reply = NULL;
 
-    if (call->role < method->min_role) {
-        return tl_fail(TL_EDENIED, "%s: this client may not call it", method->name);
-    }
+    TL_TRY(tl_method_check_role(method, call->role));
     TL_TRY(tl_call_check(call));
     err = tl_wire_unpack(
         method->request, request, request_len, TL_WIRE_MAX_MEMORY_BYTES, &decoded);

@@ -28,6 +28,9 @@ typedef enum tl_role {
     TL_ROLE_ADMIN,
 } tl_role;
 
+/* "reader": as in key files and docs/protocol.md. */
+const char *tl_role_name(tl_role role);
+
 typedef enum tl_lane {
     TL_LANE_FAST, /* answered on the router thread: a few milliseconds at most */
     TL_LANE_WORK, /* queued to the workers */
@@ -91,6 +94,9 @@ const tl_method *tl_method_find(const char *name);
 
 /* The same in another table of n methods (tests serve their own). */
 const tl_method *tl_method_find_in(const tl_method *const *methods, size_t n, const char *name);
+
+/* TL_EDENIED unless the role may call the method. */
+TL_MUST_USE tl_err tl_method_check_role(const tl_method *method, tl_role role);
 
 /*
  * Decodes, checks (UTF-8, embedded NUL, sizes), runs and encodes one call. On

@@ -7,6 +7,7 @@
 #include "base/name.h"
 #include "base/units.h"
 #include "daemon/envelope.h"
+#include "daemon/metrics.h"
 #include "numerics/gemm.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@ static void list_add(tl_server *server, tl_task *t)
         t->next->prev = t;
     }
     server->at_workers = t;
+    server->held_bytes += t->request->body.len;
 }
 
 static void list_remove(tl_server *server, tl_task *t)
@@ -40,15 +42,22 @@ static void list_remove(tl_server *server, tl_task *t)
     if (t->next != NULL) {
         t->next->prev = t->prev;
     }
+    server->held_bytes -= t->request->body.len;
 }
 
 /* Moves t, with its request, to the workers. */
 static tl_err hand_over(tl_task *t)
 {
     tl_server *server = t->server;
+    size_t len = t->request->body.len;
+    if (server->held_bytes > 0 && len + server->held_bytes > server->options.max_held_bytes) {
+        return tl_fail(
+            TL_EBUSY, "requests of %zu bytes are waiting already; try again later",
+            server->held_bytes);
+    }
     tl_task *copy = tl_mem_new(1, sizeof *copy);
     if (copy == NULL) {
-        return tl_fail(TL_ENOMEM, "a request of %zu bytes", t->request->body.len);
+        return tl_fail(TL_ENOMEM, "a request of %zu bytes", len);
     }
     memcpy(copy, t, sizeof *copy);
     list_add(server, copy);
@@ -59,6 +68,7 @@ static tl_err hand_over(tl_task *t)
             TL_EBUSY, "%zu requests are waiting already; try again later",
             server->options.max_queued);
     }
+    tl_metrics_queued(server->options.metrics);
     t->request = NULL;
     return TL_OK;
 }
@@ -85,6 +95,7 @@ static tl_err accept(tl_task *t, const zmq_msg_t *payload)
     const uint8_t *data = zmq_msg_data((zmq_msg_t *)(uintptr_t)payload);
     tl_err_clear();
     TL_TRY(tl_envelope_read(data, len, &t->request_id, &t->request));
+    TL_TRY(tl_server_keys_identify(t, payload));
     if (server->is_stopping) {
         return tl_fail(TL_ESTATE, "the daemon is stopping");
     }
@@ -93,6 +104,7 @@ static tl_err accept(tl_task *t, const zmq_msg_t *payload)
     if (t->method == NULL) {
         return unknown_method(server, t->request->method);
     }
+    TL_TRY(tl_method_check_role(t->method, t->role));
     t->deadline_ns = tl_envelope_deadline_ns(t->method, t->request, t->received_ns);
     return TL_OK;
 }
@@ -114,9 +126,7 @@ static void take_request(tl_task *t, const zmq_msg_t *payload, bool is_framed)
         err = hand_over(t);
     }
     if (err != TL_OK) {
-        tl_log(
-            TL_LOG_INFO, "request %llu refused: %s: %s", (unsigned long long)t->request_id,
-            tl_err_name(err), tl_err_detail());
+        tl_server_log(t, "refused", err);
         tl_server_deliver_error(t, err);
     }
     tl_wire_free((ProtobufCMessage *)t->request);
@@ -200,6 +210,22 @@ static void on_stop(tl_server *server)
     }
 }
 
+/* What the daemon does beside serving. */
+static void tick(tl_server *server, bool is_woken)
+{
+    const tl_server_options *o = &server->options;
+    if (o->tick == NULL) {
+        return;
+    }
+    int64_t now_ns = tl_clock_ns();
+    bool is_due = o->tick_ms > 0 && now_ns >= server->next_tick_ns;
+    if (is_due || is_woken || server->is_stopping != server->has_told_stopping) {
+        server->next_tick_ns = now_ns + (int64_t)o->tick_ms * TL_NS_PER_MS;
+        server->has_told_stopping = server->is_stopping;
+        o->tick(o->tick_context, server->is_stopping);
+    }
+}
+
 /* Up to DRAIN messages; true when there may be more. */
 static bool drain(tl_server *server, bool (*take_one)(tl_server *server))
 {
@@ -219,35 +245,79 @@ static tl_err get_fd(void *socket, int *out_fd)
                : tl_server_zmq_failed("a socket's descriptor");
 }
 
+/* How long poll() may wait: until the next tick at most. */
+static int wait_ms(const tl_server *server)
+{
+    if (server->options.tick == NULL || server->options.tick_ms <= 0) {
+        return -1;
+    }
+    int64_t left_ns = server->next_tick_ns - tl_clock_ns();
+    return left_ns > 0 ? (int)(left_ns / TL_NS_PER_MS) + 1 : 0;
+}
+
+enum {
+    FD_REQUESTS,
+    FD_RESULTS,
+    FD_STOP,
+    FD_WAKE,
+    FD_HANDSHAKES,
+    N_FDS
+};
+
+/* poll() passes over descriptors below 0. */
+static tl_err get_fds(const tl_server *server, struct pollfd fds[N_FDS])
+{
+    for (int i = 0; i < N_FDS; i++) {
+        fds[i] = (struct pollfd){.fd = -1, .events = POLLIN};
+    }
+    fds[FD_STOP].fd = server->options.stop_fd;
+    fds[FD_WAKE].fd = server->options.tick != NULL ? server->options.wake_fd : -1;
+    TL_TRY(get_fd(server->router, &fds[FD_REQUESTS].fd));
+    TL_TRY(get_fd(server->results, &fds[FD_RESULTS].fd));
+    return server->zap != NULL ? get_fd(server->zap, &fds[FD_HANDSHAKES].fd) : TL_OK;
+}
+
+/* Acts on what poll() saw beside requests and results. */
+static void look_around(tl_server *server, const struct pollfd fds[N_FDS])
+{
+    bool is_woken = fds[FD_WAKE].revents != 0;
+    if (server->keys != NULL) {
+        tl_server_keys_look(server, is_woken);
+    }
+    if (fds[FD_STOP].revents != 0) {
+        on_stop(server);
+    }
+    tick(server, is_woken);
+}
+
 /*
  * A socket's descriptor becomes readable when something has changed and says so only once,
  * and sending may swallow that. So the public socket is read until it is empty before every
- * wait. This costs a third of the system calls of zmq_poll().
+ * wait, as is that of the handshakes once it was seen readable. This costs a third of the
+ * system calls of zmq_poll().
  */
 tl_err tl_server_run(tl_server *server)
 {
-    struct pollfd fds[] = {
-        {.events = POLLIN},
-        {                .events = POLLIN               },
-        { .events = POLLIN,                .fd = server->options.stop_fd},
-    };
+    struct pollfd fds[N_FDS];
     bool has_results = false;
-    TL_TRY(get_fd(server->router, &fds[0].fd));
-    TL_TRY(get_fd(server->results, &fds[1].fd));
+    bool has_handshakes = false;
+    TL_TRY(get_fds(server, fds));
     tl_blas_single_thread();
     while (!server->is_stopping || server->at_workers != NULL) {
         bool has_requests = drain(server, receive);
-        if (poll(fds, TL_COUNT(fds), has_requests || has_results ? 0 : -1) < 0) {
+        bool has_more = has_requests || has_results || has_handshakes;
+        if (poll(fds, N_FDS, has_more ? 0 : wait_ms(server)) < 0) {
             if (errno == EINTR) {
                 continue;
             }
             return tl_fail(TL_EIO, "waiting for requests: %s", strerror(errno));
         }
-        if (has_results || fds[1].revents != 0) {
+        look_around(server, fds);
+        if (has_results || fds[FD_RESULTS].revents != 0) {
             has_results = drain(server, pass_on);
         }
-        if (fds[2].revents != 0) {
-            on_stop(server);
+        if (has_handshakes || fds[FD_HANDSHAKES].revents != 0) {
+            has_handshakes = drain(server, tl_server_keys_answer);
         }
     }
     return TL_OK;

@@ -31,11 +31,14 @@ typedef struct tl_server tl_server;
 typedef struct tl_server_options {
     struct tl_engine *engine; /* given to every call; may be NULL where no method needs it */
     const char *const *endpoints;
-    size_t n_endpoints;              /* 1 to 16 */
-    int n_workers;                   /* 0: one per processor, at least 2 */
+    size_t n_endpoints; /* 1 to 16 */
+    const int *fds; /* listen at these endpoints already, and are taken; -1: none. NULL: no */
+    int n_workers;  /* 0: one per processor, at least 2 */
     size_t max_queued;               /* requests waiting for a worker; 0: 64 */
+    size_t max_held_bytes;           /* bodies at the workers; one alone may; 0: 256 MiB */
     const tl_method *const *methods; /* sorted by name; NULL: tl_methods */
     size_t n_methods;
+    struct tl_metrics *metrics; /* counts what is served; borrowed; NULL: none */
 
     /*
      * Becomes readable when the server shall stop: it then finishes what it has accepted and
@@ -43,12 +46,28 @@ typedef struct tl_server_options {
      * event is read off (up to 128 bytes). An eventfd, a pipe or a signalfd.
      */
     int stop_fd;
+
+    /*
+     * Called on the router thread between requests: every tick_ms (0: never for that reason),
+     * when wake_fd is readable (it must read that off), and when stopping begins. Short:
+     * clients wait. NULL: none, and wake_fd is not looked at.
+     */
+    void (*tick)(void *context, bool is_stopping);
+    void *tick_context;
+    int tick_ms;
+    int wake_fd;
+
+    /*
+     * Keys of the daemon and its clients (keys.h), read again when the folder changes and when
+     * wake_fd is readable. NULL: no keys, and no endpoint beyond this machine.
+     */
+    const char *keys_dir;
 } tl_server_options;
 
 /*
- * Binds all endpoints. A tcp address beyond loopback is refused with TL_EDENIED, since this
- * version has no keys; a tcp port may be "*" (any). Fails with TL_EINVAL or TL_EIO, the
- * detail naming the endpoint.
+ * Binds all endpoints. With keys, who connects by tcp needs one; without, a tcp address
+ * beyond loopback is refused with TL_EDENIED. A tcp port may be "*" (any). Fails with
+ * TL_EINVAL or TL_EIO, the detail naming the endpoint, and as tl_keys_open().
  */
 TL_MUST_USE tl_err tl_server_open(const tl_server_options *options, tl_server **out_server);
 

@@ -4,10 +4,12 @@
 
 /*
  * Inside of a server, and the only door to ZeroMQ: for server.c (the router), server_serve.c
- * (running methods and sending replies) and server_open.c (sockets and workers).
+ * (running methods and sending replies), server_open.c (sockets and workers) and
+ * server_keys.c (who may connect).
  */
 
 #include "daemon/endpoint.h"
+#include "daemon/keys.h"
 #include "daemon/queue.h"
 #include "daemon/server.h"
 #include "proto/tailor.pb-c.h"
@@ -28,6 +30,8 @@ typedef struct tl_task {
     tl_server *server;
     Tailor__V1__Request *request; /* owned */
     const tl_method *method;
+    tl_role role;
+    char key_name[TL_NAME_MAX_BYTES + 1]; /* whose key sent it; "": none needed */
     uint64_t request_id;
     int64_t received_ns, deadline_ns;
     uint64_t served_ns;
@@ -62,7 +66,12 @@ struct tl_server {
     tl_worker workers[TL_SERVER_MAX_WORKERS];
     int n_workers;
     tl_task *at_workers; /* list */
-    bool is_stopping;
+    size_t held_bytes;   /* of their bodies */
+    tl_keys *keys;       /* NULL: everyone who can connect is an admin */
+    void *zap;           /* answers handshakes, with keys alone */
+    int64_t keys_looked_ns;
+    bool is_stopping, has_told_stopping;
+    int64_t next_tick_ns;
 };
 
 /* Fails with TL_EIO, saying what ZeroMQ says. */
@@ -74,10 +83,34 @@ bool tl_server_send_to_client(const tl_task *t, zmq_msg_t *payload);
 /* The final reply, from the thread that serves t. */
 void tl_server_deliver_error(tl_task *t, tl_err err);
 
+/* One line of the log: the message, then method, request id, client, times and error. An error
+ * is told at level info, success at level debug. */
+void tl_server_log(const tl_task *t, const char *message, tl_err err);
+
 /* Runs the method and delivers its final reply; t is not touched after that. */
 void tl_server_serve(tl_task *t);
 
 /* A worker's thread; context is a tl_worker. */
 void *tl_server_work(void *context);
+
+/* ---- keys; nothing happens without a folder of them ----------------------------------- */
+
+/* Reads the keys and binds the handler, before any endpoint is bound. */
+TL_MUST_USE tl_err tl_server_keys_open(tl_server *server);
+
+/* Sets how the next endpoint that is bound checks its clients. */
+TL_MUST_USE tl_err tl_server_keys_guard(tl_server *server, const char *endpoint);
+
+/* Answers one handshake; false when none waits. */
+bool tl_server_keys_answer(tl_server *server);
+
+/* Sets the role of t from the sender of payload; TL_EDENIED when it has none any more. */
+TL_MUST_USE tl_err tl_server_keys_identify(tl_task *t, const zmq_msg_t *payload);
+
+/*
+ * Reads the keys again when asked to, or when their folder has changed, at which it looks
+ * twice a second at most. Not without keys.
+ */
+void tl_server_keys_look(tl_server *server, bool is_asked);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "daemon/metrics.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 enum {
     DEFAULT_MAX_QUEUED = 64,
+    DEFAULT_MAX_HELD_BYTES = 256 * 1024 * 1024,
     /* Messages held for one client. Bounded, so that one that never reads costs little; a
      * reply beyond it is lost and logged. */
     HIGH_WATER = 1000,
@@ -59,10 +61,15 @@ static tl_err bind_all(tl_server *server)
         char resolved[TL_ENDPOINT_MAX_BYTES + 1];
         int is_tcp6 = tl_endpoint_is_tcp6(wanted) ? 1 : 0;
         size_t size = sizeof server->endpoints[i];
-        TL_TRY(tl_endpoint_check(wanted));
-        TL_TRY(tl_endpoint_check_unused(wanted));
+        TL_TRY(tl_endpoint_check(wanted, server->keys != NULL));
+        TL_TRY(tl_server_keys_guard(server, wanted));
+        int fd = server->options.fds != NULL ? server->options.fds[i] : -1;
+        if (fd < 0) {
+            TL_TRY(tl_endpoint_check_unused(wanted));
+        }
         tl_endpoint_resolve(wanted, resolved);
         (void)zmq_setsockopt(server->router, ZMQ_IPV6, &is_tcp6, sizeof is_tcp6);
+        (void)zmq_setsockopt(server->router, ZMQ_USE_FD, &fd, sizeof fd);
         if (zmq_bind(server->router, resolved) != 0) {
             return tl_fail(TL_EIO, "%s: %s", wanted, zmq_strerror(zmq_errno()));
         }
@@ -85,6 +92,7 @@ static tl_err open_sockets(tl_server *server)
         return tl_server_zmq_failed("sockets");
     }
     TL_TRY(set_router_options(server));
+    TL_TRY(tl_server_keys_open(server));
     return bind_all(server);
 }
 
@@ -118,11 +126,15 @@ static void set_defaults(tl_server *server)
     if (o->max_queued == 0) {
         o->max_queued = DEFAULT_MAX_QUEUED;
     }
+    if (o->max_held_bytes == 0) {
+        o->max_held_bytes = DEFAULT_MAX_HELD_BYTES;
+    }
     long n = o->n_workers > 0 ? o->n_workers : sysconf(_SC_NPROCESSORS_ONLN);
     if (o->n_workers <= 0 && n < 2) {
         n = 2; /* a training must not keep everyone else waiting */
     }
     server->n_workers = (int)(n < TL_SERVER_MAX_WORKERS ? n : TL_SERVER_MAX_WORKERS);
+    tl_metrics_set_limits(o->metrics, server->n_workers, o->max_queued);
 }
 
 tl_err tl_server_open(const tl_server_options *options, tl_server **out_server)
@@ -144,6 +156,8 @@ tl_err tl_server_open(const tl_server_options *options, tl_server **out_server)
         goto done;
     }
     server->options.endpoints = NULL; /* the caller's, bound by now */
+    server->options.fds = NULL;
+    server->options.keys_dir = NULL;
     *out_server = server;
     server = NULL;
 done:
@@ -180,9 +194,11 @@ void tl_server_close(tl_server *server)
     }
     close_socket(server->router);
     close_socket(server->results);
+    close_socket(server->zap);
     if (server->context != NULL) {
         (void)zmq_ctx_term(server->context);
     }
     tl_queue_free(server->queue);
+    tl_keys_close(server->keys);
     tl_mem_free(server);
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "daemon/envelope.h"
+#include "daemon/metrics.h"
 #include "numerics/gemm.h"
 
 #include <string.h>
@@ -51,6 +52,13 @@ static void deliver(tl_task *t, int kind, zmq_msg_t *payload)
     TL_ASSERT(zmq_msg_send(payload, results, 0) >= 0);
 }
 
+/* Before the final reply leaves: who has it finds it counted. */
+static void count_answer(const tl_task *t, tl_err err)
+{
+    tl_metrics_answered(
+        t->server->options.metrics, t->method, err, tl_clock_ns() - t->received_ns);
+}
+
 void tl_server_deliver_error(tl_task *t, tl_err err)
 {
     uint8_t bytes[TL_ENVELOPE_ERROR_BYTES];
@@ -61,6 +69,7 @@ void tl_server_deliver_error(tl_task *t, tl_err err)
     } else {
         memcpy(zmq_msg_data(&payload), bytes, len);
     }
+    count_answer(t, err);
     deliver(t, TAILOR__V1__REPLY__KIND__FINAL, &payload);
 }
 
@@ -80,6 +89,9 @@ static tl_err deliver_body(tl_task *t, int kind, const tl_bytes *body, const tl_
         return tl_fail(TL_ENOMEM, "a reply of %zu bytes", len);
     }
     (void)tailor__v1__reply__pack(&reply, zmq_msg_data(&payload));
+    if (kind == TAILOR__V1__REPLY__KIND__FINAL) {
+        count_answer(t, TL_OK);
+    }
     deliver(t, kind, &payload);
     return TL_OK;
 }
@@ -100,17 +112,29 @@ static void send_more(void *sink, int kind, const ProtobufCMessage *message)
 
 /* ---- serving ------------------------------------------------------------------------- */
 
-static void log_served(const tl_task *t, tl_err err)
+void tl_server_log(const tl_task *t, const char *message, tl_err err)
 {
     tl_log_level level = err == TL_OK ? TL_LOG_DEBUG : TL_LOG_INFO;
     if (!tl_log_is_on(level)) {
         return;
     }
+    const char *client = t->request != NULL ? t->request->client : NULL;
+    const char *method = t->method != NULL ? t->method->name : "unknown";
     double ms = (double)(tl_clock_ns() - t->received_ns) / (double)TL_NS_PER_MS;
-    tl_log(
-        level, "%s id=%llu client=\"%s\" %.3f ms %s%s%s", t->method->name,
-        (unsigned long long)t->request_id, t->request->client, ms, tl_err_name(err),
-        err == TL_OK ? "" : ": ", err == TL_OK ? "" : tl_err_detail());
+    /* clang-format off */
+    const tl_log_field fields[] = {
+        {.key = "method", .text = method},
+        {.key = "id", .is_whole = true, .whole = t->request_id},
+        {.key = "client", .text = client != NULL ? client : ""},
+        {.key = "key", .text = t->key_name},
+        {.key = "ms", .ms = ms},
+        {.key = "served_ms", .ms = (double)t->served_ns / (double)TL_NS_PER_MS},
+        {.key = "error", .text = tl_err_name(err)},
+        {.key = "detail", .text = tl_err_detail()},
+    };
+    /* clang-format on */
+    tl_log_fields(
+        level, message, fields, err == TL_OK ? TL_COUNT(fields) - 1 : TL_COUNT(fields));
 }
 
 void tl_server_serve(tl_task *t)
@@ -118,7 +142,7 @@ void tl_server_serve(tl_task *t)
     tl_bytes body = {0};
     tl_call call = {
         .engine = t->server->options.engine,
-        .role = TL_ROLE_ADMIN, /* everyone who reaches a local endpoint */
+        .role = t->role,
         .deadline_ns = t->deadline_ns,
         .is_cancelled = &t->is_cancelled,
         .send = send_more,
@@ -129,7 +153,7 @@ void tl_server_serve(tl_task *t)
     tl_err err =
         tl_method_call(t->method, &call, t->request->body.data, t->request->body.len, &body);
     t->served_ns = (uint64_t)(tl_clock_ns() - begin_ns);
-    log_served(t, err);
+    tl_server_log(t, "served", err);
     if (err == TL_OK) {
         err = deliver_body(t, TAILOR__V1__REPLY__KIND__FINAL, &body, &call);
     }
@@ -143,10 +167,13 @@ void tl_server_serve(tl_task *t)
 void *tl_server_work(void *context)
 {
     tl_worker *w = context;
+    tl_metrics *metrics = w->server->options.metrics;
     tl_blas_single_thread();
     for (tl_task *t = NULL; (t = tl_queue_pop(w->server->queue)) != NULL;) {
+        tl_metrics_taken(metrics, tl_clock_ns() - t->received_ns);
         t->results = w->results;
         tl_server_serve(t);
+        tl_metrics_released(metrics);
     }
     return NULL;
 }

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "daemon/endpoint.h"
+#include "daemon/metrics_http.h"
 #include "daemon/settings_file.h"
 
 #include <stdlib.h>
@@ -77,8 +78,17 @@ tl_err tl_settings_set(tl_settings *settings, const char *name, const char *valu
     if (strcmp(name, "listen") == 0) {
         return settings->has_endpoints ? TL_OK : add_endpoints(settings, value);
     }
-    if (strcmp(name, "keys") == 0 || strcmp(name, "metrics") == 0) {
-        return tl_fail(TL_EINVAL, "%s: not in this version; leave it out", name);
+    if (strcmp(name, "log-format") == 0) {
+        tl_log_format format = TL_LOG_TEXT;
+        TL_TRY(tl_log_format_parse(value, &format));
+        return set_text(&settings->log_format, value);
+    }
+    if (strcmp(name, "metrics") == 0) {
+        TL_TRY(tl_metrics_http_check(value));
+        return set_text(&settings->metrics, value);
+    }
+    if (strcmp(name, "keys") == 0) {
+        return set_text(&settings->keys, value);
     }
     return tl_fail(TL_EINVAL, "no setting \"%s\"", name);
 }
@@ -90,14 +100,15 @@ static tl_err read_environment(tl_settings *settings)
     static const struct {
         const char *variable, *name;
     } variables[] = {
-        {"TAILOR_CONFIG",    "config"   },
-        {"TAILOR_DATA",      "data"     },
-        {"TAILOR_KEYS",      "keys"     },
-        {"TAILOR_LISTEN",    "listen"   },
-        {"TAILOR_LOG_LEVEL", "log-level"},
-        {"TAILOR_METRICS",   "metrics"  },
-        {"TAILOR_MODELS",    "models"   },
-        {"TAILOR_WORKERS",   "workers"  },
+        {"TAILOR_CONFIG",     "config"    },
+        {"TAILOR_DATA",       "data"      },
+        {"TAILOR_KEYS",       "keys"      },
+        {"TAILOR_LISTEN",     "listen"    },
+        {"TAILOR_LOG_FORMAT", "log-format"},
+        {"TAILOR_LOG_LEVEL",  "log-level" },
+        {"TAILOR_METRICS",    "metrics"   },
+        {"TAILOR_MODELS",     "models"    },
+        {"TAILOR_WORKERS",    "workers"   },
     };
     settings->has_endpoints = settings->n_endpoints > 0;
     for (size_t i = 0; i < TL_COUNT(variables); i++) {
@@ -183,13 +194,35 @@ tl_err tl_settings_complete(tl_settings *settings)
     TL_TRY(set_shares(settings));
     TL_TRY(set_text(&settings->log_level, "info"));
     TL_TRY(tl_log_level_parse(settings->log_level, &settings->level));
+    TL_TRY(set_text(&settings->log_format, "text"));
+    TL_TRY(tl_log_format_parse(settings->log_format, &settings->format));
     if (settings->n_endpoints == 0) {
         TL_TRY(add_endpoints(settings, DEFAULT_ENDPOINT));
+        settings->is_default_endpoint = true;
     }
     for (size_t i = 0; i < settings->n_endpoints; i++) {
-        TL_TRY(tl_endpoint_check(settings->endpoints[i]));
+        TL_TRY(tl_endpoint_check(settings->endpoints[i], settings->keys != NULL));
     }
     return TL_OK;
+}
+
+tl_err tl_settings_reread(const char *log_level, const char *config, tl_log_level *out_level)
+{
+    tl_settings settings = {0};
+    tl_err err = TL_OK;
+    if ((log_level != NULL &&
+         (err = tl_settings_set(&settings, "log-level", log_level)) != TL_OK) ||
+        (config != NULL && (err = tl_settings_set(&settings, "config", config)) != TL_OK) ||
+        (err = read_environment(&settings)) != TL_OK ||
+        (settings.config != NULL &&
+         (err = tl_settings_read_file(&settings, settings.config)) != TL_OK) ||
+        (err = set_text(&settings.log_level, "info")) != TL_OK) {
+        goto done;
+    }
+    err = tl_log_level_parse(settings.log_level, out_level);
+done:
+    tl_settings_done(&settings);
+    return err;
 }
 
 void tl_settings_done(tl_settings *settings)
@@ -202,6 +235,9 @@ void tl_settings_done(tl_settings *settings)
     tl_mem_free(settings->spaces);
     tl_mem_free(settings->catalogue);
     tl_mem_free(settings->config);
+    tl_mem_free(settings->keys);
     tl_mem_free(settings->log_level);
+    tl_mem_free(settings->log_format);
+    tl_mem_free(settings->metrics);
     memset(settings, 0, sizeof *settings);
 }

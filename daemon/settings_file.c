@@ -17,7 +17,7 @@ enum {
 };
 
 typedef struct file_settings {
-    char *data, *models, *workers, *log_level, *keys, *metrics;
+    char *data, *models, *workers, *log_level, *log_format, *keys, *metrics;
     char *listen_one; /* one of these */
     char **listen;
     unsigned listen_count;
@@ -31,9 +31,10 @@ static const cyaml_schema_value_t endpoint_schema = {
     CYAML_FIELD_STRING_PTR(                                                       \
         name, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, file_settings, member, 1, \
         MAX_TEXT_BYTES)
-#define TEXTS                                                             \
-    TEXT("data", data), TEXT("models", models), TEXT("workers", workers), \
-        TEXT("log-level", log_level), TEXT("keys", keys), TEXT("metrics", metrics)
+#define TEXTS                                                                             \
+    TEXT("data", data), TEXT("models", models), TEXT("workers", workers),                 \
+        TEXT("log-level", log_level), TEXT("log-format", log_format), TEXT("keys", keys), \
+        TEXT("metrics", metrics)
 
 /* "listen" is one endpoint or several; libcyaml wants to know which. */
 static const cyaml_schema_field_t fields_of_one[] = {
@@ -95,12 +96,13 @@ static tl_err apply(tl_settings *settings, const file_settings *file)
     const struct {
         const char *name, *value;
     } values[] = {
-        {"data",      file->data     },
-        {"models",    file->models   },
-        {"workers",   file->workers  },
-        {"log-level", file->log_level},
-        {"keys",      file->keys     },
-        {"metrics",   file->metrics  },
+        {"data",       file->data      },
+        {"models",     file->models    },
+        {"workers",    file->workers   },
+        {"log-level",  file->log_level },
+        {"log-format", file->log_format},
+        {"keys",       file->keys      },
+        {"metrics",    file->metrics   },
     };
     for (size_t i = 0; i < TL_COUNT(values); i++) {
         if (values[i].value != NULL) {
@@ -119,8 +121,8 @@ static tl_err apply(tl_settings *settings, const file_settings *file)
 static tl_err fail_with(const char *message, cyaml_err_t code)
 {
     static const char unexpected[] = "Unexpected key: ";
-    static const char *const names[] = {"data",      "models", "listen", "workers",
-                                        "log-level", "keys",   "metrics"};
+    static const char *const names[] = {"data",      "models",     "listen", "workers",
+                                        "log-level", "log-format", "keys",   "metrics"};
     if (code == CYAML_ERR_OOM) {
         return tl_fail(TL_ENOMEM, "the settings");
     }

@@ -42,6 +42,7 @@ ALLOWED = {
     "tests/support": ["base"],
     "tests/daemon": _DAEMON + ["daemon", "tests/support"],
     "tests/clients": _DAEMON + ["daemon", "clients/c", "tests/support", "tests/daemon"],
+    "tests/fuzz": _DAEMON + ["daemon", "clients/c", "tests/support"],
     "tests/e2e": ["base", "proto", "clients/c", "tests/support"],
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The connection: the only file of the library that knows ZeroMQ. */
+/* The connection: with keys.c the only file of the library that knows ZeroMQ. */
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -33,6 +33,9 @@ struct tailor_client {
     unsigned n_sockets; /* opened so far: a closed one keeps its monitor's name for a while */
     void *context, *socket, *monitor;
     bool is_connected; /* as the monitor last said */
+    tl_key_file keys;  /* "": none */
+    uint16_t refusal;  /* the last event that says why a handshake failed; 0: none */
+    uint32_t refusal_value;
     tailor_progress_fn *progress;
     void *progress_context;
     Tailor__V1__Reply *last_reply; /* keeps its warnings */
@@ -83,9 +86,20 @@ static bool set_options(void *socket, const char *endpoint)
            zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_bytes, sizeof max_bytes) == 0;
 }
 
+static bool set_keys(void *socket, const tl_key_file *keys)
+{
+    size_t size = sizeof keys->server_key;
+    return keys->server_key[0] == '\0' ||
+           (zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, keys->server_key, size) == 0 &&
+            zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, keys->public_key, size) == 0 &&
+            zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, size) == 0);
+}
+
 static tl_err open_socket(tailor_client *client)
 {
-    int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
+    int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+                 ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                 ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
     int no_linger = 0;
     char monitor[32];
     if (client->socket != NULL) {
@@ -94,6 +108,7 @@ static tl_err open_socket(tailor_client *client)
     (void)snprintf(monitor, sizeof monitor, "inproc://monitor-%u", client->n_sockets++);
     if ((client->socket = zmq_socket(client->context, ZMQ_DEALER)) == NULL ||
         !set_options(client->socket, client->endpoint) ||
+        !set_keys(client->socket, &client->keys) ||
         zmq_socket_monitor(client->socket, monitor, events) != 0 ||
         (client->monitor = zmq_socket(client->context, ZMQ_PAIR)) == NULL ||
         zmq_setsockopt(client->monitor, ZMQ_LINGER, &no_linger, sizeof no_linger) != 0 ||
@@ -122,6 +137,12 @@ static void watch_connection(tailor_client *client)
         memcpy(&what, event, sizeof what);
         (void)zmq_recv(client->monitor, address, sizeof address, 0);
         client->is_connected = what == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+        if (what == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+            client->refusal = 0;
+        } else if (what != ZMQ_EVENT_DISCONNECTED) {
+            client->refusal = what;
+            memcpy(&client->refusal_value, event + sizeof what, sizeof client->refusal_value);
+        }
     }
 }
 
@@ -136,8 +157,36 @@ typedef struct flight {
     bool was_connected;
 } flight;
 
-static tl_err nobody_answers(const tailor_client *client, int timeout_ms)
+/* TL_EDENIED when the daemon refused the handshake for good. */
+static tl_err check_refusal(const tailor_client *client)
 {
+    bool has_keys = client->keys.server_key[0] != '\0';
+    if (client->refusal == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+        return tl_fail(
+            TL_EDENIED, "the daemon at %s does not know the key of this client",
+            client->endpoint);
+    }
+    if (client->refusal == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL &&
+        client->refusal_value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH) {
+        return tl_fail(
+            TL_EDENIED, "the daemon at %s asks for %s", client->endpoint,
+            has_keys ? "no key, and does not talk to a client that uses one"
+                     : "a key (--key FILE, TAILOR_KEY)");
+    }
+    return TL_OK;
+}
+
+static tl_err nobody_answers(tailor_client *client, int timeout_ms)
+{
+    watch_connection(client);
+    TL_TRY(check_refusal(client));
+    if (client->refusal != 0 && client->keys.server_key[0] != '\0') {
+        return tl_fail(
+            TL_EUNREACHABLE,
+            "the daemon at %s ends every handshake: it may have another key than this client "
+            "was given",
+            client->endpoint);
+    }
     return tl_fail(
         TL_EUNREACHABLE, "no daemon answers at %s within %d ms", client->endpoint, timeout_ms);
 }
@@ -165,6 +214,10 @@ static tl_err send_request(tailor_client *client, const flight *f)
 static tl_err time_left(tailor_client *client, flight *f, long *out_ms)
 {
     int64_t elapsed_ms = (tl_clock_ns() - f->started_ns) / TL_NS_PER_MS;
+    if (!client->is_connected || f->timeout_ms == 0) {
+        watch_connection(client);
+        TL_TRY(check_refusal(client));
+    }
     if (f->timeout_ms > 0) {
         if (elapsed_ms >= f->timeout_ms) {
             return nobody_answers(client, f->timeout_ms);
@@ -172,7 +225,6 @@ static tl_err time_left(tailor_client *client, flight *f, long *out_ms)
         *out_ms = (long)(f->timeout_ms - elapsed_ms);
         return TL_OK;
     }
-    watch_connection(client);
     if (client->is_connected) {
         f->was_connected = true;
         *out_ms = -1;
@@ -196,11 +248,11 @@ static tl_err wait_reply(tailor_client *client, flight *f)
         {.socket = client->socket,  .events = ZMQ_POLLIN},
         {.socket = client->monitor, .events = ZMQ_POLLIN},
     };
-    int n_items = f->timeout_ms > 0 ? 1 : 2;
     do {
         long left_ms = 0;
         items[0].revents = 0;
         TL_TRY(time_left(client, f, &left_ms));
+        int n_items = f->timeout_ms > 0 && client->is_connected ? 1 : 2;
         if (zmq_poll(items, n_items, left_ms) < 0 && zmq_errno() != EINTR) {
             return tl_fail(TL_EIO, "waiting: %s", zmq_strerror(zmq_errno()));
         }
@@ -388,16 +440,21 @@ tailor_err tailor_open(const tailor_options *options, tailor_client **out_client
         return tl_client_err(
             tl_fail(TL_EINVAL, "timeout: got %d ms, want 0 or more", options->timeout_ms));
     }
+    tl_key_file keys;
+    tl_err err = tl_client_find_keys(options, endpoint, &keys);
+    if (err != TL_OK) {
+        return tl_client_err(err);
+    }
     tailor_client *client = tl_mem_new(1, sizeof *client);
     if (client == NULL) {
         return tl_client_err(tl_fail(TL_ENOMEM, "a client"));
     }
+    client->keys = keys;
     (void)snprintf(client->endpoint, sizeof client->endpoint, "%s", endpoint);
     (void)snprintf(
         client->name, sizeof client->name, "%.60s",
         options->name != NULL ? options->name : "libtailor");
     tailor_set_timeout_ms(client, options->timeout_ms);
-    tl_err err = TL_OK;
     if ((client->context = zmq_ctx_new()) == NULL) {
         err = tl_fail(TL_EIO, "ZeroMQ: %s", zmq_strerror(zmq_errno()));
     }
@@ -419,6 +476,7 @@ void tailor_close(tailor_client *client)
         (void)zmq_ctx_term(client->context);
     }
     tl_wire_free((ProtobufCMessage *)client->last_reply);
+    memset(&client->keys, 0, sizeof client->keys);
     tl_mem_free(client);
 }
 

@@ -5,6 +5,7 @@
 /* What the files of libtailor share; not installed. */
 
 #include "base/err.h"
+#include "base/keyfile.h"
 #include "clients/c/tailor.h"
 #include "proto/tailor.pb-c.h"
 #include "proto/wire.h"
@@ -14,6 +15,13 @@ static inline tailor_err tl_client_err(tl_err err)
 {
     return (tailor_err)err;
 }
+
+/*
+ * Finds the keys that options name. All "" where there are none, and for endpoints that ask for
+ * none.
+ */
+TL_MUST_USE tl_err
+tl_client_find_keys(const tailor_options *options, const char *endpoint, tl_key_file *out_keys);
 
 /* One call with typed messages. reply_type NULL: the answer is not looked at. */
 typedef struct tl_exchange {

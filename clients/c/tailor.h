@@ -83,11 +83,23 @@ typedef struct tailor_options {
     const char *endpoint; /* NULL: $TAILOR_ENDPOINT, else TAILOR_DEFAULT_ENDPOINT */
     int timeout_ms;       /* 0: TAILOR_DEFAULT_TIMEOUT_MS */
     const char *name;     /* of the program, for the daemon's log; NULL: "libtailor" */
+
+    /*
+     * The keys for a daemon that asks for some (tailord --keys): a file that tailor key new
+     * made, which nobody else may read, or the keys themselves, 40 characters of Z85 each.
+     * All NULL: the file $TAILOR_KEY, else none. An endpoint ipc://PATH asks for no keys and
+     * is given none.
+     */
+    const char *key_file;
+    const char *server_key; /* the daemon's public key, and the client's own pair */
+    const char *public_key, *secret_key;
 } tailor_options;
 
 /*
  * Prepares a client; options NULL: the defaults. Does not wait for the daemon:
- * the first call does. Fails with TAILOR_EINVAL for an endpoint that is none.
+ * the first call does. Fails with TAILOR_EINVAL for an endpoint or keys that are none,
+ * TAILOR_ENOTFOUND without the file of keys and TAILOR_EDENIED when others may read it. Where the
+ * daemon refuses the keys, or asks for some, calls fail with TAILOR_EDENIED.
  */
 tailor_err tailor_open(const tailor_options *options, tailor_client **out_client);
 void tailor_close(tailor_client *client); /* NULL is fine */
@@ -118,6 +130,14 @@ void tailor_on_progress(tailor_client *client, tailor_progress_fn *progress, voi
 /* Warnings that came with the last successful call; borrowed until the next call. */
 size_t tailor_n_warnings(const tailor_client *client);
 const char *tailor_warning(const tailor_client *client, size_t i);
+
+enum {
+    TAILOR_KEY_BYTES = 41 /* with the NUL */
+};
+
+/* A new pair of keys, for a client or a daemon. */
+tailor_err tailor_key_pair(
+    char out_public_key[TAILOR_KEY_BYTES], char out_secret_key[TAILOR_KEY_BYTES]);
 
 /* Releases a text that a call returned; NULL is fine. */
 void tailor_text_free(char *text);

@@ -57,6 +57,9 @@ static const struct field {
     FIELD("threads", TL_KEY_THREADS, FIELD_COUNT, threads),
     FIELD("points", TL_KEY_POINTS, FIELD_COUNT, points),
     FIELD("plot", TL_KEY_PLOT, FIELD_TEXT, plot),
+    FIELD("key", TL_KEY_KEY_FILE, FIELD_TEXT, key_file),
+    FIELD("keys", TL_KEY_KEYS, FIELD_TEXT, keys_dir),
+    FIELD("role", TL_KEY_ROLE, FIELD_TEXT, role),
     FIELD("effort", TL_KEY_EFFORT, FIELD_TEXT, effort),
     FIELD("maximize", TL_KEY_MAXIMIZE, FIELD_TEXT, maximize),
     FIELD("minimize", TL_KEY_MINIMIZE, FIELD_TEXT, minimize),
@@ -76,6 +79,7 @@ static const char connect_doc[] =
 /* clang-format off */
 static const struct argp_option everywhere_options[] = {
     {"connect", TL_KEY_CONNECT, "ENDPOINT", 0, connect_doc, 0},
+    {"key", TL_KEY_KEY_FILE, "FILE", 0, "key for a daemon that asks for one (default: $TAILOR_KEY)", 0},
     {"timeout-ms", TL_KEY_TIMEOUT, "MS", 0, "longest wait (default 10000)", 0},
     {"json", TL_KEY_JSON, NULL, 0, "print JSON", 0},
     {"table", TL_KEY_TABLE, NULL, 0, "align the columns for reading", 0},

@@ -54,6 +54,9 @@ enum {
     TL_KEY_SHARD,
     TL_KEY_THREADS,
     TL_KEY_EFFORT,
+    TL_KEY_KEY_FILE,
+    TL_KEY_KEYS,
+    TL_KEY_ROLE,
 };
 
 /* Options that several commands share. */
@@ -101,6 +104,7 @@ typedef struct tl_args {
     const char *shard;
     uint32_t threads;
     const char *effort;
+    const char *key_file, *keys_dir, *role;
 
     int n_arguments;
     char **arguments; /* borrowed from argv */

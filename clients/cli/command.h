@@ -15,6 +15,7 @@
 #include "clients/cli/args.h"
 
 #include <argp.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* What a command leaves the program with. */
@@ -45,6 +46,7 @@ typedef struct tl_command {
     const char *doc;                       /* what it does, for its --help */
     int required[TL_COMMAND_MAX_REQUIRED]; /* keys of options without which it cannot run */
     int min_arguments, max_arguments;      /* max: TL_ANY_NUMBER for no bound */
+    bool is_local;                         /* asks no daemon: cli->client is NULL */
     int (*run)(tl_cli *cli);               /* returns the exit status */
 } tl_command;
 

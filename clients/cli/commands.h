@@ -29,6 +29,9 @@ extern const tl_command tl_cmd_model_list;
 extern const tl_command tl_cmd_model_show;
 extern const tl_command tl_cmd_job_list;
 extern const tl_command tl_cmd_job_cancel;
+extern const tl_command tl_cmd_key_list;
+extern const tl_command tl_cmd_key_new;
+extern const tl_command tl_cmd_key_remove;
 extern const tl_command tl_cmd_status;
 
 #endif

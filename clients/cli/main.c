@@ -142,7 +142,11 @@ static int run_command(const tl_command *command, tl_args *args, int argc, char 
         .endpoint = args->endpoint,
         .timeout_ms = (int)args->timeout_ms,
         .name = "tailor " TL_VERSION,
+        .key_file = args->key_file,
     };
+    if (command->is_local) {
+        return command->run(&cli);
+    }
     tailor_err err = tailor_open(&options, &cli.client);
     if (err != TAILOR_OK) {
         return tl_cli_refused(&cli, err);

@@ -61,7 +61,7 @@ static int write_text(const tl_cli *cli, FILE *file, const char *path, const tl_
 
 int tl_cli_print(const tl_cli *cli, const tl_text *text)
 {
-    for (size_t i = 0; i < tailor_n_warnings(cli->client); i++) {
+    for (size_t i = 0; cli->client != NULL && i < tailor_n_warnings(cli->client); i++) {
         tl_cli_say(cli, "warning: %s", tailor_warning(cli->client, i));
     }
     tl_err err = tl_text_err(text);

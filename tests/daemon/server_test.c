@@ -258,6 +258,27 @@ static void another_protocol_version_is_refused(void **state)
     stop(&f);
 }
 
+static void names_that_are_too_long_are_refused(void **state)
+{
+    enum {
+        N = 300
+    };
+    char name[N + 1];
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    memset(name, 'x', N);
+    name[N] = '\0';
+    Tailor__V1__Request request = request_for(7, name);
+    send_request(&f.client, &request);
+    expect(&f.client, 7, TL_EINVAL, "method: longer than 64 bytes");
+    request = request_for(8, "test.echo");
+    request.client = name;
+    send_request(&f.client, &request);
+    expect(&f.client, 8, TL_EINVAL, "client: longer than 256 bytes");
+    stop(&f);
+}
+
 static void errors_are_typed_and_their_texts_are_clean(void **state)
 {
     (void)state;
@@ -382,6 +403,31 @@ static void a_deadline_ends_running_and_waiting_work(void **state)
     expect(&f.client, 1, TL_EDEADLINE, "");
     expect(&f.client, 2, TL_EDEADLINE, "");
     assert_true(tl_clock_ns() - started_ns < PATIENCE_MS * TL_NS_PER_MS);
+    stop(&f);
+}
+
+static void waiting_requests_are_bounded_in_bytes(void **state)
+{
+    (void)state;
+    fixture f;
+    tl_server_options options = {
+        .n_workers = 1,
+        .max_held_bytes = 100,
+        .methods = tl_test_methods,
+        .n_methods = tl_test_methods_len};
+    tl_serving_start(&f.serving, options);
+    f.client = connect_raw(f.serving.endpoint);
+    char text[81];
+    (void)snprintf(text, sizeof text, "%-80s", "50");
+    send_text(&f.client, 1, "test.sleep", text); /* alone, it may be as long as it is */
+    wait_sleeping(1);
+    send_text(&f.client, 2, "test.sleep", text);
+    expect(&f.client, 2, TL_EBUSY, "bytes are waiting already");
+    send_text(&f.client, 3, "test.sleep", "1");
+    expect(&f.client, 1, TL_OK, "");
+    expect(&f.client, 3, TL_OK, "");
+    send_text(&f.client, 4, "test.sleep", text); /* given back, it counts no more */
+    expect(&f.client, 4, TL_OK, "");
     stop(&f);
 }
 
@@ -518,12 +564,16 @@ static void only_this_machine_can_be_listened_to(void **state)
         {"",                             TL_EINVAL },
     };
     for (size_t i = 0; i < TL_COUNT(cases); i++) {
-        tl_err err = tl_endpoint_check(cases[i].endpoint);
+        tl_err err = tl_endpoint_check(cases[i].endpoint, false);
         if (err != cases[i].err) {
             fail_msg(
                 "%s: got %s, want %s", cases[i].endpoint, tl_err_name(err),
                 tl_err_name(cases[i].err));
         }
+        /* With keys others may come; what is no endpoint stays none. */
+        assert_err(
+            cases[i].err == TL_EINVAL ? TL_EINVAL : TL_OK,
+            tl_endpoint_check(cases[i].endpoint, true));
     }
 }
 
@@ -593,6 +643,8 @@ int main(void)
         TEST(progress_and_parts_come_before_the_final_reply),
         TEST(unknown_methods_are_named_with_the_nearest),
         TEST(another_protocol_version_is_refused),
+        TEST(names_that_are_too_long_are_refused),
+        TEST(waiting_requests_are_bounded_in_bytes),
         TEST(errors_are_typed_and_their_texts_are_clean),
         TEST(malformed_frames_are_answered),
         TEST(a_request_cut_anywhere_is_answered),

@@ -15,9 +15,9 @@ static char path[512];
 static int clean(void **state)
 {
     static const char *const variables[] = {
-        "TAILOR_CONFIG", "TAILOR_DATA",      "TAILOR_KEYS",
-        "TAILOR_LISTEN", "TAILOR_LOG_LEVEL", "TAILOR_METRICS",
-        "TAILOR_MODELS", "TAILOR_WORKERS",   "TAILOR_SHARE"};
+        "TAILOR_CONFIG",    "TAILOR_DATA",       "TAILOR_KEYS",    "TAILOR_LISTEN",
+        "TAILOR_LOG_LEVEL", "TAILOR_LOG_FORMAT", "TAILOR_METRICS", "TAILOR_MODELS",
+        "TAILOR_WORKERS",   "TAILOR_SHARE"};
     for (size_t i = 0; i < TL_COUNT(variables); i++) {
         (void)unsetenv(variables[i]);
     }
@@ -115,7 +115,9 @@ static void bad_values_are_named(void **state)
     refuse("log-level", "loud", TL_EINVAL, "log level: got \"loud\"");
     refuse("listen", "tcp://0.0.0.0:7411", TL_EDENIED, "0.0.0.0");
     refuse("listen", "nonsense", TL_EINVAL, "nonsense");
-    refuse("keys", "/keys", TL_EINVAL, "not in this version");
+    refuse("log-format", "xml", TL_EINVAL, "log format: got \"xml\"");
+    refuse("metrics", "9411", TL_EINVAL, "metrics: got \"9411\", want HOST:PORT");
+    refuse("config", write_config("metrics: here\n"), TL_EINVAL, "metrics: got \"here\"");
     refuse("config", "/does/not/exist.yaml", TL_ENOTFOUND, "/does/not/exist.yaml");
     refuse(
         "config", write_config("models: /m\ndota: /x\n"), TL_EINVAL,
@@ -125,8 +127,38 @@ static void bad_values_are_named(void **state)
     refuse("config", write_config("listen: {a: b}\n"), TL_EINVAL, "tailord.yaml");
     refuse("config", write_config("workers: [1, 2]\n"), TL_EINVAL, "tailord.yaml");
     refuse("config", write_config("workers: 1000\n"), TL_EINVAL, "workers: got \"1000\"");
-    refuse("config", write_config("keys: /keys\n"), TL_EINVAL, "not in this version");
     refuse("config", write_config("{{{\n"), TL_EINVAL, "tailord.yaml");
+}
+
+static void keys_open_what_lies_beyond_this_machine(void **state)
+{
+    tl_settings settings = {0};
+    (void)state;
+    assert_ok(tl_settings_set(
+        &settings, "config",
+        write_config("keys: /etc/tailor/keys\nlisten: tcp://0.0.0.0:7411\n")));
+    assert_ok(tl_settings_complete(&settings));
+    assert_string_equal(settings.keys, "/etc/tailor/keys");
+    tl_settings_done(&settings);
+}
+
+static void a_reload_finds_the_level_of_the_file(void **state)
+{
+    (void)state;
+    tl_log_level level = TL_LOG_ERROR;
+    assert_ok(tl_settings_reread(NULL, NULL, &level));
+    assert_int_equal(level, TL_LOG_INFO);
+    const char *config = write_config("log-level: debug\n");
+    assert_ok(tl_settings_reread(NULL, config, &level));
+    assert_int_equal(level, TL_LOG_DEBUG);
+    assert_ok(tl_settings_reread("warn", config, &level)); /* the command line is stronger */
+    assert_int_equal(level, TL_LOG_WARN);
+    (void)setenv("TAILOR_LOG_LEVEL", "error", 1);
+    assert_ok(tl_settings_reread(NULL, config, &level));
+    assert_int_equal(level, TL_LOG_ERROR);
+    assert_err(TL_EINVAL, tl_settings_reread(NULL, write_config("log-level: loud\n"), &level));
+    assert_detail("log level: got \"loud\"");
+    assert_int_equal(level, TL_LOG_ERROR);
 }
 
 static void survives_every_allocation_failure(void **state)
@@ -156,9 +188,13 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, clean, tl_test_no_leaks)
     const struct CMUnitTest tests[] = {
-        TEST(defaults_are_those_of_the_manual),  TEST(the_stronger_source_wins),
-        TEST(one_endpoint_needs_no_brackets),    TEST(bad_values_are_named),
+        TEST(defaults_are_those_of_the_manual),
+        TEST(the_stronger_source_wins),
+        TEST(one_endpoint_needs_no_brackets),
+        TEST(bad_values_are_named),
         TEST(survives_every_allocation_failure),
+        TEST(a_reload_finds_the_level_of_the_file),
+        TEST(keys_open_what_lies_beyond_this_machine),
     };
 #undef TEST
     return cmocka_run_group_tests_name("daemon/settings", tests, NULL, NULL);

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the first inputs of the fuzz targets: tests/fuzz/make_corpus.py
+
+What fuzzing finds is added beside them by hand, under the name of what was wrong. Numbers of
+tables are made up; models give their structure and names, with weights set to zero.
+"""
+import os
+import struct
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MODELS = os.path.join(HERE, "..", "..", "models")
+
+
+def varint(value):
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes(out + bytes([value]))
+
+
+def field(number, value):
+    """One field of a message, by the type of value."""
+    if isinstance(value, bool):
+        value = int(value)
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    if isinstance(value, float):
+        return varint(number << 3 | 1) + struct.pack("<d", value)
+    if isinstance(value, str):
+        value = value.encode()
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def message(**fields):
+    """message(f1="name", f2=3)"""
+    return b"".join(field(int(key[1:]), value) for key, value in fields.items())
+
+
+def read(data):
+    """The fields of a message as [number, wire type, value]."""
+    fields, at = [], 0
+
+    def number():
+        nonlocal at
+        value = shift = 0
+        while True:
+            value |= (data[at] & 127) << shift
+            at += 1
+            if data[at - 1] < 128:
+                return value
+            shift += 7
+    while at < len(data):
+        tag = number()
+        kind = tag & 7
+        if kind == 0:
+            value = number()
+        else:
+            size = {1: 8, 5: 4}.get(kind) or number()
+            value = data[at:at + size]
+            at += size
+        fields.append([tag >> 3, kind, value])
+    return fields
+
+
+def write(fields):
+    out = b""
+    for number, kind, value in fields:
+        out += varint(number << 3 | kind)
+        if kind == 0:
+            out += varint(value)
+        else:
+            out += (varint(len(value)) if kind == 2 else b"") + value
+    return out
+
+
+def keep(target, name, data):
+    folder = os.path.join(HERE, "corpus", target)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name), "wb") as file:
+        file.write(data if isinstance(data, bytes) else data.encode())
+
+
+CELL = "e01,e02,e12,e03,e13,e23"
+ROW = "none,skip_connect,nor_conv_1x1,nor_conv_3x3,avg_pool_3x3,nor_conv_3x3"
+
+
+def tables():
+    keep("table", "measurements", "%s,latency_ms@a,energy_mj@a,accuracy@t,spread_ms@a\n"
+         "%s,1.5,2e-3,90,0.1\n\"none\",none,none,none,none,none,,1,,\n%s,2,3,10,\n" % (
+             CELL, ROW, ROW))
+    keep("table", "bits", "w01,%s\n4,%s\n-,%s\n" % (CELL, ROW, ROW))
+    keep("table", "quotes", "%s,latency_ms@\"\"x\r\n\"no\"\"ne\",%s\r\n" % (CELL, ROW))
+    keep("table", "chain", ",".join("b%02d" % i for i in range(1, 23)) + ",latency_ms@d\n" +
+         ",".join(["k3_e6"] * 22) + ",7\n")
+    keep("table", "header", "\xef\xbb\xbfe01,e01,nonsense@x,latency_ms@\n")
+    keep("fleet", "devices", "device,max_latency_ms,confidence\nboard,1,0.9\n,2,\nx y,nan,2\n")
+    keep("fleet", "profiles", "name,class,cores,clock_mhz,peak_gflops.fp32,bandwidth_gb_per_s.dram,"
+         "bits.weights,min_accuracy\na,cpu,4,1500,48,4,8 32,50\nb,gpu,-1,1e999,x,,9,101\n")
+
+
+def requests():
+    csv = (CELL + "\n" + ROW + "\n").encode()
+    with open(os.path.join(HERE, "..", "spaces", "user", "tiny-cell.yaml"), "rb") as file:
+        tiny = file.read()
+    limits = message(f1=True, f2=5.0, f7=True, f8=0.9)
+    bodies = {
+        "status.get": b"", "job.list": b"", "model.list": b"", "space.list": b"",
+        "device.list": b"", "job.cancel": message(f1=1),
+        "device.show": message(f1="pixel3"), "device.remove": message(f1="new"),
+        "device.add": message(f1="x.yaml", f2="name: new\nclass: cpu\npeak_gflops: {fp32: 10}\n"),
+        "model.show": message(f1="nasbench201"), "space.show": message(f1="fbnet"),
+        "space.add": message(f1="tiny.yaml", f2=tiny),
+        "space.remove": message(f1="tiny-cell", f2=True),
+        "space.lower": message(f1="nasbench201", f2="d.csv", f3=csv),
+        "measure.begin": message(f1="nasbench201", f2="t.csv"),
+        "measure.feed": message(f1=1, f2=0, f3=(CELL + ",latency_ms@new\n" + ROW + ",3\n")),
+        "measure.commit": message(f1=1), "measure.abort": message(f1=2),
+        "measure.export": message(f1="nasbench201", f2="new"),
+        "measure.suggest": message(f1="nasbench201", f2="new", f3=2, f4=True, f5=7),
+        "predict.run": message(f1="nasbench201", f2="pixel3", f3="", f4="d.csv", f5=csv),
+        "design.run": message(f1="nasbench201", f2="pixel3", f4=limits, f7=2, f13=1000),
+        "pareto.run": message(f1="nasbench201", f2="pixel3", f4=limits, f6=3),
+        "fleet.run": message(f1="nasbench201", f3=limits, f10="f.csv",
+                             f12="device,max_latency_ms\npixel3,4\n"),
+        "proxy.run": message(f1="nasbench201", f2="pixel3", f5=2),
+        "evaluate.run": message(f1="nasbench201", f5=20),
+        "train.run": message(f1="tiny-cell", f8="none"),
+    }
+    for method, body in bodies.items():
+        keep("request", method, method.encode() + b"\n" + body)
+    body = message(f1="pixel3")
+    keep("envelope", "request", message(f1=1, f2=9, f3="device.show", f4=1000, f5=body, f6="x"))
+    column = message(f1="a", f2=1) + field(5, struct.pack("<2d", 1.0, float("nan")))
+    words = message(f1="b", f3="x") + field(4, b"\x00\x00")
+    table = field(1, column) + field(1, words) + field(2, 2)
+    keep("envelope", "reply", message(f1=1, f2=9, f3=0, f7="careful", f8=table, f9=100))
+
+
+def zeroed(data):
+    return b"\0" * len(data)
+
+
+def models():
+    with open(os.path.join(MODELS, "mobilenetv3.tlm"), "rb") as file:
+        model = dict((n, v) for n, _, v in read(file.read()))[4]
+    fields = read(model)
+    for f in fields:
+        if f[0] == 5:  # sources
+            f[2] = write([[n, k, zeroed(v) if n == 4 else v] for n, k, v in read(f[2])
+                          if n != 10])
+    few = [f for f in fields if f[0] not in (5, 13)] + [f for f in fields if f[0] == 5][:2]
+    keep("model", "sources", write(few))
+    keep("model", "head", write([f for f in fields if f[0] not in (5, 13)]))
+    for name in ("nasbench201", "mobilenet-zoo", "mnasnet"):
+        with open(os.path.join(MODELS, name + ".tlm"), "rb") as file:
+            parts = read(dict((n, v) for n, _, v in read(file.read()))[4])
+        if name == "mnasnet":
+            break  # its networks are large; its optimizer is not
+        smallest = min((v for n, _, v in parts if n == 6), key=len)
+        keep("accuracy", name, write([[n, k, zeroed(v) if n in (10, 12) else v]
+                                      for n, k, v in read(smallest)]))
+    optimizer = b"".join(v for n, _, v in parts if n == 13)
+    nets = [[n, k, write([[m, j, zeroed(v) if m == 7 else v] for m, j, v in read(v)])
+             if n == 2 else v] for n, k, v in read(optimizer)]
+    keep("optimizer", "mnasnet", write(nets)[:4096])
+    net = message(f2=16, f4="cifar10", f5=4, f6=4, f7=b"\0" * 64)
+    keep("optimizer", "small", message(f1=1, f2=net))
+
+
+def main():
+    tables()
+    requests()
+    models()
+    z85 = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
+    keep("key", "client", "# a client\nname: alice\nrole: writer\npublic: %s\n" % z85)
+    keep("key", "secret", "name: a\r\npublic: %s\nsecret: %s \nserver: %s" % (z85, z85, z85))
+    keep("profile", "all", "name: x\nclass: npu\ndescription: \"a: b\"\nbatch: 1\n"
+         "peak_gflops: {fp32: 48, int8: 96}\nbits: {weights: [8, 32], activations: [8]}\n")
+    keep("space", "tiny", "space: x\nkind: cell\n")
+
+
+if __name__ == "__main__":
+    main()
