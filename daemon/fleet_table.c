@@ -145,7 +145,8 @@ static void fail_field(reading *r, int column, long line)
     const char *name = r->names[column];
     size_t len = strlen(name);
     const char *detail = tl_err_detail();
-    bool is_said = strncmp(detail, name, len) == 0 && detail[len] == ':';
+    bool is_said =
+        strncmp(detail, name, len) == 0 && (detail[len] == ':' || detail[len] == ' ');
     (void)tl_fail_in(
         TL_EINVAL, "%s line %ld, column %s%s", r->source->origin, line, is_said ? "" : name,
         is_said ? "" : ": ");
