@@ -455,13 +455,25 @@ static tl_err ask_contexts(const making *m, int device, const quantiles *q)
     return TL_OK;
 }
 
+/*
+ * Known devices first, a quarter of all at most, then imagined ones: the number that
+ * tl_imagine() knows it by.
+ */
+static int device_number(const tl_contexts *c, int idx)
+{
+    int n_sources = c->pool.n_sources[TL_COST_LATENCY];
+    int most = c->options.n_devices / 4;
+    int n_known = n_sources < most ? n_sources : most;
+    return idx < n_known ? idx * n_sources / n_known : n_sources + idx - n_known;
+}
+
 static tl_err make_device(void *making_any, int idx)
 {
     const making *m = making_any;
     tl_contexts *c = m->contexts;
     tl_context_device *device = &c->devices[idx];
     quantiles q = {0};
-    TL_TRY(tl_imagine(&c->pool, idx, c->options.seed, &device->imagined));
+    TL_TRY(tl_imagine(&c->pool, device_number(c, idx), c->options.seed, &device->imagined));
     tl_prediction *costs = tl_mem_new((size_t)c->pool.n, sizeof *costs);
     if (costs == NULL) {
         return tl_fail(TL_ENOMEM, "costs of %d designs", c->pool.n);
