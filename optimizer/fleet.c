@@ -147,6 +147,24 @@ static bool may_hold(const seeker *s, const float *latency, const float *energy,
             latency[k] + energy[k] <= s->bound[TL_COST_ENERGY] + roughness);
 }
 
+/* Whether anything of the block can matter, in one quick look: most blocks have nothing. */
+static bool is_worth_a_look(
+    const seeker *s, const float *restrict latency, const float *restrict energy, int n)
+{
+    int n_found = 0;
+    bool is_energy = s->keeps_nearest && s->has_limit[TL_COST_ENERGY];
+    float bound = is_energy ? s->bound[TL_COST_ENERGY] : s->bound[TL_COST_LATENCY];
+    bound = s->keeps_nearest && s->least > bound ? s->least : bound;
+    bound += roughness;
+    for (int k = 0; k < n && !is_energy; k++) {
+        n_found += latency[k] <= bound;
+    }
+    for (int k = 0; k < n && is_energy; k++) {
+        n_found += latency[k] + energy[k] <= bound;
+    }
+    return n_found > 0;
+}
+
 static void keep_nearest(seeker *s, const float *latency, const float *energy, int n, int begin)
 {
     bool is_energy = s->has_limit[TL_COST_ENERGY];
@@ -195,6 +213,9 @@ static tl_err look(hunt *h, seeker *s, int row, int begin, int end)
     const float *latency = tl_mat_row(h->logs[TL_COST_LATENCY], row);
     const float *energy = tl_mat_row(h->logs[TL_COST_ENERGY], row);
     int rank = s->next > begin ? s->next : begin;
+    if (!is_worth_a_look(s, latency, energy, end - begin)) {
+        return TL_OK;
+    }
     while (rank < end) {
         if (!may_hold(s, latency, energy, rank - begin)) {
             rank++;

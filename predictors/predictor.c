@@ -115,6 +115,7 @@ tl_err tl_predictor_new(const tl_space *space, tl_model *model, tl_predictor **o
     (void)pthread_mutex_init(&predictor->lock, NULL);
     predictor->space = tl_space_ref(space);
     predictor->model = model;
+    tl_confidence_nominal(HUGE_VAL, &predictor->normal);
     if ((err = tl_features_new(space, &predictor->features)) != TL_OK ||
         (err = collect_sources(predictor, TL_COST_LATENCY)) != TL_OK ||
         (err = collect_sources(predictor, TL_COST_ENERGY)) != TL_OK ||
@@ -311,7 +312,7 @@ void tl_predictor_accuracy_confidence(
     const tl_accuracy_model *accuracy =
         task != NULL ? tl_model_task_find(predictor->model, task, &output) : NULL;
     if (accuracy == NULL || isnan(minimum)) {
-        tl_confidence_nominal(HUGE_VAL, out);
+        *out = predictor->normal;
         return;
     }
     tl_accuracy_confidence(accuracy, output, minimum, out);

@@ -34,6 +34,7 @@ struct tl_predictor {
     tl_cost_sources costs[TL_N_COSTS];
     const char **tasks; /* borrowed from the model, sorted */
     int n_tasks;
+    tl_confidence normal; /* the curve of what is told no minimum */
 
     /* The listing of a small space: its reference designs are all it has. */
     const tl_choice *listing; /* [n_listing, n_slots], sorted; NULL where not listed */

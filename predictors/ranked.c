@@ -233,9 +233,9 @@ static tl_err price(
     return TL_OK;
 }
 
-static tl_err set_device(tl_ranked_devices *d, int i, tl_view *view)
+static tl_err set_device(
+    tl_ranked_devices *d, int i, const tl_listed *listed, const tl_view *view)
 {
-    const tl_listed *listed = NULL;
     const tl_zero_shot *latency = &view->costs[TL_COST_LATENCY].shot;
     for (int c = 0; c < TL_N_COSTS; c++) {
         const tl_zero_shot *shot = &view->costs[c].shot;
@@ -248,7 +248,6 @@ static tl_err set_device(tl_ranked_devices *d, int i, tl_view *view)
     if (latency->roofline_share <= 0) {
         return TL_OK;
     }
-    TL_TRY(tl_predictor_listed(view->predictor, TL_COST_LATENCY, &listed));
     return price(listed, latency, tl_mat_row(d->prices, i), &d->is_least[i]);
 }
 
@@ -256,10 +255,14 @@ tl_err tl_ranked_devices_init(
     const tl_ranked *ranked, tl_view *const *views, int n, tl_ranked_devices *out_devices)
 {
     tl_ranked_devices d;
+    const tl_listed *listed = NULL;
     tl_err err = devices_init(ranked, n, &d);
+    if (err == TL_OK && n > 0) {
+        err = tl_predictor_listed(views[0]->predictor, TL_COST_LATENCY, &listed);
+    }
     for (int i = 0; i < n && err == TL_OK; i++) {
         TL_ASSERT(tl_ranked_can(views[i], TL_COST_LATENCY));
-        err = set_device(&d, i, views[i]);
+        err = set_device(&d, i, listed, views[i]);
     }
     if (err != TL_OK) {
         tl_ranked_devices_done(&d);
@@ -320,27 +323,36 @@ static tl_mat gather(tl_mat from, const int *wanted, int n_wanted, tl_mat room)
 }
 
 /*
- * log x of x > 0, right to 1e-4: exponent and a quartic of the mantissa (its error is least
- * at Chebyshev points). Written so that a compiler makes it one of vectors.
+ * logs += constant + share log max(work, least_relative), right to 1e-4: exponent and a quartic of
+ * the mantissa (its error is least at Chebyshev points). Positive floats are in the order of
+ * their bits; so written, without a branch, a compiler makes it one of vectors.
  */
-static inline float rough_log(float x)
+static void add_roofline(
+    int n, float constant, float share, const float *restrict works, float *restrict logs)
 {
-    uint32_t bits = 0;
-    memcpy(&bits, &x, sizeof bits);
-    float exponent = (float)((int32_t)(bits >> 23U) - 127);
-    uint32_t mantissa_bits = (bits & 0x7fffffU) | 0x3f800000U;
-    float m = 0;
-    memcpy(&m, &mantissa_bits, sizeof m);
-    float of_mantissa =
-        -1.7417939F + (2.8212026F + (-1.4699568F + (.44717955F - .056570851F * m) * m) * m) * m;
-    return .69314718F * exponent + of_mantissa;
+    int32_t least_bits = 0;
+    memcpy(&least_bits, &least_relative, sizeof least_bits);
+    for (int i = 0; i < n; i++) {
+        int32_t bits = 0;
+        float m = 0;
+        memcpy(&bits, &works[i], sizeof bits);
+        bits = bits > least_bits ? bits : least_bits;
+        int32_t mantissa = (bits & 0x7fffff) | 0x3f800000;
+        memcpy(&m, &mantissa, sizeof m);
+        float of_mantissa =
+            -1.7417939F +
+            (2.8212026F + (-1.4699568F + (.44717955F - .056570851F * m) * m) * m) * m;
+        logs[i] += constant + share * (.69314718F * (float)((bits >> 23) - 127) + of_mantissa);
+    }
 }
 
-static void add_roofline(int n, float share, const float *works, float *logs)
+static void add_constants(const float *constants, const int *wanted, tl_mat out, int n)
 {
-    for (int i = 0; i < n; i++) {
-        float work = works[i] < least_relative ? least_relative : works[i];
-        logs[i] += share * rough_log(work);
+    for (int i = 0; i < out.rows; i++) {
+        float *row = tl_mat_row(out, i);
+        for (int k = 0; k < n; k++) {
+            row[k] += constants[wanted[i]];
+        }
     }
 }
 
@@ -358,17 +370,11 @@ void tl_ranked_logs(
     int n = end - begin;
     tl_mat works = tl_mat_cols(tl_mat_rows(room->works, 0, n_wanted), 0, n);
     tl_mat shares = gather(devices->shares[cost], wanted, n_wanted, room->shares);
-    for (int i = 0; i < n_wanted; i++) {
-        float *row = tl_mat_row(out, i);
-        float constant = devices->constants[cost][wanted[i]];
-        for (int k = 0; k < n; k++) {
-            row[k] = constant;
-        }
-    }
     tl_gemm(
-        1, TL_N, tl_ro(shares), TL_N, tl_ro(tl_mat_cols(ranked->logs[cost], begin, end)), 1,
+        1, TL_N, tl_ro(shares), TL_N, tl_ro(tl_mat_cols(ranked->logs[cost], begin, end)), 0,
         out);
     if (cost != TL_COST_LATENCY) {
+        add_constants(devices->constants[cost], wanted, out, n);
         return;
     }
     tl_mat prices = gather(devices->prices, wanted, n_wanted, room->prices);
@@ -376,6 +382,7 @@ void tl_ranked_logs(
         1, TL_N, tl_ro(prices), TL_N, tl_ro(tl_mat_cols(ranked->counts, begin, end)), 0, works);
     for (int i = 0; i < n_wanted; i++) {
         add_roofline(
-            n, devices->rooflines[wanted[i]], tl_mat_row(works, i), tl_mat_row(out, i));
+            n, devices->constants[cost][wanted[i]], devices->rooflines[wanted[i]],
+            tl_mat_row(works, i), tl_mat_row(out, i));
     }
 }

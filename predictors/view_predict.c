@@ -113,9 +113,18 @@ static tl_err predict_gathered(
     return err;
 }
 
-/* Designs of the listing, from what is shared where that is all there is to know. */
+/*
+ * Designs of the listing, from what is shared where that is all there is to know. has_latency:
+ * mean and sd are those of latency.
+ */
 static tl_err predict_places(
-    tl_view *view, tl_cost cost, const int *places, int n, double *mean, double *sd)
+    tl_view *view,
+    tl_cost cost,
+    const int *places,
+    int n,
+    bool has_latency,
+    double *mean,
+    double *sd)
 {
     const tl_cost_view *v = &view->costs[cost];
     const tl_listed *listed = NULL;
@@ -123,8 +132,8 @@ static tl_err predict_places(
         return predict_gathered(view, cost, places, n, mean, sd);
     }
     TL_TRY(tl_predictor_listed(view->predictor, cost, &listed));
-    if (cost == TL_COST_ENERGY) {
-        TL_TRY(predict_places(view, TL_COST_LATENCY, places, n, mean, sd));
+    if (cost == TL_COST_ENERGY && !has_latency) {
+        TL_TRY(predict_places(view, TL_COST_LATENCY, places, n, false, mean, sd));
     }
     double *logs = tl_mem_new((size_t)n, sizeof *logs);
     if (logs == NULL) {
@@ -174,7 +183,7 @@ static tl_err list_cost(tl_view *view, tl_cost cost)
             mean[i] = tl_positive_cost(mean[i], v->head.level);
         }
     } else if (err == TL_OK) {
-        err = predict_places(view, cost, NULL, predictor->n_listing, mean, sd);
+        err = predict_places(view, cost, NULL, predictor->n_listing, false, mean, sd);
     }
     if (err != TL_OK) {
         tl_mem_free(mean);
@@ -263,8 +272,10 @@ static tl_err predict_all(
                 mean[i] = sd[i] = TL_UNKNOWN;
             }
         } else {
-            err = places != NULL ? predict_places(view, (tl_cost)c, places, n, mean, sd)
-                                 : answer_cost(view, (tl_cost)c, designs, n, mean, sd);
+            err =
+                places != NULL
+                    ? predict_places(view, (tl_cost)c, places, n, c == TL_COST_ENERGY, mean, sd)
+                    : answer_cost(view, (tl_cost)c, designs, n, mean, sd);
         }
         for (int i = 0; err == TL_OK && i < n; i++) {
             if (isinf(mean[i]) || isinf(sd[i]) || isnan(mean[i]) != isnan(sd[i])) {
