@@ -17,7 +17,8 @@
 
 enum {
     DRAIN = 16, /* requests read before results and the stop descriptor get a look */
-    STOP_EVENT_BYTES = 128
+    STOP_EVENT_BYTES = 128,
+    MAX_REFUSED = 10000
 };
 
 /* The tasks at the workers: a list, so that stopping can cancel them. */
@@ -290,6 +291,14 @@ static void look_around(tl_server *server, const struct pollfd fds[N_FDS])
     tick(server, is_woken);
 }
 
+/* What arrived before the end hears that it came too late, instead of nothing. So many and no
+ * more: clients that go on asking do not keep the daemon alive. */
+static void refuse_the_rest(tl_server *server)
+{
+    for (int i = 0; i < MAX_REFUSED && receive(server); i++) {
+    }
+}
+
 /*
  * A socket's descriptor becomes readable when something has changed and says so only once,
  * and sending may swallow that. So the public socket is read until it is empty before every
@@ -320,5 +329,6 @@ tl_err tl_server_run(tl_server *server)
             has_handshakes = drain(server, tl_server_keys_answer);
         }
     }
+    refuse_the_rest(server);
     return TL_OK;
 }

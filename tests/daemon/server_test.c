@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -450,6 +451,47 @@ static void too_much_work_is_refused_while_short_work_goes_on(void **state)
     stop(&f);
 }
 
+/* More than the router reads in one go, all there before it is told to stop. */
+static void what_came_before_the_stop_is_answered_too(void **state)
+{
+    (void)state;
+    enum {
+        N_REQUESTS = 100
+    };
+    char endpoint[256];
+    const char *const endpoints[] = {endpoint};
+    (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/socket", tl_test_new_dir());
+    int stop_fd = eventfd(1, EFD_NONBLOCK);
+    tl_server *server = NULL;
+    tl_server_options options = {
+        .endpoints = endpoints,
+        .n_endpoints = 1,
+        .methods = tl_test_methods,
+        .n_methods = tl_test_methods_len,
+        .stop_fd = stop_fd,
+    };
+    assert_ok(tl_server_open(&options, &server));
+    raw_client c = connect_raw(endpoint);
+    for (uint64_t id = 1; id <= N_REQUESTS; id++) {
+        send_text(&c, id, "test.echo", "x");
+    }
+    const struct timespec arrival = {.tv_nsec = 200 * 1000 * 1000};
+    (void)nanosleep(&arrival, NULL);
+    assert_ok(tl_server_run(server));
+    int n_refused = 0;
+    for (uint64_t id = 1; id <= N_REQUESTS; id++) {
+        Tailor__V1__Reply *reply = next_reply(&c);
+        assert_int_equal(reply->request_id, id);
+        assert_true(reply->error == TL_OK || reply->error == TL_ESTATE);
+        n_refused += reply->error != TL_OK;
+        tl_wire_free((ProtobufCMessage *)reply);
+    }
+    assert_true(n_refused > 0);
+    disconnect(&c);
+    tl_server_close(server);
+    (void)close(stop_fd);
+}
+
 static void stopping_finishes_what_was_accepted(void **state)
 {
     (void)state;
@@ -652,6 +694,7 @@ int main(void)
         TEST(a_message_that_is_too_large_is_refused),
         TEST(a_deadline_ends_running_and_waiting_work),
         TEST(too_much_work_is_refused_while_short_work_goes_on),
+        TEST(what_came_before_the_stop_is_answered_too),
         TEST(stopping_finishes_what_was_accepted),
         TEST(a_second_signal_cancels),
         TEST(a_client_that_left_disturbs_nobody),
