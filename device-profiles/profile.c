@@ -226,8 +226,10 @@ static size_t character_len(const unsigned char *text)
             }
             code = code << 6 | (text[j] & 0x3f);
         }
-        bool is_odd = code == 0x7f || (code >= 0xd800 && code <= 0xdfff) || code == 0xfeff ||
-                      code == 0xfffe || code == 0xffff || code > 0x10ffff;
+        /* U+2028 and U+2029 end a line of YAML. */
+        bool is_odd = code == 0x7f || code == 0x2028 || code == 0x2029 ||
+                      (code >= 0xd800 && code <= 0xdfff) || code == 0xfeff || code == 0xfffe ||
+                      code == 0xffff || code > 0x10ffff;
         return code < forms[i].least || is_odd ? 0 : forms[i].len;
     }
     return 0;
