@@ -23,7 +23,8 @@
 TL_MUST_USE tl_err
 tl_file_read(const char *path, size_t max_bytes, char **out_data, size_t *out_len);
 
-/* Whom a file may be open to, beside its owner, who must be this user or root. */
+/* Whom a file may be open to, beside its owner, who must be this user or root; root reads
+ * everyone's. */
 typedef enum tl_file_guard {
     TL_FILE_SECRET = 077,  /* nobody else may read or write it */
     TL_FILE_TRUSTED = 022, /* nobody else may write it */

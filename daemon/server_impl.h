@@ -101,6 +101,10 @@ TL_MUST_USE tl_err tl_server_keys_open(tl_server *server);
 /* Sets how the next endpoint that is bound checks its clients. */
 TL_MUST_USE tl_err tl_server_keys_guard(tl_server *server, const char *endpoint);
 
+/* TL_EDENIED where everyone on the machine may write to the endpoint's file, bound by now: they
+ * would pass by the keys. */
+TL_MUST_USE tl_err tl_server_keys_check_bound(const tl_server *server, const char *endpoint);
+
 /* Answers one handshake; false when none waits. */
 bool tl_server_keys_answer(tl_server *server);
 

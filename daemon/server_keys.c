@@ -15,6 +15,7 @@
 #include "base/units.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01"
 #define CURVE_DOMAIN "tailor"
@@ -61,6 +62,23 @@ tl_err tl_server_keys_guard(tl_server *server, const char *endpoint)
         zmq_setsockopt(server->router, ZMQ_ZAP_DOMAIN, domain, strlen(domain)) != 0 ||
         zmq_setsockopt(server->router, ZMQ_CURVE_SERVER, &is_curve, sizeof is_curve) != 0) {
         return tl_server_zmq_failed(endpoint);
+    }
+    return TL_OK;
+}
+
+tl_err tl_server_keys_check_bound(const tl_server *server, const char *endpoint)
+{
+    struct stat status;
+    if (server->keys == NULL || !tl_endpoint_has_owner(endpoint)) {
+        return TL_OK;
+    }
+    const char *path = endpoint + strlen("ipc://");
+    if (stat(path, &status) == 0 && (status.st_mode & S_IWOTH) != 0) {
+        return tl_fail(
+            TL_EDENIED,
+            "%s: everyone on this machine may use it, and no key is asked for there; start with "
+            "another umask, or with SocketMode=0660 in its unit",
+            endpoint);
     }
     return TL_OK;
 }

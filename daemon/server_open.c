@@ -77,6 +77,7 @@ static tl_err bind_all(tl_server *server)
             0) {
             return tl_server_zmq_failed(wanted);
         }
+        TL_TRY(tl_server_keys_check_bound(server, server->endpoints[i]));
     }
     return TL_OK;
 }

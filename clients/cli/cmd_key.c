@@ -35,6 +35,16 @@ static tl_err make_path(const char *dir, const char *name, const char *suffix, t
     return tl_text_err(out);
 }
 
+/* Root makes keys for the user whose folder it is: the daemon must be able to read them. */
+static void give_to_owner_of(const char *dir, const char *path)
+{
+    struct stat status;
+    if (geteuid() == 0 && stat(dir, &status) == 0 && status.st_uid != 0 &&
+        lchown(path, status.st_uid, status.st_gid) != 0) {
+        /* A file system without owners: the daemon will say what it cannot read. */
+    }
+}
+
 static tl_err write_key(
     const char *path, const char *head, const tl_key_file *key, bool is_secret)
 {
@@ -61,8 +71,16 @@ static tl_err make_dir(const char *dir)
     if (tl_file_exists(dir)) {
         return tl_file_check_guard(dir, TL_FILE_TRUSTED);
     }
-    return mkdir(dir, KEYS_DIR_MODE) == 0 ? TL_OK
-                                          : tl_fail(TL_EIO, "cannot make folder %s", dir);
+    if (mkdir(dir, KEYS_DIR_MODE) != 0) {
+        return tl_fail(TL_EIO, "cannot make folder %s", dir);
+    }
+    tl_text above = {0};
+    tl_err err = make_path(dir, "..", "", &above);
+    if (err == TL_OK) {
+        give_to_owner_of(above.data, dir);
+    }
+    tl_text_done(&above);
+    return err;
 }
 
 /* The daemon's pair, made where there is none. */
@@ -75,6 +93,7 @@ static tl_err find_server_key(const char *dir, tl_key_file *out)
         err = tl_key_file_read(path.data, TL_FILE_SECRET, &key);
     } else if (err == TL_OK && (err = make_pair(&key)) == TL_OK) {
         err = write_key(path.data, SERVER_HEAD, &key, true);
+        give_to_owner_of(dir, path.data);
     }
     if (err == TL_OK && key.public_key[0] == '\0') {
         err = tl_fail(TL_EINVAL, "%s: want the line public", path.data);
@@ -128,6 +147,7 @@ static tl_err make_client(const tl_args *args, const char *dir, tl_text *key_pat
     memcpy(key.server_key, server.public_key, sizeof key.server_key);
     if ((err = write_key(key_path->data, KEY_HEAD, &key, true)) == TL_OK) {
         err = write_key(path.data, CLIENT_HEAD, &client, false);
+        give_to_owner_of(dir, path.data);
     }
 done:
     memset(&key, 0, sizeof key);

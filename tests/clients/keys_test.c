@@ -246,6 +246,31 @@ static void who_has_no_key_is_told_so(void **state)
     tl_serving_stop(&s);
 }
 
+static void a_socket_open_to_everyone_is_not_listened_to(void **state)
+{
+    folder f = make_folder();
+    char endpoint[512];
+    const char *endpoints[] = {endpoint};
+    tl_server *server = NULL;
+    (void)state;
+    (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/socket", tl_test_new_dir());
+    tl_server_options options = {
+        .endpoints = endpoints,
+        .n_endpoints = 1,
+        .n_workers = 1,
+        .methods = tl_test_methods,
+        .n_methods = tl_test_methods_len,
+        .stop_fd = -1,
+        .keys_dir = f.dir};
+    mode_t before = umask(0);
+    assert_err(TL_EDENIED, tl_server_open(&options, &server));
+    assert_detail("everyone on this machine may use it");
+    (void)umask(S_IRWXG | S_IRWXO);
+    assert_ok(tl_server_open(&options, &server));
+    tl_server_close(server);
+    (void)umask(before);
+}
+
 static void half_a_set_of_keys_is_refused(void **state)
 {
     folder f = make_folder();
@@ -273,6 +298,7 @@ int main(void)
         cmocka_unit_test(opening_survives_every_failed_allocation),
         cmocka_unit_test(a_key_that_is_taken_away_ends_its_connection_s_rights),
         cmocka_unit_test(who_has_no_key_is_told_so),
+        cmocka_unit_test(a_socket_open_to_everyone_is_not_listened_to),
         cmocka_unit_test(half_a_set_of_keys_is_refused),
     };
     tl_log_set_level(TL_LOG_ERROR);

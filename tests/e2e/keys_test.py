@@ -87,6 +87,14 @@ class FilesTest(FolderCase):
         with open(os.path.join(self.keys, "alice.client"), encoding="utf-8") as file:
             self.assertNotIn("secret", file.read())
 
+    @unittest.skipIf(os.geteuid() != 0, "only root gives files away")
+    def test_root_makes_keys_for_the_owner_of_the_folder(self):
+        os.chown(self.folder, 65534, 65534)
+        self.new("alice", "writer")
+        names = ["", "server.key", "alice.client"]
+        self.assertEqual([65534] * 3, [
+            os.stat(os.path.join(self.keys, name)).st_uid for name in names])
+
     def test_clients_are_listed_and_removed(self):
         self.new("alice", "writer")
         self.new("bob", "reader")
