@@ -407,6 +407,14 @@ class Service(OwnFolder):
         self.assertEqual(0, done.returncode, done.stderr + daemon.log())
         self.assert_stops(daemon)
 
+    def test_a_passed_socket_that_others_reach_needs_keys(self):
+        with socket.create_server(("0.0.0.0", 0)) as tcp:
+            daemon = self.daemon(LISTEN_FDS="1")
+            fd = os.dup(tcp.fileno())
+            daemon.spawn(pass_fds=(3,), prepare=lambda: os.dup2(os.dup2(fd, 50), 3))
+            self.assertEqual(1, daemon.process.wait(PATIENCE_S))
+            self.assertIn("tcp://0.0.0.0:%d: " % tcp.getsockname()[1], daemon.log())
+
     def test_wrong_sockets_are_refused(self):
         daemon = self.daemon(LISTEN_FDS="1")
         with open(os.devnull, "rb") as nothing:
