@@ -143,10 +143,11 @@ static tl_err write_part(run_state *run, const tailor_fleet_part *part)
     }
     tl_err err = tl_fleet_out_add(run->out, &text);
     tl_text_done(&text);
+    TL_TRY(err);
     run->n_done += tailor_table_n_rows(part->table);
     run->n_infeasible += part->n_infeasible;
     run->n_failed += part->n_failed;
-    return err;
+    return TL_OK;
 }
 
 /* ---- the run ----------------------------------------------------------------------------------- */
