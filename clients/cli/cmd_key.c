@@ -65,14 +65,15 @@ static tl_err make_pair(tl_key_file *key)
     return (tl_err)tailor_key_pair(key->public_key, key->secret_key);
 }
 
-/* Only the folder itself is made, so that a wrong path is noticed. */
+/* A new folder is this user's alone, those above it as usual. */
 static tl_err make_dir(const char *dir)
 {
     if (tl_file_exists(dir)) {
         return tl_file_check_guard(dir, TL_FILE_TRUSTED);
     }
-    if (mkdir(dir, KEYS_DIR_MODE) != 0) {
-        return tl_fail(TL_EIO, "cannot make folder %s", dir);
+    TL_TRY(tl_file_make_dirs(dir));
+    if (chmod(dir, KEYS_DIR_MODE) != 0) {
+        return tl_fail(TL_EIO, "cannot close folder %s to others", dir);
     }
     tl_text above = {0};
     tl_err err = make_path(dir, "..", "", &above);

@@ -79,6 +79,7 @@ class FolderCase(unittest.TestCase):
 
 class FilesTest(FolderCase):
     def test_a_new_key_is_secret_and_the_client_file_is_not(self):
+        self.keys = os.path.join(self.folder, "new", "keys")
         path = self.new("alice", "writer")
         self.assertEqual(os.path.join(self.keys, "alice.key"), path)
         self.assertEqual([0o600, 0o600, 0o644],
