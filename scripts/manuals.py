@@ -273,6 +273,31 @@ def zsh_specs(program, page):
         yield "'*:%s:%s'" % (zsh_quote(argument), zsh_action(program, argument))
 
 
+def zsh_list(what, entries):
+    """Offers entries, (name, description), and ends."""
+    lines = "".join("        '%s:%s'\n" % (n, zsh_quote(d)) for n, d in entries)
+    return "    local -a found\n    found=(\n%s    )\n    _describe %s found\n    return\n" % (
+        lines, what)
+
+
+def zsh_commands(program):
+    """Offers the words of a command, and sets command to what was given, n to its words."""
+    nouns = {}
+    for command, _ in program.pages:
+        noun, _, verb = command["name"].partition(" ")
+        nouns.setdefault(noun, []).append((verb, command["summary"]))
+    tops = [(noun, verbs[0][1] if verbs[0][0] == "" else ", ".join(v for v, _ in verbs))
+            for noun, verbs in nouns.items()]
+    out = "local command=$words[2] n=1\n"
+    out += "if ((CURRENT == 2)); then\n%sfi\n" % zsh_list("command", tops)
+    for noun, verbs in nouns.items():
+        if verbs[0][0] != "":
+            out += "if [[ $words[2] == %s ]] && ((CURRENT == 3)); then\n%sfi\n" % (
+                noun, zsh_list("command", verbs))
+            out += "[[ $words[2] == %s ]] && command+=\" $words[3]\" n=2\n" % noun
+    return out + "shift n words\n((CURRENT -= n))\n"
+
+
 def zsh(program):
     name = identifier(program)
     out = "#compdef %s\n# Made by scripts/manuals.py from --help.\n" % program.name
@@ -282,18 +307,7 @@ def zsh(program):
         out += "    compadd -a names\n}\n"
     if not program.pages:
         return out + "_arguments \\\n    " + " \\\n    ".join(zsh_specs(program, program.top)) + "\n"
-    out += "local -a commands\ncommands=(\n"
-    out += "".join("    '%s:%s'\n" % (c["name"].replace(" ", "\\ "), zsh_quote(c["summary"]))
-                   for c, _ in program.pages)
-    out += ")\nlocal command=\"$words[2]\" n=1\n"
-    nouns = sorted({c["name"].split()[0] for c, _ in program.pages if " " in c["name"]})
-    out += "case $command in\n%s) command+=\" $words[3]\"; n=2 ;;\nesac\n" % ("|".join(nouns) or "''")
-    out += "if ((CURRENT <= n + 1)); then\n"
-    out += "    local -a names\n"
-    out += "    if ((n == 2)); then\n"
-    out += "        names=(${${(M)commands:#$words[2]\\\\ *}#*\\\\ })\n"
-    out += "    else\n        names=(${(u)${commands%%[:\\\\]*}})\n    fi\n"
-    out += "    _describe command names\n    return\nfi\nshift n words\n((CURRENT -= n))\n"
+    out += zsh_commands(program)
     out += "case $command in\n"
     for command, page in program.pages:
         out += "'%s')\n    _arguments \\\n        %s ;;\n" % (

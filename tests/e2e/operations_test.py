@@ -8,7 +8,9 @@ used where they are; the test says so and is skipped where not.
 import json
 import math
 import os
+import pty
 import re
+import select
 import shutil
 import signal
 import socket
@@ -511,6 +513,45 @@ class Manuals(OwnFolder):
             pass
         self.assertEqual(["designs.csv"], self.complete(daemon, "predict", "--designs", "des"))
         self.assert_stops(daemon)
+
+    def test_zsh_completes_them_too(self):
+        shell = shutil.which("zsh")
+        if shell is None:
+            self.skipTest("zsh is not installed")
+        daemon = self.daemon()
+        daemon.start()
+        made = os.path.dirname(self.path("zsh", "_tailor"))
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.environ.update(TERM="dumb", TAILOR_ENDPOINT=daemon.endpoint, PATH=os.pathsep.join(
+                [os.path.dirname(harness.TAILOR), os.environ["PATH"]]))
+            os.execv(shell, [shell, "-f", "-i"])
+        try:
+            self.type(terminal, "fpath=(%s $fpath); autoload -U compinit; compinit -u -D; "
+                      "echo re''ady\n" % made, "ready")
+            for start, whole in (("tailor des", "tailor design "),
+                                 ("tailor device l", "tailor device list "),
+                                 ("tailor design --max-lat", "--max-latency-ms="),
+                                 ("tailor design --space=nas", "--space=nasbench201 "),
+                                 ("tailor space show nasb", "show nasbench201 "),
+                                 ("tailord --log-f", "--log-format=")):
+                self.type(terminal, start + "\t", whole)
+                self.type(terminal, "\x15", "")
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(terminal)
+        self.assert_stops(daemon)
+
+    def type(self, terminal, keys, expected):
+        """Types, and waits until the terminal shows what is expected."""
+        os.write(terminal, keys.encode())
+        shown, deadline = "", time.monotonic() + PATIENCE_S
+        while expected not in shown:
+            if time.monotonic() > deadline:
+                self.fail("typed %r, want %r, got %r" % (keys, expected, shown))
+            if select.select([terminal], [], [], 0.1)[0]:
+                shown += os.read(terminal, 4096).decode("utf-8", "replace")
 
     def test_zsh_reads_its_completions(self):
         shell = shutil.which("zsh")
