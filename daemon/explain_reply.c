@@ -13,6 +13,14 @@ enum {
     P_DIGITS = 6
 };
 
+static const double rounding = 1e-6; /* relative: less is not a difference */
+
+/* NaN stays NaN. */
+static double without_rounding(double difference, double of)
+{
+    return fabs(difference) <= rounding * fabs(of) ? 0 : difference;
+}
+
 static double cost_of(const tl_slot_account *account)
 {
     return !isnan(account->latency_ms)  ? account->latency_ms
@@ -68,11 +76,12 @@ static tl_err add_operators(
     for (size_t c = 0; c < TL_COUNT(names); c++) {
         TL_TRY(tl_table_reply_blank(answer->operators, names[c], DIGITS, &columns[c]));
     }
+    const tl_prediction *own = &e->scored.prediction;
     for (int k = 0; k < e->n; k++) {
         const tl_slot_account *account = &e->accounts[k];
-        columns[0][k] = account->latency_ms;
-        columns[1][k] = account->latency_ms / e->scored.prediction.latency_ms;
-        columns[2][k] = account->energy_mj;
+        columns[0][k] = without_rounding(account->latency_ms, own->latency_ms);
+        columns[1][k] = columns[0][k] / own->latency_ms;
+        columns[2][k] = without_rounding(account->energy_mj, own->energy_mj);
         columns[3][k] = account->macs / 1e6;
         columns[4][k] = account->weights / 1e3;
     }
@@ -97,9 +106,9 @@ static tl_err add_slots(
     TL_TRY(tl_table_reply_blank(answer->slots, "p_feasible", P_DIGITS, &p_feasible));
     for (int k = 0; k < e->n; k++) {
         const tl_prediction *with = &e->accounts[k].with_second.prediction;
-        columns[0][k] = with->latency_ms - own->latency_ms;
-        columns[1][k] = with->energy_mj - own->energy_mj;
-        columns[2][k] = with->accuracy - own->accuracy;
+        columns[0][k] = without_rounding(with->latency_ms - own->latency_ms, own->latency_ms);
+        columns[1][k] = without_rounding(with->energy_mj - own->energy_mj, own->energy_mj);
+        columns[2][k] = without_rounding(with->accuracy - own->accuracy, own->accuracy);
         p_feasible[k] = e->accounts[k].with_second.p_feasible;
     }
     return TL_OK;

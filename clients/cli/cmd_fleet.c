@@ -230,7 +230,8 @@ static tl_err start(run_state *run)
     tailor_options client = {
         .endpoint = args->endpoint,
         .timeout_ms = (int)args->timeout_ms,
-        .name = "tailor fleet"};
+        .name = "tailor fleet",
+        .key_file = args->key_file};
     tailor_fleet_options question = {
         .space = args->space,
         .task = args->task,
