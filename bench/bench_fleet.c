@@ -5,12 +5,14 @@
  * the sgemm of the same shapes in the same run, in processor time of that thread.
  *
  *     bench_fleet MODELS_DIR SPACES_DIR CATALOGUE_DIR SPACE N
+ *     bench_fleet MODELS_DIR SPACES_DIR CATALOGUE_DIR SPACE N alone
  *     bench_fleet MODELS_DIR SPACES_DIR CATALOGUE_DIR SPACE N table
  *
  * Profiles are drawn around those of the catalogue (peaks and bandwidths times exp of a
  * normal of deviation .5), each with a limit of latency of 1.2 to 12 times what the first
  * reference design is predicted to take. "table" prints them as FLEET.csv for
- * `tailor fleet`, and measures nothing.
+ * `tailor fleet`, and measures nothing. "alone" searches every design of each device, one
+ * device after the other.
  *
  * What is timed for a device: its view from the profile, its problem, its design. For a listed space the
  * shapes are those of scoring every design on every device, 256 devices and 512 designs at a
@@ -49,6 +51,8 @@ enum {
     PATH_BYTES = 512
 };
 
+static const uint64_t seed = 20261121;
+
 static double gemm_s;
 static double gemm_flop;
 
@@ -80,6 +84,7 @@ typedef struct bench {
     tl_optimizer *optimizer; /* of the model; NULL: none */
     tl_profile catalogue[MAX_CATALOGUE];
     int n_catalogue;
+    bool is_alone;
     tl_rng rng;
     int n_done, n_feasible, n_together;
     double engine_s;
@@ -216,7 +221,9 @@ static void answer_piece(bench *b, int n)
         problems[i] = problem_of(b, cases[i].view, limits[i]);
         cases[i].problem = &problems[i];
     }
-    tl_bench_check(tl_fleet_solve(b->predictor, cases, n), "fleet");
+    if (!b->is_alone) {
+        tl_bench_check(tl_fleet_solve(b->predictor, cases, n), "fleet");
+    }
     for (int i = 0; i < n; i++) {
         b->n_together += cases[i].is_solved;
         if (!cases[i].is_solved) {
@@ -289,6 +296,7 @@ static void measure(bench *b, int n)
     double flop = 0;
     answer_piece(b, TL_FLEET_PIECE < n ? TL_FLEET_PIECE : n); /* what is kept is made */
     double bound = bound_s(b, &flop);
+    tl_rng_init(&b->rng, seed);
     b->n_done = b->n_feasible = b->n_together = 0;
     b->engine_s = 0;
     double products_s = 0;
@@ -338,8 +346,9 @@ static void print_table(bench *b, int n)
         (void)snprintf(profile.name, sizeof profile.name, "device%06d", i);
         for (int k = 0; k < TL_N_PROFILE_KEYS; k++) {
             if (is_column(&tl_profile_keys[k])) {
+                tl_text_add(&line, "\""); /* widths have commas */
                 (void)tl_profile_print(&profile, &tl_profile_keys[k], &line);
-                tl_text_add(&line, ",");
+                tl_text_add(&line, "\",");
             }
         }
         tl_bench_check(tl_text_err(&line), "table");
@@ -352,20 +361,23 @@ int main(int argc, char **argv)
 {
     char path[PATH_BYTES];
     static bench b;
-    if (argc < 6 || argc > 7 || (argc == 7 && strcmp(argv[6], "table") != 0)) {
+    bool is_table = argc == 7 && strcmp(argv[6], "table") == 0;
+    b.is_alone = argc == 7 && strcmp(argv[6], "alone") == 0;
+    if (argc < 6 || argc > 7 || (argc == 7 && !is_table && !b.is_alone)) {
         (void)fprintf(
-            stderr, "usage: bench_fleet MODELS_DIR SPACES_DIR CATALOGUE_DIR SPACE N [table]\n");
+            stderr,
+            "usage: bench_fleet MODELS_DIR SPACES_DIR CATALOGUE_DIR SPACE N [alone|table]\n");
         return 2;
     }
     b.space_name = argv[4];
     int n = (int)strtol(argv[5], NULL, 10);
     tl_blas_single_thread();
-    tl_rng_init(&b.rng, 20261121);
+    tl_rng_init(&b.rng, seed);
     (void)snprintf(path, sizeof path, "%s/%s.yaml", argv[2], b.space_name);
     tl_bench_check(tl_space_load(path, &b.space), path);
     load_model(argv[1], &b);
     load_catalogue(argv[3], &b);
-    if (argc == 7) {
+    if (is_table) {
         print_table(&b, n);
     } else {
         (void)printf("space\tdevices\tfeasible\ttogether\tseconds\tdesigns_per_s\t"

@@ -8,6 +8,7 @@ import math
 import os
 
 import design_tables
+import fleet_tables
 import optimizer_tables
 import refine_tables
 from accuracy_doc import number, read, source, table
@@ -87,7 +88,8 @@ def main():
                        ("proxy_agreement", refine_tables.proxy)):
         if os.path.exists(os.path.join(RESULTS_DIR, name + ".tsv")):
             parts.append(part())
-    for name, part in (("joint", design_tables.joint), ("pareto", design_tables.pareto)):
+    for name, part in (("joint", design_tables.joint), ("pareto", design_tables.pareto),
+                       ("fleet", fleet_tables.fleet)):
         if os.path.exists(os.path.join(RESULTS_DIR, name + ".tsv")):
             parts.append(part(read, table, source, number))
     with open(os.path.join(SOURCE_DIR, "docs", "optimizer.md"), "w", encoding="utf-8") as file:
