@@ -144,8 +144,7 @@ def main():
         "n, ls: designs drawn and local steps; neural: as method neural has it; the 32 reference "
         "designs of the signature are predicted besides",
         "F1: accuracy is stood in for by 10 log10(MACs) + 10 log10(parameters)",
-        "learning, tuned: on three of the known devices, left out; the same contexts for each way; "
-        "answers as of commits 08979af and 7321fa3, before local steps went by parts",
+        "learning, tuned: on three of the known devices, left out; the same contexts for each way",
     ], HEADER, rows)
 
 
