@@ -2,6 +2,7 @@
 #include "predictors/op_table.h"
 
 #include "base/mem.h"
+#include "spaces/parts.h"
 
 #include <string.h>
 
@@ -185,4 +186,74 @@ double tl_op_prices_work(const tl_op_prices *prices, const tl_op_table *table, i
         place = tl_prior_place(prices->profile, sum_of(table, i, prices->weight_bytes));
     }
     return sum_of(table, i, tl_op_prices_at(prices, place));
+}
+
+/* ---- without a table --------------------------------------------------------------------- */
+
+enum {
+    WEIGHT_BYTES = TL_N_MEMORIES, /* behind the work by where weights lie */
+    N_SUMS
+};
+
+typedef struct summing {
+    const tl_profile *profile;
+    bool is_known, has_caches;
+    bool is_whole; /* networks are one part: operators tell whether they are needed */
+} summing;
+
+static void sum_part(void *context, const tl_op *ops, int n_ops, double *out_sums)
+{
+    const summing *s = context;
+    for (int i = 0; i < n_ops; i++) {
+        tl_op_work work = tl_op_work_of(&ops[i]);
+        if (s->is_whole && !ops[i].is_needed) {
+            continue;
+        }
+        out_sums[WEIGHT_BYTES] += tl_prior_weight_bytes(s->profile, &work);
+        for (int m = s->has_caches ? 0 : TL_DRAM; m < TL_N_MEMORIES; m++) {
+            out_sums[m] += s->is_known ? tl_prior_op_ms(s->profile, &work, (tl_memory)m)
+                                       : (double)work.macs;
+        }
+    }
+}
+
+static tl_err sum_design(
+    const summing *s, tl_parts *parts, const tl_choice *design, double *out_work)
+{
+    int n = 0;
+    const tl_part *found = NULL;
+    double sums[N_SUMS] = {0};
+    TL_TRY(tl_parts_find(parts, design, &found, &n));
+    for (int k = 0; k < n; k++) {
+        for (int i = 0; i < N_SUMS; i++) {
+            sums[i] += found[k].sums[i];
+        }
+    }
+    *out_work = sums[s->has_caches ? tl_prior_place(s->profile, sums[WEIGHT_BYTES]) : TL_DRAM];
+    return TL_OK;
+}
+
+tl_err tl_op_works(
+    const tl_space *space,
+    const tl_profile *profile,
+    const tl_choice *designs,
+    int n,
+    double *out_work)
+{
+    tl_parts *parts = NULL;
+    bool is_known = tl_prior_is_known(profile);
+    tl_space_kind kind = tl_space_kind_of(space);
+    summing s = {
+        .profile = profile,
+        .is_known = is_known,
+        .has_caches = is_known && tells_caches(profile),
+        .is_whole = kind != TL_SPACE_CHAIN && kind != TL_SPACE_STAGED};
+    size_t n_slots = (size_t)tl_space_n_slots(space);
+    TL_TRY(tl_parts_new(space, N_SUMS, sum_part, &s, &parts));
+    tl_err err = TL_OK;
+    for (int i = 0; i < n && err == TL_OK; i++) {
+        err = sum_design(&s, parts, designs + (size_t)i * n_slots, &out_work[i]);
+    }
+    tl_parts_free(parts);
+    return err;
 }

@@ -57,6 +57,17 @@ const double *tl_op_prices_at(const tl_op_prices *prices, tl_memory place);
 /* The work of design i. */
 double tl_op_prices_work(const tl_op_prices *prices, const tl_op_table *table, int i);
 
+/*
+ * The work of designs [n, n_slots] as they are, optional slots and all: bounds in ms, or MACs
+ * where the profile tells no peak and no bandwidth. Parts that designs share are lowered once.
+ */
+TL_MUST_USE tl_err tl_op_works(
+    const tl_space *space,
+    const tl_profile *profile,
+    const tl_choice *designs,
+    int n,
+    double *out_work);
+
 /* The design without its optional slots; false when it has none. */
 bool tl_design_strip(const tl_space *space, const tl_choice *design, tl_choice *out_plain);
 

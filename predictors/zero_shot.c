@@ -17,30 +17,6 @@ static const double least_roofline_share = .01; /* below it designs need not be 
 static const double shape_variance = .05;       /* of the logarithm, beside the level's */
 static const double physics_variance = 1;       /* of the logarithm of tl_prior_power_w() */
 
-/* Bound of the roofline, or the MACs where the profile tells none. */
-static tl_err work_on(const tl_profile *profile, const tl_network *network, double *out_work)
-{
-    tl_roofline roofline = {0};
-    if (tl_prior_is_known(profile)) {
-        TL_TRY(tl_prior_roofline(profile, network, &roofline));
-        *out_work = roofline.bound_ms;
-        return TL_OK;
-    }
-    double macs = 0;
-    for (int i = 0; i < network->n_ops; i++) {
-        macs += network->ops[i].is_needed ? (double)tl_op_macs(&network->ops[i]) : 0;
-    }
-    *out_work = macs;
-    return TL_OK;
-}
-
-static tl_err work_of(
-    const tl_zero_shot *shot, const tl_choice *design, tl_network *network, double *out_work)
-{
-    TL_TRY(tl_space_lower(tl_features_space(shot->known->features), design, network));
-    return work_on(&shot->profile, network, out_work);
-}
-
 /* The level, and with it the constant beside the relatives' logarithms. */
 static tl_err find_level(tl_zero_shot *shot, const double *weights, double log_sd)
 {
@@ -136,22 +112,16 @@ double tl_zero_shot_roofline(const tl_zero_shot *shot, double work)
                : 0;
 }
 
-static tl_err add_roofline(
-    const tl_zero_shot *shot, const tl_choice *designs, int n, double *out)
+/* Designs [n, n_slots] without their optional slots; whether any had one. */
+static bool strip_all(const tl_space *space, const tl_choice *designs, int n, tl_choice *plain)
 {
-    tl_choice plain[TL_SPACE_MAX_SLOTS];
-    const tl_space *space = tl_features_space(shot->known->features);
+    bool has_any = false;
     size_t n_slots = (size_t)tl_space_n_slots(space);
-    tl_network network = {0};
-    tl_err err = TL_OK;
-    for (int i = 0; i < n && shot->roofline_share > 0 && err == TL_OK; i++) {
-        double work = 0;
-        (void)tl_design_strip(space, designs + (size_t)i * n_slots, plain);
-        err = work_of(shot, plain, &network, &work);
-        out[i] += tl_zero_shot_roofline(shot, work);
+    for (size_t i = 0; i < (size_t)n; i++) {
+        bool has = tl_design_strip(space, designs + i * n_slots, plain + i * n_slots);
+        has_any = has_any || has;
     }
-    tl_network_done(&network);
-    return err;
+    return has_any;
 }
 
 /*
@@ -159,31 +129,39 @@ static tl_err add_roofline(
  * slots. Where the profile gains from narrow weights, a design that chooses its
  * own costs as much less as its roofline is lower.
  */
-static tl_err add_bits(const tl_zero_shot *shot, const tl_choice *designs, int n, double *out)
+static bool gains_from_bits(const tl_zero_shot *shot)
 {
-    tl_choice plain[TL_SPACE_MAX_SLOTS];
-    const tl_space *space = tl_features_space(shot->known->features);
-    int n_slots = tl_space_n_slots(space);
-    tl_network network = {0};
+    return shot->profile.weight_bits.n > 0 && tl_prior_is_known(&shot->profile) &&
+           !shot->known->is_power;
+}
+
+/* What rooflines say of at most BLOCK designs: the shape's share, and what bits gain. */
+static tl_err add_works(const tl_zero_shot *shot, const tl_choice *designs, int n, double *out)
+{
+    double without[BLOCK];
+    double own[BLOCK];
     tl_err err = TL_OK;
-    if (shot->profile.weight_bits.n == 0 || !tl_prior_is_known(&shot->profile) ||
-        shot->known->is_power) {
+    const tl_space *space = tl_features_space(shot->known->features);
+    if (shot->roofline_share <= 0 && !gains_from_bits(shot)) {
         return TL_OK;
     }
-    for (int i = 0; i < n && err == TL_OK; i++) {
-        const tl_choice *design = designs + (ptrdiff_t)i * n_slots;
-        double own = 0;
-        double without = 0;
-        if (!tl_design_strip(space, design, plain)) {
-            continue;
-        }
-        err = work_of(shot, design, &network, &own);
-        if (err == TL_OK) {
-            err = work_of(shot, plain, &network, &without);
-        }
-        out[i] += own > 0 && without > 0 ? log(own / without) : 0;
+    size_t n_slots = (size_t)tl_space_n_slots(space);
+    tl_choice *plain = tl_mem_new((size_t)n * n_slots, sizeof *plain);
+    if (plain == NULL) {
+        return tl_fail(TL_ENOMEM, "%d designs", n);
     }
-    tl_network_done(&network);
+    bool has_bits = strip_all(space, designs, n, plain) && gains_from_bits(shot);
+    if (shot->roofline_share > 0 || has_bits) {
+        err = tl_op_works(space, &shot->profile, plain, n, without);
+    }
+    if (err == TL_OK && has_bits) {
+        err = tl_op_works(space, &shot->profile, designs, n, own);
+    }
+    for (int i = 0; i < n && err == TL_OK; i++) {
+        out[i] += shot->roofline_share > 0 ? tl_zero_shot_roofline(shot, without[i]) : 0;
+        out[i] += has_bits && own[i] > 0 && without[i] > 0 ? log(own[i] / without[i]) : 0;
+    }
+    tl_mem_free(plain);
     return err;
 }
 
@@ -208,10 +186,7 @@ tl_err tl_zero_shot_predict(
             for (int s = 0; s < shot->known->n; s++) {
                 tl_relative_add(&shot->known->devices[s], shot->shares[s], tl_dro(wide), out);
             }
-            err = add_roofline(shot, block, count, out);
-        }
-        if (err == TL_OK) {
-            err = add_bits(shot, block, count, out);
+            err = add_works(shot, block, count, out);
         }
     }
     tl_dmat_done(&rows);

@@ -189,6 +189,42 @@ static void counts_of_operators_give_the_roofline_of_the_network(void **state)
     unmake(&w);
 }
 
+static void parts_of_networks_give_the_roofline_of_the_network(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"mnasnet", "fbnet", "mobilenetv3", "nasbench201"};
+    tl_profile profiles[4];
+    int n = make_profiles(profiles);
+    for (size_t s = 0; s < TL_COUNT(names); s++) {
+        tl_rng rng;
+        tl_space *space = NULL;
+        tl_network network = {0};
+        tl_text path = {0};
+        tl_rng_init(&rng, tl_test_seed());
+        tl_text_addf(&path, "%s/spaces/%s.yaml", tl_test_source_dir(), names[s]);
+        assert_ok(tl_space_load(path.data, &space));
+        tl_text_done(&path);
+        size_t n_slots = (size_t)tl_space_n_slots(space);
+        tl_choice *designs = tl_mem_new(N * n_slots, sizeof *designs);
+        for (size_t i = 0; i < N; i++) {
+            tl_space_sample(space, &rng, designs + i * n_slots);
+        }
+        for (int k = 0; k < n; k++) {
+            double works[N];
+            assert_ok(tl_op_works(space, &profiles[k], designs, N, works));
+            for (size_t i = 0; i < N && tl_prior_is_known(&profiles[k]); i++) {
+                tl_roofline roofline = {0};
+                assert_ok(tl_space_lower(space, designs + i * n_slots, &network));
+                assert_ok(tl_prior_roofline(&profiles[k], &network, &roofline));
+                assert_close(works[i], roofline.bound_ms, 1e-12 * roofline.bound_ms);
+            }
+        }
+        tl_mem_free(designs);
+        tl_network_done(&network);
+        tl_space_unref(space);
+    }
+}
+
 static void memory_that_runs_out_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -229,6 +265,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_listing_costs_what_each_design_costs),
         TEST(counts_of_operators_give_the_roofline_of_the_network),
+        TEST(parts_of_networks_give_the_roofline_of_the_network),
         TEST(memory_that_runs_out_leaves_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
