@@ -121,7 +121,8 @@ class Refine(harness.Case):
             "design", *SPACE, "--device", "bare", *limit, "--propose", 3))
         for options in (["--propose", 0], ["--propose", -1], ["--propose", "few"],
                         ["--propose", 3, "--count", 2], ["--propose", 3, "--with-infeasible"],
-                        ["--propose", 3, "--method", "random"]):
+                        ["--propose", 3, "--method", "random"],
+                        ["--propose", 3, "--explain"]):
             with self.subTest(options=options):
                 self.refused(*good, *limit, *options, status=harness.USAGE)
 
