@@ -105,6 +105,7 @@ static tl_err open_socket(tailor_client *client)
     if (client->socket != NULL) {
         return TL_OK;
     }
+    client->refusal = 0; /* the daemon may have learned the key by now */
     (void)snprintf(monitor, sizeof monitor, "inproc://monitor-%u", client->n_sockets++);
     if ((client->socket = zmq_socket(client->context, ZMQ_DEALER)) == NULL ||
         !set_options(client->socket, client->endpoint) ||
@@ -139,7 +140,9 @@ static void watch_connection(tailor_client *client)
         client->is_connected = what == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
         if (what == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
             client->refusal = 0;
-        } else if (what != ZMQ_EVENT_DISCONNECTED) {
+        } else if (
+            what != ZMQ_EVENT_DISCONNECTED &&
+            (what != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL || client->refusal == 0)) {
             client->refusal = what;
             memcpy(&client->refusal_value, event + sizeof what, sizeof client->refusal_value);
         }
@@ -180,12 +183,12 @@ static tl_err nobody_answers(tailor_client *client, int timeout_ms)
 {
     watch_connection(client);
     TL_TRY(check_refusal(client));
-    if (client->refusal != 0 && client->keys.server_key[0] != '\0') {
+    if (client->refusal != 0) {
         return tl_fail(
-            TL_EUNREACHABLE,
-            "the daemon at %s ends every handshake: it may have another key than this client "
-            "was given",
-            client->endpoint);
+            TL_EUNREACHABLE, "the daemon at %s ends every handshake: it may %s",
+            client->endpoint,
+            client->keys.server_key[0] != '\0' ? "have another key than this client was given"
+                                               : "ask for a key (--key FILE, TAILOR_KEY)");
     }
     return tl_fail(
         TL_EUNREACHABLE, "no daemon answers at %s within %d ms", client->endpoint, timeout_ms);

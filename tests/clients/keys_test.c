@@ -246,6 +246,31 @@ static void who_has_no_key_is_told_so(void **state)
     tl_serving_stop(&s);
 }
 
+static void a_client_may_wait_for_its_key_to_be_known(void **state)
+{
+    folder f = make_folder();
+    tl_serving s;
+    (void)state;
+    tl_key_file alice = add_client(&f, "alice", "writer");
+    remove_client(&f, "alice");
+    start(&s, &f);
+    tailor_client *client = open_client(&s, &alice);
+    assert_int_equal(echo(client), TAILOR_EDENIED);
+    assert_non_null(strstr(tailor_err_detail(), "does not know the key"));
+    tl_key_file line = {.name = "alice", .role = "reader"};
+    memcpy(line.public_key, alice.public_key, sizeof line.public_key);
+    write_key(f.dir, "alice.client", &line, false);
+    tailor_err err = TAILOR_EDENIED;
+    for (int i = 0; i < PATIENCE && err != TAILOR_OK; i++) {
+        struct timespec step = {.tv_nsec = STEP_NS};
+        (void)nanosleep(&step, NULL);
+        err = echo(client);
+    }
+    assert_int_equal(err, TAILOR_OK);
+    tailor_close(client);
+    tl_serving_stop(&s);
+}
+
 static void a_socket_open_to_everyone_is_not_listened_to(void **state)
 {
     folder f = make_folder();
@@ -298,6 +323,7 @@ int main(void)
         cmocka_unit_test(opening_survives_every_failed_allocation),
         cmocka_unit_test(a_key_that_is_taken_away_ends_its_connection_s_rights),
         cmocka_unit_test(who_has_no_key_is_told_so),
+        cmocka_unit_test(a_client_may_wait_for_its_key_to_be_known),
         cmocka_unit_test(a_socket_open_to_everyone_is_not_listened_to),
         cmocka_unit_test(half_a_set_of_keys_is_refused),
     };
