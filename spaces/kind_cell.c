@@ -4,6 +4,7 @@
 
 #include "spaces/impl.h"
 
+#include <limits.h>
 #include <math.h>
 
 enum {
@@ -18,9 +19,11 @@ static int kernel_of(const tl_option *option, const tl_line *line)
     if (tl_expr_variable(kernel) == TL_VAR_KERNEL) {
         kernel = &option->params.kernel;
     }
-    return tl_expr_is_given(kernel) && tl_expr_is_constant(kernel)
-               ? (int)tl_expr_eval(kernel, NULL)
-               : 0;
+    if (!tl_expr_is_given(kernel) || !tl_expr_is_constant(kernel)) {
+        return 0;
+    }
+    double value = tl_expr_eval(kernel, NULL);
+    return value >= 0 && value <= INT_MAX ? (int)value : 0; /* lowering refuses the others */
 }
 
 /* What the edge is, for graph features: cut, passed on, convolved or pooled. */
