@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define CLIENT_SUFFIX ".client"
 
@@ -17,6 +18,7 @@ struct tl_keys {
     tl_key_client *clients; /* sorted by public key */
     size_t n_clients;
     struct timespec changed; /* the folder, before it was read */
+    bool is_hot;             /* it had changed just then: times are too coarse for the next */
 };
 
 static int compare(const void *a, const void *b)
@@ -85,7 +87,11 @@ static tl_err read_clients(tl_keys *keys, bool is_lenient)
     tl_file_list list = {0};
     size_t n = 0;
     TL_TRY(tl_file_check_guard(keys->dir, TL_FILE_TRUSTED));
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_REALTIME, &now);
     keys->changed = stat(keys->dir, &status) == 0 ? status.st_mtim : (struct timespec){0};
+    time_t age_s = now.tv_sec - keys->changed.tv_sec;
+    keys->is_hot = age_s >= 0 && age_s <= 1;
     TL_TRY(tl_file_list_init(&list, keys->dir, CLIENT_SUFFIX));
     tl_err err = TL_OK;
     tl_key_client *clients = tl_mem_new(list.n_names, sizeof *clients);
@@ -192,16 +198,21 @@ const tl_key_client *tl_keys_find(const tl_keys *keys, const char *public_key)
 bool tl_keys_is_stale(const tl_keys *keys)
 {
     struct stat status;
-    return stat(keys->dir, &status) != 0 || status.st_mtim.tv_sec != keys->changed.tv_sec ||
+    return keys->is_hot || stat(keys->dir, &status) != 0 ||
+           status.st_mtim.tv_sec != keys->changed.tv_sec ||
            status.st_mtim.tv_nsec != keys->changed.tv_nsec;
 }
 
 void tl_keys_reload(tl_keys *keys)
 {
+    bool was_hot = keys->is_hot;
+    size_t n_before = keys->n_clients;
     if (read_clients(keys, true) != TL_OK) {
         tl_log(TL_LOG_ERROR, "no client is known: %s", tl_err_detail());
         keys->n_clients = 0;
         return;
     }
-    tl_log(TL_LOG_INFO, "%zu clients have a key", keys->n_clients);
+    if (!was_hot || keys->n_clients != n_before) {
+        tl_log(TL_LOG_INFO, "%zu clients have a key", keys->n_clients);
+    }
 }
