@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tailor: ask a tailord for network designs from Python.
+
+    import tailor
+
+    with tailor.Client() as client:
+        answer = client.design("nasbench201", "raspi4", max_latency_ms=20.0)
+        print(answer.best["accuracy"], answer.best["latency_ms"])
+
+`Client` blocks, `AsyncClient` is awaited; both have a method for each command of the command
+line, with the same names and units. Tables are sequences of dictionaries; a missing number is
+None. What fails raises a `TailorError`.
+"""
+from . import calls
+from .aio import AsyncClient
+from .calls import Call
+from .client import Client
+from .errors import (Busy, Cancelled, Damaged, DeadlinePassed, Denied, Exists, Invalid,
+                     LimitExceeded, NotFinite, NotFound, NotPossible, OutOfMemory, SystemRefused,
+                     TailorError, Unreachable, WrongShape, WrongVersion)
+from .results import (Answer, Evaluation, Front, ImportReport, Lowered, Network, Op, Progress,
+                      TrainReport)
+from .table import Cell, Column, Row, Table
+from .version import __version__
+
+__all__ = [
+    "Answer", "AsyncClient", "Busy", "Call", "Cancelled", "Cell", "Client", "Column", "Damaged",
+    "DeadlinePassed", "Denied", "Evaluation", "Exists", "Front", "ImportReport", "Invalid",
+    "LimitExceeded", "Lowered", "Network", "NotFinite", "NotFound", "NotPossible", "Op",
+    "OutOfMemory", "Progress", "Row", "SystemRefused", "Table", "TailorError", "TrainReport",
+    "Unreachable", "WrongShape", "WrongVersion", "__version__", "calls",
+]

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A table of devices in the pieces that the daemon takes, each with the header line."""
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from .inputs import TableLike
+from .table import Table, print_cell
+
+# Enough rows to share the work on a piece, few enough that rows come steadily.
+PIECE_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Piece:
+    origin: str
+    first_line: int  # of its first row, in the whole table
+    csv: bytes
+
+
+def fleet_pieces(devices: TableLike) -> Iterator[Piece]:
+    """The pieces; reads a path, or an iterable of dictionaries, only as far as it is asked."""
+    if isinstance(devices, (str, os.PathLike)):
+        with open(devices, encoding="utf-8", newline="") as file:
+            yield from _pieces_of_csv(file, os.fspath(devices))
+    elif isinstance(devices, bytes):
+        yield from _pieces_of_csv(io.StringIO(devices.decode(), newline=""), "devices")
+    else:
+        yield from _pieces_of_rows(devices)
+
+
+def _pieces_of_csv(lines: Iterable[str], origin: str) -> Iterator[Piece]:
+    reader = csv.reader(lines, strict=True)
+    header: list[str] | None = None
+    rows: list[list[str]] = []
+    first_line, line = 2, 1
+    n_sent = 0
+    for fields in reader:
+        if not fields:
+            pass  # an empty line is no row
+        elif header is None:
+            header = fields
+        else:
+            if not rows:
+                first_line = line
+            rows.append(fields)
+            if len(rows) == PIECE_ROWS:
+                yield _piece(origin, first_line, header, rows)
+                rows, n_sent = [], n_sent + 1
+        line = reader.line_num + 1
+    # A header alone is asked about too: what is wrong with it is worth an error.
+    if header is not None and (rows or not n_sent):
+        yield _piece(origin, first_line, header, rows)
+    elif header is None:
+        yield Piece(origin, 1, b"")
+
+
+def _pieces_of_rows(devices: Iterable[Mapping[str, object]]) -> Iterator[Piece]:
+    names: list[str] = list(devices.names) if isinstance(devices, Table) else []
+    rows: list[list[str]] = []
+    n_sent = 0
+    for row in devices:
+        if not names:
+            names = list(row)
+        unknown = [name for name in row if name not in names]
+        if unknown:
+            raise ValueError(f"a row has {unknown}, which the first row has not")
+        rows.append([print_cell(row.get(name)) for name in names])
+        if len(rows) == PIECE_ROWS:
+            yield _piece("devices", n_sent + 2, names, rows)
+            n_sent += len(rows)
+            rows = []
+    if rows:
+        yield _piece("devices", n_sent + 2, names, rows)
+
+
+def _piece(origin: str, first_line: int, header: Sequence[str], rows: list[list[str]]) -> Piece:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return Piece(origin, first_line, out.getvalue().encode())
