@@ -118,7 +118,7 @@ def main():
             "missed: of answers whose latency is known; regret: of those that hold the limit, below the best "
             "measured accuracy within the measured limit",
             "ms: processor time of one seed more, nothing looked up",
-            "each pool by itself: --pools ND, NQ (--seeds 3), MN, F1; the command is that of the last",
+            "each pool may be a run of its own; the command and the commit are those of the last, seeds are in the table",
         ], HEADER, rows)
         for r in rows:
             if r[0] == pool:
