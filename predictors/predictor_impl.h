@@ -45,7 +45,7 @@ struct tl_predictor {
     tl_dmat rows[TL_N_COSTS];      /* [n_listing, P + S] */
     double *z[TL_N_COSTS];         /* [n_listing] */
     tl_prediction **accuracies;    /* by task; [n_listing] each, NULL until asked for */
-    tl_ranked **ranked;         /* by task; NULL until asked for */
+    tl_ranked **ranked;            /* by task; NULL until asked for */
     tl_known *known[TL_N_COSTS];   /* all of them; NULL until asked for, or where too few */
     tl_listed *listed[TL_N_COSTS]; /* what those say of the listing; NULL until asked for */
     /* Curves of devices of which only the profile is known; n 0 until asked for. */

@@ -77,7 +77,8 @@ tl_err tl_view_draw(
     if (v->basis == TL_BASIS_NOTHING) {
         return tl_fail(TL_ESTATE, "nothing is known of %s", tl_cost_name(cost));
     }
-    bool has_head = v->basis != TL_BASIS_KNOWN && v->shot.known == NULL && v->head.n_columns > 0;
+    bool has_head =
+        v->basis != TL_BASIS_KNOWN && v->shot.known == NULL && v->head.n_columns > 0;
     return has_head ? draw_head(view, cost, designs, n, rng, out_draws)
                     : draw_factors(view, cost, designs, n, rng, out_draws);
 }
