@@ -18,7 +18,8 @@
  *
  * Keys: effort (quick, long), seeds, first_seed, draws, devices, per_device, rounds,
  * round_steps, final_steps, batch, local, kept, drawn, explores, sharpness, temperature, rate, references,
- * hidden, state, learning (0 memory, 1 reinforce, 2 straight through), gradient_steps, entropy, evolution (1: run it too), computed, threads.
+ * hidden, state, learning (0 memory, 1 reinforce, 2 straight through), gradient_steps, gradient_drawn, gradient_rate, entropy,
+ * evolution (1: run it too), computed, threads.
  */
 
 #include "base/clock.h"
@@ -86,13 +87,15 @@ static bool set_key(settings *s, const char *key, const char *value)
         {"threads",        &s->train.n_threads       },
         {"learning",       &learning                 },
         {"gradient_steps", &s->train.gradient.n_steps},
+        {"gradient_drawn", &s->train.gradient.n_drawn},
         {"effort",         &effort                   },
     };
     const double_key doubles[] = {
-        {"sharpness",   &m->sharpness             },
-        {"temperature", &m->temperature           },
-        {"entropy",     &s->train.gradient.entropy},
-        {"rate",        &m->learning_rate         },
+        {"sharpness",     &m->sharpness                   },
+        {"temperature",   &m->temperature                 },
+        {"entropy",       &s->train.gradient.entropy      },
+        {"gradient_rate", &s->train.gradient.learning_rate},
+        {"rate",          &m->learning_rate               },
     };
     bool is_found = false;
     effort = (int)s->train.effort;

@@ -25,6 +25,14 @@ GROUPS = {
     "F1": [("quick", "F1", ["seeds=2", "draws=1", "evolution=1"])],
     "MN long": [("long", "MN", ["seeds=1", "effort=long", "evolution=1"])],
     "NQ long": [("long", "NQ", ["seeds=1", "effort=long", "evolution=1"])],
+    "NQ tried": [(f"quick, {words}", "NQ", ["seeds=2", "evolution=1", *settings]) for words, settings in (
+        ("twice the network", ["hidden=256", "state=128"]),
+        ("twice the rounds", ["rounds=8"]),
+        ("32 draws a round", ["drawn=32"]))],
+    "F1 tried": [(f"quick, {words}", "F1", ["seeds=1", "draws=1", "evolution=1", *settings]) for words, settings in (
+        ("twice the network", ["hidden=256", "state=64"]),
+        ("twice the rounds", ["rounds=8"]),
+        ("32 draws a round", ["drawn=32"]))],
     "MN-dev": [
         ("quick", "MN-dev", ["seeds=2", "draws=2", "evolution=1"]),
         ("quick, four local steps a round", "MN-dev", [
@@ -39,10 +47,23 @@ GROUPS = {
         ("straight through, 600 steps", "ND-dev", ["seeds=3", "draws=2", "learning=2",
                                                    "gradient_steps=600"]),
     ],
-    "tuned": [
-        ("reinforce, 600 steps, entropy .1", "ND-dev", [
-            "seeds=3", "draws=2", "learning=1", "gradient_steps=600", "entropy=.1"]),
-    ],
+    "tuned": [(f"{name}, {words}", "ND-dev", ["seeds=3", "draws=2", f"learning={which}", *settings])
+              for name, which, words, settings in (
+        ("reinforce", 1, "600 steps, entropy .03", ["gradient_steps=600", "entropy=.03"]),
+        ("reinforce", 1, "600 steps, entropy .1", ["gradient_steps=600", "entropy=.1"]),
+        ("reinforce", 1, "600 steps, entropy .3", ["gradient_steps=600", "entropy=.3"]),
+        ("reinforce", 1, "600 steps, entropy .1, rate .005", [
+            "gradient_steps=600", "entropy=.1", "gradient_rate=.005"]),
+        ("reinforce", 1, "600 steps, entropy .1, 64 draws", [
+            "gradient_steps=600", "entropy=.1", "gradient_drawn=64"]),
+        ("reinforce", 1, "2,400 steps, entropy .1", ["gradient_steps=2400", "entropy=.1"]),
+        ("straight through", 2, "600 steps, rate .0007", [
+            "gradient_steps=600", "gradient_rate=.0007"]),
+        ("straight through", 2, "600 steps, rate .005", [
+            "gradient_steps=600", "gradient_rate=.005"]),
+        ("straight through", 2, "600 steps, 1 draw", ["gradient_steps=600", "gradient_drawn=1"]),
+        ("straight through", 2, "600 steps, 16 draws", ["gradient_steps=600", "gradient_drawn=16"]),
+        ("straight through", 2, "2,400 steps", ["gradient_steps=2400"]))],
 }
 ALTERNATE = ["300", "2"]  # accuracies at first, seeds
 HEADER = ["group", "training", "pool", "method", "seeds", "problems", "evaluations", "feasible",

@@ -21,11 +21,11 @@ def optimizer(read, table, source, number):
                 [[r["method"], number(r["evaluations"], 0), number(r["feasible"]), number(r["gap"]),
                   number(r["gap_sd"]) if r["gap_sd"] != "nan" else "", number(r["optimum"], 2)]
                  for r in mine])]
-    behind = [r for r in rows if r["group"] in ("MN", "NQ", "MN long", "NQ long", "MN-dev") and
+    behind = [r for r in rows if r["group"] in ("MN", "NQ", "F1", "MN long", "NQ long", "MN-dev", "NQ tried", "F1 tried") and
               r["method"] in ("neural n=64 ls=2", "neural", "evolutionary 5100")]
     if behind:
         text += ["Within 250 evaluations the network was to be no worse than evolution with 5,100. What was tried where it is not: whole local steps (n=64 ls=2) against steps by "
-                 "parts with the network's favourites first (neural), longer training (`--effort long`), more local steps while memories are filled; a gap "
+                 "parts with the network's favourites first (neural), longer training (`--effort long`), more local steps while memories are filled, a wider network, twice the rounds, twice the draws of a round; a gap "
                  "compares within one training only, the best known being that of its run:", table(
             ["problems", "training", "method", "evaluations", "seeds", "gap", "= best known"],
             [[r["pool"], r["training"], r["method"], number(r["evaluations"], 0), r["seeds"],
