@@ -165,6 +165,7 @@ def main():
         "n, ls: designs drawn and local steps; neural: as method neural has it; the 32 reference "
         "designs of the signature are predicted besides",
         "F1: accuracy is stood in for by 10 log10(MACs) + 10 log10(parameters)",
+        "each group may be a run of its own; the command and the commit are those of the last",
         "learning, tuned: on three of the known devices, left out; the same contexts for each way",
     ], HEADER, rows)
 
