@@ -57,6 +57,25 @@ typedef struct double_key {
     double *value;
 } double_key;
 
+static bool set_double(settings *s, const char *key, const char *value)
+{
+    tl_memory_options *m = &s->train.memory;
+    const double_key doubles[] = {
+        {"sharpness",     &m->sharpness                   },
+        {"temperature",   &m->temperature                 },
+        {"entropy",       &s->train.gradient.entropy      },
+        {"gradient_rate", &s->train.gradient.learning_rate},
+        {"rate",          &m->learning_rate               },
+    };
+    for (size_t i = 0; i < TL_COUNT(doubles); i++) {
+        if (strcmp(doubles[i].name, key) == 0) {
+            *doubles[i].value = strtod(value, NULL);
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool set_key(settings *s, const char *key, const char *value)
 {
     int effort = 0;
@@ -90,13 +109,6 @@ static bool set_key(settings *s, const char *key, const char *value)
         {"gradient_drawn", &s->train.gradient.n_drawn},
         {"effort",         &effort                   },
     };
-    const double_key doubles[] = {
-        {"sharpness",     &m->sharpness                   },
-        {"temperature",   &m->temperature                 },
-        {"entropy",       &s->train.gradient.entropy      },
-        {"gradient_rate", &s->train.gradient.learning_rate},
-        {"rate",          &m->learning_rate               },
-    };
     bool is_found = false;
     effort = (int)s->train.effort;
     for (size_t i = 0; i < TL_COUNT(ints); i++) {
@@ -106,12 +118,7 @@ static bool set_key(settings *s, const char *key, const char *value)
             is_found = true;
         }
     }
-    for (size_t i = 0; i < TL_COUNT(doubles); i++) {
-        if (strcmp(doubles[i].name, key) == 0) {
-            *doubles[i].value = strtod(value, NULL);
-            is_found = true;
-        }
-    }
+    is_found = is_found || set_double(s, key, value);
     s->train.explores_listed = explores != 0;
     s->has_evolution = evolution != 0;
     s->is_computed = computed != 0;
