@@ -411,5 +411,5 @@ const tl_method tl_method_evaluate_run = {
     .reply = &tailor__v1__evaluate_reply__descriptor,
     .run = run,
     .min_role = TL_ROLE_READER,
-    .lane = TL_LANE_WORK,
+    .lane = TL_LANE_BULK,
 };

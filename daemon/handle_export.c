@@ -150,6 +150,6 @@ const tl_method tl_method_measure_export = {
     .reply = &tailor__v1__table__descriptor,
     .run = run_export,
     .min_role = TL_ROLE_READER,
-    .lane = TL_LANE_WORK,
+    .lane = TL_LANE_BULK,
     .deadline_ms = TL_DEADLINE_LONG_MS,
 };

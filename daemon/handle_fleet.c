@@ -336,6 +336,6 @@ const tl_method tl_method_fleet_run = {
     .reply = &tailor__v1__fleet_reply__descriptor,
     .run = run,
     .min_role = TL_ROLE_READER,
-    .lane = TL_LANE_WORK,
+    .lane = TL_LANE_BULK,
     .deadline_ms = TL_DEADLINE_LONG_MS,
 };

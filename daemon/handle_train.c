@@ -371,5 +371,5 @@ const tl_method tl_method_train_run = {
     .reply = &tailor__v1__train_reply__descriptor,
     .run = run,
     .min_role = TL_ROLE_WRITER,
-    .lane = TL_LANE_WORK,
+    .lane = TL_LANE_BULK,
 };

@@ -33,7 +33,8 @@ const char *tl_role_name(tl_role role);
 
 typedef enum tl_lane {
     TL_LANE_FAST, /* answered on the router thread: a few milliseconds at most */
-    TL_LANE_WORK, /* queued to the workers */
+    TL_LANE_WORK, /* somebody waits for it: queued to the workers */
+    TL_LANE_BULK, /* may take minutes: queued to workers of their own, in the background */
 } tl_lane;
 
 /*
