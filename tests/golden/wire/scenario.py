@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is kept of protocol v1: a session with a daemon that knows nothing but what it is told here.
+
+EXCHANGES is in the order of the session. New ones come at the end, so that older ones find the
+daemon as it was when they were recorded; record.py then keeps them. How a reply is compared with the
+kept one:
+
+    exact   numbers to the last digits
+    near    numbers that were learnt: within a quarter, since predictors get better
+    like    as near, of the first and the last row of a table; which designs is the daemon's choice
+    rows    as exact, of the rows that the kept reply has; others may have come (lists)
+    names   the first column of those rows alone
+    shape   errors, names, columns and their order; values are of the moment
+
+`ids` names the exchange whose reply gives this request's import_id or job_id.
+"""
+import itertools
+from typing import Any, NamedTuple
+
+import tailor.tailor_pb2 as pb
+
+SLOTS = ["layer1", "layer2", "layer3", "layer4"]
+WORK = {"plain": 4.0, "wide": 7.0, "fire": 2.0, "thin": 1.0}
+SPACE_YAML = """\
+name: golden
+kind: chain
+description: Four blocks of four operators, made for this session
+input: {channels: 3, size: 16}
+stem:
+  - {op: conv, out: 8, kernel: 3, stride: 2, act: relu}
+slot: layer{block}
+stages:
+  - {channels: 16, blocks: 2}
+  - {channels: 32, blocks: 2, stride: 2}
+options:
+  - name: plain
+    ops: [{op: conv, out: out, kernel: 3, stride: stride, act: relu}]
+  - name: wide
+    ops: [{op: conv, out: out, kernel: 5, stride: stride, act: relu}]
+  - name: fire
+    ops:
+      - {op: conv, out: out / 2, kernel: 1, stride: stride, act: relu}
+      - {op: conv, out: out, kernel: 3, act: relu}
+  - name: thin
+    ops:
+      - {op: depthwise, kernel: 3, stride: stride, act: relu}
+      - {op: conv, out: out, kernel: 1}
+head:
+  - {op: pool_global}
+  - {op: dense, out: 10}
+"""
+OTHER_YAML = SPACE_YAML.replace("name: golden", "name: golden-other", 1)
+PROFILE_YAML = """\
+name: golden-board
+class: cpu
+cores: 4
+clock_mhz: 1500
+peak_gflops:
+  fp32: 48
+bandwidth_gb_per_s:
+  dram: 6
+"""
+DESIGNS = list(itertools.product(WORK, repeat=len(SLOTS)))
+
+
+def work(design: tuple[str, ...]) -> float:
+    return 2.0 + sum(WORK[o] * (1.0 + 0.5 * (i % 2)) for i, o in enumerate(design))
+
+
+def accuracy(design: tuple[str, ...]) -> float:
+    return 92.0 - 40.0 * 0.97 ** (4.0 * sum(WORK[o] ** 0.5 for o in design))
+
+
+def table(designs: Any, columns: dict[str, Any]) -> bytes:
+    lines = [",".join(SLOTS + list(columns))]
+    for design in designs:
+        values = ["%.6g" % f(design) for f in columns.values()]
+        lines.append(",".join(list(design) + values))
+    return ("\n".join(lines) + "\n").encode()
+
+
+class Exchange(NamedTuple):
+    name: str
+    method: str
+    body: Any            # a message, or bytes that are none
+    what: str
+    compared: str = "exact"
+    ids: str = ""        # the exchange whose reply has the id
+    server: str = "tailord"  # or "test": the methods of tests/daemon/serving.c
+    envelope: Any = None  # other fields of the Request; bytes: the whole message
+
+
+MEASURED = table(DESIGNS, {
+    "latency_ms@golden-board": work,
+    "latency_ms@golden-second": lambda d: 3.0 * work(d) + 0.5,
+    "latency_ms@golden-third": lambda d: 0.4 * work(d) + 0.1,
+    "energy_mj@golden-board": lambda d: 2.0 * work(d),
+    "accuracy@golden-task": accuracy})
+LIMITS = pb.Limits(has_max_latency_ms=True, max_latency_ms=20.0)
+AT_HAND = {"space": "golden", "device": "golden-board"}
+FLEET = b"""device,max_latency_ms
+golden-board,20
+golden-second,60
+nobody,10
+"""
+SOME = table(DESIGNS[:3], {})
+
+EXCHANGES = [
+    # Before anything is known.
+    Exchange("status-empty", "status.get", pb.Empty(), "the names of a new daemon's status",
+             "names"),
+    Exchange("space-list-empty", "space.list", pb.Empty(), "a table without rows"),
+    # Spaces.
+    Exchange("space-add", "space.add", pb.SpaceAddRequest(origin="golden.yaml",
+             yaml=SPACE_YAML.encode()), "a chain space from YAML"),
+    Exchange("space-add-again", "space.add", pb.SpaceAddRequest(origin="golden.yaml",
+             yaml=SPACE_YAML.encode()), "adding it again changes nothing"),
+    Exchange("space-add-damaged", "space.add", pb.SpaceAddRequest(origin="x.yaml",
+             yaml=b"name: [\n"), "EINVAL: no YAML"),
+    Exchange("space-add-other", "space.add", pb.SpaceAddRequest(origin="other.yaml",
+             yaml=OTHER_YAML.encode()), "one to remove"),
+    Exchange("space-list", "space.list", pb.Empty(), "both", "rows"),
+    Exchange("space-show", "space.show", pb.Name(name="golden"), "the YAML as it came"),
+    Exchange("space-show-unknown", "space.show", pb.Name(name="nowhere"), "ENOTFOUND"),
+    Exchange("space-remove", "space.remove", pb.SpaceRemoveRequest(name="golden-other"),
+             "without measurements"),
+    Exchange("space-lower", "space.lower", pb.LowerRequest(space="golden", origin="some.csv",
+             designs_csv=SOME), "three designs as operators"),
+    # Devices.
+    Exchange("device-add", "device.add", pb.DeviceAddRequest(origin="board.yaml",
+             yaml=PROFILE_YAML.encode()), "a profile"),
+    Exchange("device-add-bare", "device.add", pb.DeviceAddRequest(name="golden-bare"), "a name"),
+    Exchange("device-list", "device.list", pb.Empty(), "both", "rows"),
+    Exchange("device-show", "device.show", pb.Name(name="golden-board"), "the profile as YAML",
+             "shape"),
+    Exchange("device-remove", "device.remove", pb.Name(name="golden-bare"), "the bare one"),
+    Exchange("device-remove-unknown", "device.remove", pb.Name(name="golden-bare"),
+             "removing it again"),
+    # Measurements.
+    Exchange("measure-begin", "measure.begin", pb.ImportBegin(space="golden", origin="golden.csv"),
+             "an import opens", "shape"),
+    Exchange("measure-feed", "measure.feed", pb.ImportFeed(sequence=0, csv=MEASURED[:4000]),
+             "its first piece", ids="measure-begin"),
+    Exchange("measure-feed-rest", "measure.feed", pb.ImportFeed(sequence=1, csv=MEASURED[4000:]),
+             "its second", ids="measure-begin"),
+    Exchange("measure-feed-gap", "measure.feed", pb.ImportFeed(sequence=7, csv=b"x"),
+             "ESTATE: a piece is missing", ids="measure-begin"),
+    Exchange("measure-commit", "measure.commit", pb.ImportId(), "stored", ids="measure-begin"),
+    Exchange("measure-commit-closed", "measure.commit", pb.ImportId(),
+             "ENOTFOUND: it is closed", ids="measure-begin"),
+    Exchange("measure-begin-second", "measure.begin", pb.ImportBegin(space="golden"), "another",
+             "shape"),
+    Exchange("measure-abort", "measure.abort", pb.ImportId(), "forgotten",
+             ids="measure-begin-second"),
+    Exchange("measure-export", "measure.export", pb.ExportRequest(space="golden"),
+             "every stored number"),
+    Exchange("measure-export-device", "measure.export", pb.ExportRequest(
+             space="golden", device="golden-third"), "of one device"),
+    Exchange("space-remove-refused", "space.remove", pb.SpaceRemoveRequest(name="golden"),
+             "ESTATE: it has measurements"),
+    # Training and what it left.
+    Exchange("train", "train.run", pb.TrainRequest(
+             space="golden", has_seed=True, seed=7, effort="none"),
+             "progress, then the report", "shape"),
+    Exchange("model-list", "model.list", pb.Empty(), "the new model", "shape"),
+    Exchange("model-show", "model.show", pb.Name(name="golden"), "what it is", "shape"),
+    Exchange("job-list", "job.list", pb.Empty(), "the training, ended", "shape"),
+    Exchange("job-cancel-unknown", "job.cancel", pb.JobId(job_id=4_000_000_000),
+             "ENOTFOUND: no such job"),
+    Exchange("job-cancel", "job.cancel", pb.JobId(job_id=1), "ESTATE: it has ended"),
+    Exchange("measure-suggest", "measure.suggest", pb.SuggestRequest(
+             count=3, has_seed=True, seed=7, **AT_HAND), "what to measure next", "shape"),
+    Exchange("evaluate", "evaluate.run", pb.EvaluateRequest(
+             space="golden", subjects=["golden-board"], methods=["head"], has_seed=True,
+             seed=7, samples=20), "figures of one method", "shape"),
+    # Answers.
+    Exchange("predict", "predict.run", pb.PredictRequest(
+             origin="some.csv", designs_csv=SOME, **AT_HAND), "three designs", "near"),
+    Exchange("predict-no-design", "predict.run", pb.PredictRequest(
+             designs_csv=b"colour\nred\n", **AT_HAND), "EINVAL: no column of the space"),
+    Exchange("predict-unknown-space", "predict.run", pb.PredictRequest(
+             space="nowhere", device="golden-board", designs_csv=SOME), "ENOTFOUND"),
+    Exchange("design", "design.run", pb.DesignRequest(
+             limits=LIMITS, count=2, has_seed=True, seed=7, explain=True, **AT_HAND),
+             "the two best, explained", "like"),
+    Exchange("design-weights", "design.run", pb.DesignRequest(
+             weights=pb.Weights(has_latency=True, latency=0.5), has_seed=True, seed=7, **AT_HAND),
+             "what a millisecond is worth", "like"),
+    Exchange("design-infeasible", "design.run", pb.DesignRequest(
+             limits=pb.Limits(has_max_latency_ms=True, max_latency_ms=0.001), **AT_HAND),
+             "the nearest, marked", "like"),
+    Exchange("design-propose", "design.run", pb.DesignRequest(
+             limits=LIMITS, propose=3, has_seed=True, seed=7, **AT_HAND),
+             "what to measure for it", "shape"),
+    Exchange("pareto", "pareto.run", pb.ParetoRequest(
+             points=5, has_seed=True, seed=7, **AT_HAND), "the front and its volume", "like"),
+    Exchange("fleet", "fleet.run", pb.FleetRequest(
+             space="golden", origin="fleet.csv", csv=FLEET, has_seed=True, seed=7),
+             "three rows, one of them unknown", "like"),
+    Exchange("proxy", "proxy.run", pb.ProxyRequest(has_seed=True, seed=7, **AT_HAND),
+             "how known devices rank", "shape"),
+    Exchange("proxy-points", "proxy.run", pb.ProxyRequest(
+             has_seed=True, seed=7, points=3, **AT_HAND), "designs of the best one", "like"),
+    Exchange("status", "status.get", pb.Empty(), "the names of the status", "names"),
+    # The envelope.
+    Exchange("envelope-garbage", "status.get", None, "EINVAL under id 0: no Request",
+             envelope=b"\xff\xff\xff\xff"),
+    Exchange("envelope-version", "status.get", pb.Empty(), "EVERSION: of another version",
+             envelope={"protocol": 2}),
+    Exchange("envelope-no-method", "status.got", pb.Empty(), "ENOTFOUND: no such method"),
+    Exchange("envelope-body", "predict.run", b"\x0a\xff", "EINVAL: the body is no such message"),
+    Exchange("envelope-utf8", "space.show", b"\x0a\x02\xc3\x28", "EINVAL: not UTF-8"),
+    # Kinds of replies, from methods made for tests.
+    Exchange("parts", "test.parts", pb.Empty(), "three PARTs of a table with PROGRESS between",
+             server="test"),
+    Exchange("warning", "test.echo", pb.Text(text="warn"), "a warning beside the answer",
+             server="test"),
+    Exchange("failure", "test.fail", pb.Text(text="more"), "a detail that was no UTF-8",
+             server="test"),
+    Exchange("deadline", "test.sleep", pb.Text(text="60000"), "EDEADLINE", server="test",
+             envelope={"deadline_ms": 1}),
+]
