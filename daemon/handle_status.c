@@ -42,19 +42,6 @@ static void add_fact(facts *f, const char *name, const char *format, ...)
     f->n++;
 }
 
-typedef struct device_counts {
-    size_t n_shipped, n_registered;
-} device_counts;
-
-static tl_err count_device(void *context, const tl_profile *profile, bool is_shipped)
-{
-    device_counts *counts = context;
-    (void)profile;
-    counts->n_shipped += is_shipped ? 1 : 0;
-    counts->n_registered += is_shipped ? 0 : 1;
-    return TL_OK;
-}
-
 static tl_err add_space_facts(tl_engine *engine, facts *f)
 {
     tl_space_entry *entries = NULL;
@@ -72,12 +59,10 @@ static tl_err add_space_facts(tl_engine *engine, facts *f)
 
 static tl_err add_store_facts(tl_engine *engine, facts *f)
 {
-    device_counts counts = {0};
     tl_store_stat stat;
-    TL_TRY(tl_registry_each(tl_engine_registry(engine), count_device, &counts));
     TL_TRY(tl_store_stat_get(tl_engine_store(engine), &stat));
-    add_fact(f, "devices_shipped", "%zu", counts.n_shipped);
-    add_fact(f, "devices_registered", "%zu", counts.n_registered);
+    add_fact(f, "devices_shipped", "%zu", tl_registry_n_shipped(tl_engine_registry(engine)));
+    add_fact(f, "devices_registered", "%zu", stat.n_entries[TL_DB_DEVICES]);
     add_fact(f, "measurement_records", "%zu", stat.n_entries[TL_DB_MEASUREMENTS]);
     add_fact(f, "store_bytes", "%zu", stat.file_bytes);
     add_fact(f, "store_max_bytes", "%zu", stat.max_bytes);

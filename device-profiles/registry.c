@@ -6,6 +6,7 @@
 #include "device-profiles/profile_codec.h"
 #include "device-profiles/profile_yaml.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,8 @@ struct tl_registry {
 };
 
 enum {
-    NEAREST_PREFIX_BYTES = 2,  /* a registered device is "near" when it starts alike ... */
-    NEAREST_MAX_ENTRIES = 4096 /* ... and among the first so many: an error must stay cheap */
+    NEAREST_AT_A_PREFIX = 32, /* registered names of each start that are looked at, ... */
+    NEAREST_MAX_ENTRIES = 512 /* ... and of all: an error must stay cheap among a million */
 };
 
 /* ---- the catalogue ---- */
@@ -121,7 +122,8 @@ void tl_registry_close(tl_registry *registry)
 typedef struct search {
     const char *wanted;
     char best[TL_NAME_MAX_BYTES + 1]; /* "" while nothing is near */
-    size_t n_seen;
+    int n_left;                       /* names to look at, of this start and of all */
+    int n_left_in_all;
 } search;
 
 static void consider(search *s, const char *name)
@@ -139,7 +141,7 @@ static tl_err consider_entry(void *context, const tl_store_entry *entry)
 {
     search *s = context;
     char name[TL_NAME_MAX_BYTES + 1];
-    if (s->n_seen++ >= NEAREST_MAX_ENTRIES) {
+    if (s->n_left-- == 0 || s->n_left_in_all-- == 0) {
         return TL_ECANCELLED; /* enough: not a failure of anything */
     }
     if (entry->key_len <= TL_NAME_MAX_BYTES) {
@@ -150,19 +152,31 @@ static tl_err consider_entry(void *context, const tl_store_entry *entry)
     return TL_OK;
 }
 
+/*
+ * A name that was mistyped is near those that start as it does, the longer the nearer: the
+ * names of every start of it, from the whole down to a letter, a few each.
+ */
+static tl_err consider_registered(const tl_registry *registry, search *s)
+{
+    s->n_left_in_all = NEAREST_MAX_ENTRIES;
+    for (size_t len = strlen(s->wanted); len > 0 && s->n_left_in_all > 0; len--) {
+        s->n_left = NEAREST_AT_A_PREFIX;
+        tl_err err =
+            tl_store_iterate(registry->store, TL_DB_DEVICES, s->wanted, len, consider_entry, s);
+        if (err != TL_OK && err != TL_ECANCELLED) {
+            return err;
+        }
+    }
+    return TL_OK;
+}
+
 static tl_err fail_not_found(const tl_registry *registry, const char *name)
 {
     search s = {.wanted = name};
-    size_t len = strlen(name);
     for (size_t i = 0; i < registry->n_shipped; i++) {
         consider(&s, registry->shipped[i].name);
     }
-    tl_err err = tl_store_iterate(
-        registry->store, TL_DB_DEVICES, name,
-        len < NEAREST_PREFIX_BYTES ? len : NEAREST_PREFIX_BYTES, consider_entry, &s);
-    if (err != TL_OK && err != TL_ECANCELLED) {
-        return err;
-    }
+    TL_TRY(consider_registered(registry, &s));
     if (s.best[0] == '\0') {
         return tl_fail(TL_ENOTFOUND, "no device \"%s\"", name);
     }
@@ -280,10 +294,27 @@ tl_err tl_registry_remove(tl_registry *registry, const char *name)
 
 typedef struct walk {
     const tl_registry *registry;
+    const char *prefix, *after; /* "": any */
+    size_t max, n_visited;
     size_t next_shipped;
     tl_registry_visit_fn *visit;
     void *context;
 } walk;
+
+/* TL_ECANCELLED behind the last device that was asked for. */
+static tl_err show(walk *w, const tl_profile *profile, bool is_shipped)
+{
+    if (w->n_visited == w->max) {
+        return TL_ECANCELLED;
+    }
+    w->n_visited++;
+    return w->visit(w->context, profile, is_shipped);
+}
+
+static bool is_in_range(const walk *w, const char *name)
+{
+    return strncmp(name, w->prefix, strlen(w->prefix)) == 0 && strcmp(name, w->after) > 0;
+}
 
 /* Shows the shipped devices before name (NULL: all that are left); one of that name is hidden. */
 static tl_err visit_shipped(walk *w, const char *name)
@@ -295,8 +326,8 @@ static tl_err visit_shipped(walk *w, const char *name)
             break;
         }
         w->next_shipped++;
-        if (order < 0) {
-            TL_TRY(w->visit(w->context, shipped, true));
+        if (order < 0 && is_in_range(w, shipped->name)) {
+            TL_TRY(show(w, shipped, true));
         }
     }
     return TL_OK;
@@ -308,12 +339,41 @@ static tl_err visit_entry(void *context, const tl_store_entry *entry)
     tl_profile profile;
     TL_TRY(tl_profile_unpack(entry->value, entry->value_len, &profile));
     TL_TRY(visit_shipped(w, profile.name));
-    return w->visit(w->context, &profile, false);
+    return show(w, &profile, false);
+}
+
+tl_err tl_registry_each_in(
+    const tl_registry *registry,
+    const tl_registry_range *range,
+    tl_registry_visit_fn *visit,
+    void *context)
+{
+    walk w = {
+        .registry = registry,
+        .prefix = range->prefix != NULL ? range->prefix : "",
+        .after = range->after != NULL ? range->after : "",
+        .max = range->max > 0 ? range->max : SIZE_MAX,
+        .visit = visit,
+        .context = context};
+    const tl_store_range keys = {
+        .prefix = w.prefix,
+        .prefix_len = strlen(w.prefix),
+        .after = w.after,
+        .after_len = strlen(w.after)};
+    tl_err err = tl_store_iterate_range(registry->store, TL_DB_DEVICES, &keys, visit_entry, &w);
+    if (err == TL_OK) {
+        err = visit_shipped(&w, NULL);
+    }
+    /* A visitor that cancels before the end meant it. */
+    return err == TL_ECANCELLED && w.n_visited == w.max ? TL_OK : err;
 }
 
 tl_err tl_registry_each(const tl_registry *registry, tl_registry_visit_fn *visit, void *context)
 {
-    walk w = {.registry = registry, .visit = visit, .context = context};
-    TL_TRY(tl_store_iterate(registry->store, TL_DB_DEVICES, NULL, 0, visit_entry, &w));
-    return visit_shipped(&w, NULL);
+    return tl_registry_each_in(registry, &(tl_registry_range){0}, visit, context);
+}
+
+size_t tl_registry_n_shipped(const tl_registry *registry)
+{
+    return registry->n_shipped;
 }

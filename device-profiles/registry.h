@@ -68,4 +68,21 @@ typedef tl_err tl_registry_visit_fn(void *context, const tl_profile *profile, bo
 TL_MUST_USE tl_err
 tl_registry_each(const tl_registry *registry, tl_registry_visit_fn *visit, void *context);
 
+/* Some of the devices, as tl_registry_each() would visit them. */
+typedef struct tl_registry_range {
+    const char *prefix; /* names that start with it; "" or NULL: any */
+    const char *after;  /* names behind it; "" or NULL: from the first on */
+    size_t max;         /* 0: all */
+} tl_registry_range;
+
+/* The same for a range; takes time for what is visited, however many devices there are. */
+TL_MUST_USE tl_err tl_registry_each_in(
+    const tl_registry *registry,
+    const tl_registry_range *range,
+    tl_registry_visit_fn *visit,
+    void *context);
+
+/* Devices of the catalogue, hidden ones too; the registered ones are the entries of the store. */
+size_t tl_registry_n_shipped(const tl_registry *registry);
+
 #endif

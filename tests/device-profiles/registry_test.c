@@ -247,6 +247,109 @@ static void many_devices_are_found_without_being_held(void **state)
     close_both(&f);
 }
 
+static void assert_range(const fixture *f, tl_registry_range range, const char *wanted)
+{
+    tl_text list = {0};
+    tl_text_add(&list, "");
+    assert_ok(tl_registry_each_in(f->registry, &range, append_name, &list));
+    assert_string_equal(wanted, list.data == NULL ? "" : list.data);
+    tl_text_done(&list);
+}
+
+static void a_range_shows_what_the_whole_walk_shows_there(void **state)
+{
+    (void)state;
+    fixture f = make();
+    const char *names[] = {"alpha", "beta", "b", "bet", "betas", "gamma"};
+    for (size_t i = 0; i < TL_COUNT(names); i++) {
+        tl_profile profile = device(names[i], 1);
+        assert_ok(tl_registry_add(f.registry, &profile));
+    }
+    const char *all = "alpha:r b:r bet:r beta:r betas:r delta:s gamma:r ";
+    assert_list(&f, all);
+    assert_range(&f, (tl_registry_range){.prefix = "bet"}, "bet:r beta:r betas:r ");
+    assert_range(&f, (tl_registry_range){.prefix = "d"}, "delta:s ");
+    assert_range(&f, (tl_registry_range){.prefix = "x"}, "");
+    assert_range(&f, (tl_registry_range){.after = "beta"}, "betas:r delta:s gamma:r ");
+    assert_range(&f, (tl_registry_range){.after = "betaq"}, "betas:r delta:s gamma:r ");
+    assert_range(&f, (tl_registry_range){.after = "zz"}, "");
+    assert_range(
+        &f, (tl_registry_range){.prefix = "bet", .after = "a"}, "bet:r beta:r betas:r ");
+    assert_range(&f, (tl_registry_range){.prefix = "bet", .after = "bet"}, "beta:r betas:r ");
+    assert_range(&f, (tl_registry_range){.prefix = "bet", .after = "c"}, "");
+    assert_range(&f, (tl_registry_range){.max = 2}, "alpha:r b:r ");
+    assert_range(&f, (tl_registry_range){.after = "betas", .max = 1}, "delta:s ");
+    assert_int_equal(tl_registry_n_shipped(f.registry), 2);
+    close_both(&f);
+}
+
+typedef struct pages {
+    char last[TL_NAME_MAX_BYTES + 1];
+    size_t n;
+} pages;
+
+static tl_err count_in_order(void *context, const tl_profile *profile, bool is_shipped)
+{
+    pages *p = context;
+    (void)is_shipped;
+    assert_true(strcmp(profile->name, p->last) > 0);
+    memcpy(p->last, profile->name, sizeof p->last);
+    p->n++;
+    return TL_OK;
+}
+
+static tl_err refuse_third(void *context, const tl_profile *profile, bool is_shipped)
+{
+    size_t *n = context;
+    (void)profile;
+    (void)is_shipped;
+    return ++*n == 3 ? TL_ECANCELLED : TL_OK;
+}
+
+static void ten_thousand_devices_are_walked_page_by_page_and_the_nearest_is_found(void **state)
+{
+    (void)state;
+    enum {
+        N_DEVICES = 10000,
+        PAGE = 777
+    };
+    fixture f = make();
+    tl_store_txn *txn = NULL;
+    assert_ok(tl_store_begin(f.store, &txn));
+    for (unsigned i = 0; i < N_DEVICES; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "unit-%08x", i * 2654435761U);
+        tl_profile profile = device(name, 1);
+        assert_ok(tl_registry_add_in(f.registry, txn, &profile));
+    }
+    assert_ok(tl_store_commit(&txn));
+    pages p = {.last = ""};
+    size_t n_before = 0;
+    do {
+        char after[TL_NAME_MAX_BYTES + 1];
+        memcpy(after, p.last, sizeof after);
+        n_before = p.n;
+        tl_registry_range range = {.after = after, .max = PAGE};
+        assert_ok(tl_registry_each_in(f.registry, &range, count_in_order, &p));
+        assert_true(p.n - n_before <= PAGE);
+    } while (p.n - n_before == PAGE);
+    assert_int_equal(p.n, N_DEVICES + 2);
+
+    size_t n_seen = 0;
+    assert_err(
+        TL_ECANCELLED,
+        tl_registry_each_in(f.registry, &(tl_registry_range){0}, refuse_third, &n_seen));
+
+    char wanted[32];
+    tl_profile profile = {0};
+    (void)snprintf(wanted, sizeof wanted, "unit-%08x", 7777U * 2654435761U);
+    wanted[11] = 'z'; /* a letter but one is wrong, among names that all look alike */
+    assert_err(TL_ENOTFOUND, tl_registry_find(f.registry, wanted, &profile));
+    (void)snprintf(wanted, sizeof wanted, "\"unit-%08x\"", 7777U * 2654435761U);
+    assert_detail(wanted);
+    close_both(&f);
+}
+
 static void survives_every_allocation_failure(void **state)
 {
     (void)state;
@@ -288,6 +391,8 @@ int main(void)
         TEST(a_damaged_record_is_said_and_harms_no_other),
         TEST(a_bad_catalogue_does_not_open),
         TEST(many_devices_are_found_without_being_held),
+        TEST(a_range_shows_what_the_whole_walk_shows_there),
+        TEST(ten_thousand_devices_are_walked_page_by_page_and_the_nearest_is_found),
         TEST(survives_every_allocation_failure),
     };
     return cmocka_run_group_tests_name("device-profiles/registry", tests, NULL, NULL);
