@@ -18,6 +18,7 @@ from .client import Client
 from .errors import (Busy, Cancelled, Damaged, DeadlinePassed, Denied, Exists, Invalid,
                      LimitExceeded, NotFinite, NotFound, NotPossible, OutOfMemory, SystemRefused,
                      TailorError, Unreachable, WrongShape, WrongVersion)
+from .keys import Keys, key_pair, read_keys
 from .results import (Answer, Evaluation, Front, ImportReport, Lowered, Network, Op, Progress,
                       TrainReport)
 from .table import Cell, Column, Row, Table
@@ -26,7 +27,7 @@ from .version import __version__
 __all__ = [
     "Answer", "AsyncClient", "Busy", "Call", "Cancelled", "Cell", "Client", "Column", "Damaged",
     "DeadlinePassed", "Denied", "Evaluation", "Exists", "Front", "ImportReport", "Invalid",
-    "LimitExceeded", "Lowered", "Network", "NotFinite", "NotFound", "NotPossible", "Op",
+    "Keys", "LimitExceeded", "Lowered", "Network", "NotFinite", "NotFound", "NotPossible", "Op",
     "OutOfMemory", "Progress", "Row", "SystemRefused", "Table", "TailorError", "TrainReport",
-    "Unreachable", "WrongShape", "WrongVersion", "__version__", "calls",
+    "Unreachable", "WrongShape", "WrongVersion", "__version__", "calls", "key_pair", "read_keys",
 ]

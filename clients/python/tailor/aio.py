@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
-
-import zmq
-import zmq.asyncio
 
 from . import calls
 from .calls import Call, Steps
 from .client import FLEET_WINDOW, WINDOW, with_self
-from .errors import TailorError
-from .sockets import close_pair, keys_of, open_pair, tell
+from .connection import Connection
+from .errors import TailorError, Unreachable
+from .keys import find_keys
 from .table import Row, Table
-from .wire import DEFAULT_TIMEOUT_MS, Flight, Flights, endpoint_or_default
+from .wire import (DEFAULT_HEARTBEAT_MS, DEFAULT_TIMEOUT_MS, LINGER_MS, Flight, Flights, WarningFn,
+                   endpoint_or_default)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,8 +39,12 @@ def _stepping(
         try:
             call = next(steps)
             while True:
-                result = await self.ask(call)
-                call = steps.send(result)
+                try:
+                    result = await self.ask(call)
+                except BaseException as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(result)
         except StopIteration as end:
             result_of: T = end.value
             return result_of
@@ -54,7 +58,7 @@ def _streaming(
 ) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[Row]]:
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Row]:
         async for flight in self._stream(make(*args, **kwargs), FLEET_WINDOW):
-            for row in flight.result().rows:
+            for row in flight.result(self._on_warning).rows:
                 yield row
 
     with_self(make, method)
@@ -68,25 +72,29 @@ class AsyncClient:
             answers = await asyncio.gather(*(
                 client.design("nasbench201", "board", max_latency_ms=x) for x in (0.5, 1.0)))
 
-    Made and used within one running loop. See Client for what the arguments mean.
+    Made and used within one running loop, by any number of its tasks; a call waits its turn where
+    64 are under way. A task that is cancelled while it trains, evaluates or follows a job cancels
+    that in the daemon too. See Client for what the arguments mean.
     """
 
     def __init__(
             self, endpoint: str | None = None, timeout_ms: int = DEFAULT_TIMEOUT_MS, *,
-            name: str = "python", server_key: str | None = None, public_key: str | None = None,
-            secret_key: str | None = None) -> None:
-        self._keys = keys_of(server_key, public_key, secret_key)
-        self._flights = Flights(endpoint_or_default(endpoint), name, timeout_ms)
-        self._waiting: dict[Flight[Any], asyncio.Event] = {}
+            name: str = "python", key_file: str | os.PathLike[str] | None = None,
+            server_key: str | None = None, public_key: str | None = None,
+            secret_key: str | None = None, on_warning: WarningFn | None = None,
+            heartbeat_ms: int = DEFAULT_HEARTBEAT_MS) -> None:
         self._loop = asyncio.get_running_loop()
-        self._context = zmq.asyncio.Context()
-        try:
-            self._socket, self._monitor = open_pair(self._context, self.endpoint, self._keys)
-        except BaseException:
-            self._context.term()
-            raise
-        self._tasks = [self._loop.create_task(self._receive()),
-                       self._loop.create_task(self._watch())]
+        self._flights = Flights(endpoint_or_default(endpoint), name, timeout_ms,
+                                heartbeat_ms)
+        self._on_warning = on_warning
+        self._waiting: dict[Flight[Any], asyncio.Event] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._fds: tuple[int, ...] = ()
+        self._n_opened = 0
+        self._connection = Connection(
+            self._flights,
+            find_keys(self.endpoint, key_file, server_key, public_key, secret_key))
+        self._pump()
 
     @property
     def endpoint(self) -> str:
@@ -94,15 +102,25 @@ class AsyncClient:
 
     @property
     def timeout_ms(self) -> int:
+        """Of the calls that are made from now on; may be set."""
         return self._flights.timeout_ms
 
+    @timeout_ms.setter
+    def timeout_ms(self, timeout_ms: int) -> None:
+        self._flights.timeout_ms = timeout_ms
+
     async def close(self) -> None:
-        """Ends the connection; may be called twice."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        close_pair(self._socket, self._monitor)
-        self._context.term()
+        """Ends the connection, and what other tasks wait for; may be called twice."""
+        if self._connection.is_closed:
+            return
+        linger_ms = 0 if self._flights.is_idle else LINGER_MS
+        self._flights.fail(Unreachable("the client was closed"))
+        self._tell()
+        if self._timer is not None:
+            self._timer.cancel()
+        for fd in self._fds:
+            self._loop.remove_reader(fd)
+        self._connection.close(linger_ms)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -116,12 +134,12 @@ class AsyncClient:
 
     async def ask(self, call: Call[T]) -> T:
         """The result of one call made by tailor.calls."""
-        flight = await self._start(call)
+        flights = (self._start(call, asyncio.Event()),)
         try:
-            await self._wait(flight)
+            await self._wait(flights)
         finally:
-            self._end(flight)
-        return flight.result()
+            self._drop(flights)
+        return flights[0].result(self._on_warning)
 
     @overload
     async def batch(self, calls: Iterable[Call[T]], *, window: int = WINDOW) -> list[T]: ...
@@ -142,7 +160,7 @@ class AsyncClient:
         results: list[T | TailorError] = []
         async for flight in self._stream(calls, window):
             try:
-                results.append(flight.result())
+                results.append(flight.result(self._on_warning))
             except TailorError as error:
                 if not return_errors:
                     raise
@@ -154,69 +172,78 @@ class AsyncClient:
         if window < 1:
             raise ValueError(f"window: got {window}, want 1 or more")
         under_way: deque[Flight[T]] = deque()
+        event = asyncio.Event()
         try:
             for call in calls:
-                under_way.append(await self._start(call))
+                under_way.append(self._start(call, event))
                 if len(under_way) >= window:
-                    await self._wait(under_way[0])
-                    yield self._end(under_way.popleft())
+                    await self._wait(under_way)
+                    yield self._first(under_way)
             while under_way:
-                await self._wait(under_way[0])
-                yield self._end(under_way.popleft())
+                await self._wait(under_way)
+                yield self._first(under_way)
         finally:
-            for flight in under_way:
-                self._end(flight)
+            self._drop(under_way)
 
-    async def _start(self, call: Call[T]) -> Flight[T]:
-        if self._socket.closed:
+    # ---- waiting ----------------------------------------------------------------------------
+
+    def _start(self, call: Call[T], event: asyncio.Event) -> Flight[T]:
+        if self._connection.is_closed:
             raise ValueError("the client is closed")
         flight = self._flights.add(call)
-        self._waiting[flight] = asyncio.Event()
-        await self._send_due()
+        self._waiting[flight] = event
+        self._pump()
         return flight
 
-    def _end(self, flight: Flight[T]) -> Flight[T]:
-        self._flights.drop(flight)
+    def _first(self, flights: deque[Flight[T]]) -> Flight[T]:
+        flight = flights.popleft()
         self._waiting.pop(flight, None)
         return flight
 
-    async def _wait(self, flight: Flight[Any]) -> None:
-        """Until the flight is done; wakes whenever anything changed."""
-        event = self._waiting[flight]
-        while not flight.is_done:
+    def _drop(self, flights: Iterable[Flight[Any]]) -> None:
+        for flight in flights:
+            self._waiting.pop(flight, None)
+            self._flights.drop(flight)
+        self._pump()
+
+    async def _wait(self, flights: Sequence[Flight[Any]]) -> None:
+        """Until the first is done; passes on the news of all."""
+        event = self._waiting[flights[0]]
+        while True:
             event.clear()
-            await self._send_due()
-            try:
-                await asyncio.wait_for(event.wait(), self._flights.wait_s())
-            except asyncio.TimeoutError:
-                self._flights.expire()
-                self._wake()
+            is_done = flights[0].is_done  # first: no news come after
+            for flight in flights:
+                flight.tell()
+            if is_done:
+                return
+            await event.wait()
 
-    # ---- the socket -------------------------------------------------------------------------
+    def _pump(self) -> None:
+        """Whenever the sockets or the timer have something."""
+        if self._connection.is_closed:
+            return
+        self._connection.pump()
+        self._tell()
+        if self._connection.n_opened != self._n_opened:
+            self._listen()
+        if self._timer is not None:
+            self._timer.cancel()
+        wait_s = self._flights.wait_s()
+        self._timer = None if wait_s is None else self._loop.call_later(wait_s, self._pump)
 
-    def _wake(self) -> None:
-        for event in self._waiting.values():
-            event.set()
+    def _listen(self) -> None:
+        """To new sockets; they may have the numbers of old ones."""
+        for fd in self._fds:
+            self._loop.remove_reader(fd)
+        self._fds = self._connection.fds()
+        self._n_opened = self._connection.n_opened
+        for fd in self._fds:
+            self._loop.add_reader(fd, self._pump)
 
-    async def _send_due(self) -> None:
-        for flight in self._flights.due():
-            try:
-                await self._socket.send_multipart([b"", flight.packed], zmq.NOBLOCK)
-            except zmq.Again:
-                self._flights.not_sent(flight)
-
-    async def _receive(self) -> None:
-        while True:
-            done = self._flights.take(await self._socket.recv_multipart())
-            if done is not None and done in self._waiting:
-                self._waiting[done].set()
-            elif done is None:
-                self._wake()
-
-    async def _watch(self) -> None:
-        while True:
-            tell(self._flights, await self._monitor.recv_multipart())
-            self._wake()
+    def _tell(self) -> None:
+        for flight in self._flights.take_changed():
+            if flight in self._waiting:
+                self._waiting[flight].set()
 
     # ---- the methods ------------------------------------------------------------------------
 

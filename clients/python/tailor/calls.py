@@ -12,11 +12,14 @@ Names and units are those of the command line; an argument that is None is left 
 """
 from __future__ import annotations
 
+import enum
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from . import tailor_pb2 as pb
+from .errors import TailorError
 from .fleet import fleet_pieces
 from .inputs import TableLike, YamlLike, read_chunks, read_table, read_yaml
 from .results import (Answer, Evaluation, Front, ImportReport, Lowered, Network, Op, Progress,
@@ -27,6 +30,14 @@ T = TypeVar("T")
 ProgressFn = Callable[[Progress], None]
 
 
+class Repeat(enum.Enum):
+    """What becomes of a call whose answer was lost with the connection."""
+
+    FREELY = enum.auto()  # it is asked again
+    REMOVAL = enum.auto()  # asked again; one that finds nothing left did its work before
+    NEVER = enum.auto()  # the caller decides
+
+
 @dataclass(frozen=True)
 class Call(Generic[T]):
     """One request. read(reply, parts) makes its result of the final reply and the parts."""
@@ -35,7 +46,7 @@ class Call(Generic[T]):
     body: bytes
     read: Callable[[Any, Sequence[bytes]], T]
     is_bounded: bool = True  # by the client's timeout; else it ends by itself
-    is_repeatable: bool = True  # asked again where the connection was lost on the way
+    repeat: Repeat = Repeat.FREELY
     progress: ProgressFn | None = None
 
 
@@ -118,7 +129,7 @@ def space_add(yaml: YamlLike) -> Call[str]:
 def space_remove(space: str, *, with_measurements: bool = False) -> Call[None]:
     """Removes an added space; NotPossible where it has measurements, unless told so."""
     message = pb.SpaceRemoveRequest(name=space, with_measurements=with_measurements)
-    return Call("space.remove", message.SerializeToString(), _nothing)
+    return Call("space.remove", message.SerializeToString(), _nothing, repeat=Repeat.REMOVAL)
 
 
 def space_lower(space: str, designs: TableLike) -> Call[Lowered]:
@@ -168,7 +179,7 @@ def device_add(profile: YamlLike | None = None, *, name: str | None = None) -> C
 
 def device_remove(device: str) -> Call[None]:
     """Forgets a device and its measurements."""
-    return Call("device.remove", _named(pb.Name, device), _nothing)
+    return Call("device.remove", _named(pb.Name, device), _nothing, repeat=Repeat.REMOVAL)
 
 
 # ---- measurements --------------------------------------------------------------------------
@@ -186,19 +197,21 @@ def measure_import(
     import_id = yield Call("measure.begin", begin, _import_id)
     named = pb.ImportId(import_id=import_id).SerializeToString()
     done = 0
+    started_s = time.monotonic()
     try:
         for sequence, chunk in enumerate(chunks):
             feed = pb.ImportFeed(import_id=import_id, sequence=sequence, csv=chunk)
-            yield Call("measure.feed", feed.SerializeToString(), _nothing, is_bounded=False,
-                       is_repeatable=False)
+            yield Call("measure.feed", feed.SerializeToString(), _nothing, is_bounded=False)
             done += len(chunk)
             if progress is not None:
-                progress(Progress("bytes", done, 0, 0.0, 0))
-    except OSError:
+                progress(Progress("bytes", done, 0, time.monotonic() - started_s, 0))
+        report: ImportReport = yield Call(
+            "measure.commit", named, _report, is_bounded=False, repeat=Repeat.NEVER)
+    except (GeneratorExit, TailorError):
+        raise  # a daemon that refused it has dropped it
+    except BaseException:
         yield Call("measure.abort", named, _nothing)
         raise
-    report: ImportReport = yield Call(
-        "measure.commit", named, _report, is_bounded=False, is_repeatable=False)
     return report
 
 
@@ -252,7 +265,7 @@ def train(
         return TrainReport(m.model, table_of(m.report), tuple(m.notes), tuple(reply.warnings))
 
     return Call("train.run", message.SerializeToString(), read, is_bounded=False,
-                is_repeatable=False, progress=progress)
+                repeat=Repeat.NEVER, progress=progress)
 
 
 def evaluate(
@@ -273,7 +286,7 @@ def evaluate(
                           tuple(reply.warnings))
 
     return Call("evaluate.run", message.SerializeToString(), read, is_bounded=False,
-                is_repeatable=False, progress=progress)
+                progress=progress)
 
 
 def _words(names: Sequence[str] | None) -> list[str]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
+import select
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
-import zmq
-
 from . import calls
 from .calls import Call, Steps
-from .errors import TailorError
-from .sockets import close_pair, keys_of, open_pair, tell
+from .connection import Connection
+from .errors import TailorError, Unreachable
+from .keys import find_keys
 from .table import Row, Table
-from .wire import DEFAULT_TIMEOUT_MS, Flight, Flights, endpoint_or_default
+from .wire import (DEFAULT_HEARTBEAT_MS, DEFAULT_TIMEOUT_MS, LINGER_MS, Flight, Flights, WarningFn,
+                   endpoint_or_default)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,8 +50,12 @@ def _stepping(make: Callable[P, Steps[T]]) -> Callable[Concatenate[Client, P], T
         try:
             call = next(steps)
             while True:
-                result = self.ask(call)
-                call = steps.send(result)
+                try:
+                    result = self.ask(call)
+                except BaseException as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(result)
         except StopIteration as end:
             result_of: T = end.value
             return result_of
@@ -62,14 +68,37 @@ def _streaming(
         make: Callable[P, Iterator[Call[Table]]]) -> Callable[Concatenate[Client, P], Iterator[Row]]:
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[Row]:
         for flight in self._stream(make(*args, **kwargs), FLEET_WINDOW):
-            yield from flight.result().rows
+            yield from flight.result(self._on_warning).rows
 
     with_self(make, method)
     return method
 
 
+class _Sleeper:
+    """A thread that waits, and what others wake it by."""
+
+    def __init__(self) -> None:
+        self.fd, self._end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def wake(self) -> None:
+        try:
+            os.write(self._end, b"!")
+        except BlockingIOError:
+            pass  # it has been told often enough
+
+    def clear(self) -> None:
+        try:
+            os.read(self.fd, 65536)
+        except BlockingIOError:
+            pass
+
+    def close(self) -> None:
+        os.close(self.fd)
+        os.close(self._end)
+
+
 class Client:
-    """Asks a tailord, one call after the other.
+    """Asks a tailord and waits for the answer.
 
         with tailor.Client() as client:
             client.device_add({"name": "board", "class": "cpu"})
@@ -80,26 +109,37 @@ class Client:
     timeout_ms at most; import, train, evaluate and fleet end by themselves, or when no
     connection stands for so long. Nothing is waited for before the first call.
 
-    A client survives a daemon that restarts: it connects again, and repeats a call whose answer
-    was lost, except an import's, a training's or an evaluation's, which raise Unreachable.
-    Threads may share one; they take turns, so give each its own where calls should overlap.
+    A daemon with keys wants some by tcp: key_file, a file that `tailor key new` made and nobody
+    else may read; or server_key, public_key and secret_key, 40 characters each; else the file
+    $TAILOR_KEY.
 
-    server_key, public_key and secret_key (40 characters each) are for a daemon with keys.
+    A client survives a daemon that restarts: it connects again, and repeats a call whose answer
+    was lost, except an import's commit and a training, which raise Unreachable: whoever lost one
+    decides whether to begin again. A busy daemon is asked again until the timeout. One that
+    gives no sign of life for three times heartbeat_ms hangs, and the call raises Unreachable; 0
+    asks for none.
+
+    Threads may share one, and their calls overlap; a progress function is called in the thread
+    that asked, which may use the client meanwhile. Not for use across a fork.
+
+    on_warning is told every warning that comes with an answer; they stand in the answer too,
+    where it has a place for them.
     """
 
     def __init__(
             self, endpoint: str | None = None, timeout_ms: int = DEFAULT_TIMEOUT_MS, *,
-            name: str = "python", server_key: str | None = None, public_key: str | None = None,
-            secret_key: str | None = None) -> None:
-        self._keys = keys_of(server_key, public_key, secret_key)
-        self._flights = Flights(endpoint_or_default(endpoint), name, timeout_ms)
-        self._lock = threading.RLock()  # again by a progress function that calls
-        self._context: zmq.Context[Any] = zmq.Context()
-        try:
-            self._socket, self._monitor = open_pair(self._context, self.endpoint, self._keys)
-        except BaseException:
-            self._context.term()
-            raise
+            name: str = "python", key_file: str | os.PathLike[str] | None = None,
+            server_key: str | None = None, public_key: str | None = None,
+            secret_key: str | None = None, on_warning: WarningFn | None = None,
+            heartbeat_ms: int = DEFAULT_HEARTBEAT_MS) -> None:
+        self._flights = Flights(endpoint_or_default(endpoint), name, timeout_ms,
+                                heartbeat_ms)
+        self._on_warning = on_warning
+        self._lock = threading.RLock()  # again by a stream that is collected meanwhile
+        self._sleepers: set[_Sleeper] = set()
+        self._connection = Connection(
+            self._flights,
+            find_keys(self.endpoint, key_file, server_key, public_key, secret_key))
 
     @property
     def endpoint(self) -> str:
@@ -107,13 +147,20 @@ class Client:
 
     @property
     def timeout_ms(self) -> int:
+        """Of the calls that are made from now on; may be set."""
         return self._flights.timeout_ms
 
+    @timeout_ms.setter
+    def timeout_ms(self, timeout_ms: int) -> None:
+        self._flights.timeout_ms = timeout_ms
+
     def close(self) -> None:
-        """Ends the connection; may be called twice."""
+        """Ends the connection, and what other threads wait for; may be called twice."""
         with self._lock:
-            close_pair(self._socket, self._monitor)
-            self._context.term()
+            linger_ms = 0 if self._flights.is_idle else LINGER_MS
+            self._flights.fail(Unreachable("the client was closed"))
+            self._wake()
+            self._connection.close(linger_ms)
 
     def __enter__(self) -> Client:
         return self
@@ -127,13 +174,12 @@ class Client:
 
     def ask(self, call: Call[T]) -> T:
         """The result of one call made by tailor.calls."""
-        with self._lock:
-            flight = self._flights.add(call)
-            try:
-                self._wait(flight)
-            finally:
-                self._flights.drop(flight)
-        return flight.result()
+        flights = (self._start(call),)
+        try:
+            self._wait(flights)
+        finally:
+            self._drop(flights)
+        return flights[0].result(self._on_warning)
 
     @overload
     def batch(self, calls: Iterable[Call[T]], *, window: int = WINDOW) -> list[T]: ...
@@ -154,7 +200,7 @@ class Client:
         results: list[T | TailorError] = []
         for flight in self._stream(calls, window):
             try:
-                results.append(flight.result())
+                results.append(flight.result(self._on_warning))
             except TailorError as error:
                 if not return_errors:
                     raise
@@ -168,65 +214,80 @@ class Client:
         under_way: deque[Flight[T]] = deque()
         try:
             for call in calls:
-                with self._lock:
-                    under_way.append(self._flights.add(call))
-                    self._send_due()
+                under_way.append(self._start(call))
                 if len(under_way) >= window:
-                    yield self._first_done(under_way)
+                    self._wait(under_way)
+                    yield under_way.popleft()
             while under_way:
-                yield self._first_done(under_way)
+                self._wait(under_way)
+                yield under_way.popleft()
         finally:
-            for flight in under_way:
-                self._flights.drop(flight)
+            self._drop(under_way)
 
-    def _first_done(self, under_way: deque[Flight[T]]) -> Flight[T]:
+    # ---- waiting ----------------------------------------------------------------------------
+
+    def _start(self, call: Call[T]) -> Flight[T]:
         with self._lock:
-            self._wait(under_way[0])
-            flight = under_way.popleft()
-            self._flights.drop(flight)
+            if self._connection.is_closed:
+                raise ValueError("the client is closed")
+            flight = self._flights.add(call)
+            self._pump()
         return flight
 
-    # ---- the socket -------------------------------------------------------------------------
+    def _drop(self, flights: Iterable[Flight[Any]]) -> None:
+        with self._lock:
+            for flight in flights:
+                self._flights.drop(flight)
+            self._pump()
 
-    def _wait(self, flight: Flight[Any]) -> None:
-        """Until the flight is done, whatever else arrives."""
-        if self._socket.closed:
-            raise ValueError("the client is closed")
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
-        while not flight.is_done:
-            self._watch()
-            self._send_due()
+    def _pump(self) -> None:
+        """With the lock. Who waits is told when anything happened: what there was to read has
+        been read, so nothing else would wake them."""
+        n_events = self._flights.n_events
+        if not self._connection.is_closed:
+            self._connection.pump()
+        self._flights.take_changed()
+        if self._flights.n_events != n_events:
+            self._wake()
+
+    def _wake(self) -> None:
+        for sleeper in self._sleepers:
+            sleeper.wake()
+
+    def _wait(self, flights: Sequence[Flight[Any]]) -> None:
+        """Until the first is done, whatever else arrives, for this thread or others."""
+        if self._is_done(flights):
+            return
+        sleeper = _Sleeper()
+        with self._lock:
+            self._sleepers.add(sleeper)
+        try:
+            while not self._is_done(flights):
+                self._sleep(sleeper)
+        finally:
+            with self._lock:
+                self._sleepers.discard(sleeper)
+            sleeper.close()
+
+    @staticmethod
+    def _is_done(flights: Sequence[Flight[Any]]) -> bool:
+        is_done = flights[0].is_done  # first: no news come after
+        for flight in flights:
+            flight.tell()
+        return is_done
+
+    def _sleep(self, sleeper: _Sleeper) -> None:
+        """Until something happens."""
+        poller = select.poll()
+        with self._lock:
+            self._pump()
+            if not self._connection.is_closed:
+                for fd in self._connection.fds():
+                    poller.register(fd, select.POLLIN)
             wait_s = self._flights.wait_s()
-            poller.poll(None if wait_s is None else int(wait_s * 1000) + 1)
-            self._receive()
-            self._flights.expire()
-
-    def _send_due(self) -> None:
-        for flight in self._flights.due():
-            try:
-                self._socket.send_multipart([b"", flight.packed], zmq.NOBLOCK)
-            except zmq.Again:
-                self._flights.not_sent(flight)
-
-    def _receive(self) -> None:
-        """Everything that is there."""
-        while True:
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            self._flights.take(frames)
-
-    def _watch(self) -> None:
-        while True:
-            try:
-                frames = self._monitor.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            self._receive()  # what came before the connection ended
-            tell(self._flights, frames)
+        poller.register(sleeper.fd, select.POLLIN)
+        poller.poll(None if wait_s is None else int(wait_s * 1000) + 1)
+        sleeper.clear()
 
     # ---- the methods ------------------------------------------------------------------------
 

@@ -1,43 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests under way and what becomes of them, without any socket.
 
-`Client` and `AsyncClient` own the sockets; both tell a `Flights` what happened, send what it
-asks them to send, and look at a `Flight` to learn how it ended. The rules:
+A `Connection` owns the sockets; it tells a `Flights` what happened, and sends what that asks it
+to send. Clients look at a `Flight` to learn how it ended. The rules, which are libtailor's:
 
-* A reply belongs to the flight of its number; replies to nobody are dropped.
-* Where the connection is lost, a repeatable request is sent again over the next one: every
-  method may be repeated. Others fail with Unreachable.
-* A busy daemon is asked again, later and later, until the timeout.
-* A bounded call ends with the timeout. An unbounded one only when no connection stands for
-  so long.
+* A bounded call ends with the timeout. An unbounded one only when no daemon took it for so long.
+* Where the connection is lost, a request is sent again over the next one, a few times, unless
+  its method is never repeated: then the caller decides.
+* A busy daemon is asked again, later and later and at random, until the timeout.
+* A daemon that was alive and gives no sign of life hangs: the call fails.
+* So many requests are under way at once; others wait their turn, and their time does not run.
+* A reply belongs to the request of its number; replies to nobody are dropped.
+* What is given up is cancelled in the daemon too, where it is a job.
 """
 from __future__ import annotations
 
+import copy
 import os
+import random
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import DecodeError
 
 from . import tailor_pb2 as pb
-from .calls import Call
-from .errors import (Busy, Damaged, LimitExceeded, TailorError, Unreachable, WrongVersion,
-                     error_of)
+from .calls import Call, Repeat, job_cancel
+from .errors import (Busy, Damaged, LimitExceeded, NotFound, TailorError, Unreachable,
+                     WrongVersion, error_of)
 from .results import Progress
 
 T = TypeVar("T")
+WarningFn = Callable[[str], None]
 
 PROTOCOL = 1
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:7411"
 DEFAULT_TIMEOUT_MS = 10_000
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 HARD_MAX_MESSAGE_BYTES = 96 * 1024 * 1024
+ENVELOPE_BYTES = 1024
+MAX_UNDER_WAY = 64  # as many as the daemon lets wait
 # The daemon is told to give up this share earlier than the client, so that its answer says so.
 EARLIER_FRACTION = 20
-FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.05, 1.0
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.008, 1.0
+DEFAULT_HEARTBEAT_MS = 5_000
+MISSED_HEARTBEATS = 3
+# A request that ends every daemon that is given it is not given to more than these.
+MAX_LOST = 3
 NO_ROOM_S = 0.002
+LINGER_MS = 100  # of the news that a call was given up
 
 
 def endpoint_or_default(endpoint: str | None) -> str:
@@ -47,18 +60,22 @@ def endpoint_or_default(endpoint: str | None) -> str:
 
 @dataclass(eq=False)
 class Flight(Generic[T]):
-    """A request under way."""
+    """A request under way, or waiting for its turn."""
 
     call: Call[T]
-    request_id: int
-    packed: bytes
     timeout_s: float
-    started_s: float
-    waits_since_s: float  # since when it has no connection
+    request_id: int = 0  # as it was sent last
+    end_s: float | None = None  # the answer is there by then
+    patience_s: float = 0.0  # the daemon has taken it by then
+    send_at_s: float | None = None  # when it is to be sent (again)
+    beat_s: float = 0.0  # when the next sign of life is due
+    n_missed: int = 0
+    n_tries: int = 0
+    n_lost: int = 0  # after they were sent
     is_sent: bool = False
-    send_at_s: float | None = None  # when it is to be sent again
-    backoff_s: float = FIRST_BACKOFF_S
     parts: list[bytes] = field(default_factory=list)
+    news: deque[Progress] = field(default_factory=deque)
+    job_id: int = 0  # 0: no job that is known of
     reply: Any = None
     error: BaseException | None = None
 
@@ -66,140 +83,232 @@ class Flight(Generic[T]):
     def is_done(self) -> bool:
         return self.reply is not None or self.error is not None
 
-    def result(self) -> T:
+    def tell(self) -> None:
+        """Gives the news to the call's progress function, by the one who waits for it."""
+        while self.news:
+            news = self.news.popleft()
+            if self.call.progress is not None:
+                self.call.progress(news)
+
+    def result(self, on_warning: WarningFn | None = None) -> T:
         """Of a flight that is done; raises its error."""
         if self.error is not None:
             raise self.error
+        if on_warning is not None:
+            for warning in self.reply.warnings:
+                on_warning(warning)
         try:
             return self.call.read(self.reply, self.parts)
         except DecodeError as error:
             raise Damaged(f"the daemon's reply: {error}") from error
 
+    def until_s(self) -> float | None:
+        """When it has waited too long."""
+        return self.end_s if self.is_sent else self.patience_s
+
+    def put_off(self, now: float) -> None:
+        """Until it is sent once more."""
+        most_s = min(FIRST_BACKOFF_S * 2.0 ** min(self.n_tries - 1, 16), MAX_BACKOFF_S)
+        self.send_at_s = now + random.uniform(0.0, most_s)
+        self.is_sent = False
+        self.parts.clear()
+
 
 class Flights:
-    """All requests under way over one connection."""
+    """All requests of one client."""
 
-    def __init__(self, endpoint: str, name: str, timeout_ms: int) -> None:
+    def __init__(self, endpoint: str, name: str, timeout_ms: int, heartbeat_ms: int) -> None:
+        if heartbeat_ms < 0:
+            raise ValueError(f"heartbeat_ms: got {heartbeat_ms}, want 0 or more")
+        self.endpoint = endpoint
+        self.is_connected = False
+        self.refusal: TailorError | None = None  # why the last handshake failed
+        self.n_events = 0  # counts what may concern somebody who waits
+        self.timeout_ms = timeout_ms
+        self._name = name
+        self._heartbeat_ms = heartbeat_ms
+        self._has_heartbeats = False  # the daemon sent one: an older one sends none
+        self._last_id = 0
+        self._waiting: deque[Flight[Any]] = deque()
+        self._flights: list[Flight[Any]] = []  # under way
+        self._changed: list[Flight[Any]] = []  # done, or with news
+
+    @property
+    def timeout_ms(self) -> int:
+        return self._timeout_ms
+
+    @timeout_ms.setter
+    def timeout_ms(self, timeout_ms: int) -> None:
         if timeout_ms <= 0:
             raise ValueError(f"timeout_ms: got {timeout_ms}, want more than 0")
-        self.endpoint = endpoint
-        self.timeout_ms = timeout_ms
-        self.is_connected = False
-        self._name = name
-        self._last_id = 0
-        self._flights: dict[int, Flight[Any]] = {}
+        self._timeout_ms = timeout_ms
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._flights
+
+    def take_changed(self) -> list[Flight[Any]]:
+        """Flights that were done or got news since the last time."""
+        changed, self._changed = self._changed, []
+        return changed
 
     def add(self, call: Call[T]) -> Flight[T]:
-        self._last_id += 1
-        deadline_ms = self.timeout_ms - self.timeout_ms // EARLIER_FRACTION
-        packed = pb.Request(
-            protocol=PROTOCOL, request_id=self._last_id, method=call.method, body=call.body,
-            deadline_ms=deadline_ms if call.is_bounded else 0,
-            client=self._name).SerializeToString()
-        if len(packed) > MAX_MESSAGE_BYTES:
+        if len(call.body) > MAX_MESSAGE_BYTES - ENVELOPE_BYTES:
             raise LimitExceeded(
-                f"{call.method}: a request of {len(packed)} bytes, at most {MAX_MESSAGE_BYTES}")
-        now = time.monotonic()
-        flight = Flight(call, self._last_id, packed, self.timeout_ms / 1000, now, now,
-                        send_at_s=now)
-        self._flights[flight.request_id] = flight
+                f"{call.method}: a request of {len(call.body)} bytes, at most "
+                f"{MAX_MESSAGE_BYTES - ENVELOPE_BYTES}")
+        self.n_events += 1
+        flight = Flight(call, self._timeout_ms / 1000)
+        self._waiting.append(flight)
+        self._admit()
         return flight
 
     def drop(self, flight: Flight[Any]) -> None:
         """Nobody waits for it any more."""
-        self._flights.pop(flight.request_id, None)
+        if flight in self._waiting:
+            self._waiting.remove(flight)
+        elif flight in self._flights:
+            self._flights.remove(flight)
+            if flight.is_sent and flight.job_id:
+                self.add(job_cancel(flight.job_id))  # whose reply is for nobody
+            self._admit()
+
+    def _admit(self) -> None:
+        now = time.monotonic()
+        while self._waiting and len(self._flights) < MAX_UNDER_WAY:
+            flight = self._waiting.popleft()
+            flight.send_at_s = now
+            flight.patience_s = now + flight.timeout_s
+            flight.end_s = flight.patience_s if flight.call.is_bounded else None
+            self._flights.append(flight)
 
     # ---- what happened --------------------------------------------------------------------
 
     def connected(self) -> None:
+        self.n_events += 1
         self.is_connected = True
+        self.refusal = None
 
     def disconnected(self) -> None:
         """Requests that were sent are lost with the connection."""
         if not self.is_connected:
             return
-        self.is_connected = False
+        self.n_events += 1
+        self.is_connected = self._has_heartbeats = False
         now = time.monotonic()
-        for flight in self._live():
-            if not flight.is_sent:
+        for flight in [f for f in self._flights if f.is_sent]:
+            flight.n_lost += 1
+            if flight.call.repeat is Repeat.NEVER or flight.n_lost >= MAX_LOST:
+                self._end(flight, Unreachable(
+                    f"the connection to the daemon at {self.endpoint} was lost during "
+                    f"{flight.call.method}"))
                 continue
-            if flight.call.is_repeatable:
-                flight.waits_since_s = flight.send_at_s = now
-                flight.is_sent = False
-                flight.parts.clear()
-            else:
-                flight.error = Unreachable(
-                    f"the connection to the daemon at {self.endpoint} was lost")
+            if flight.end_s is None:
+                flight.patience_s = now + flight.timeout_s  # it was being served
+            flight.put_off(now)
 
-    def take(self, frames: list[bytes]) -> Flight[Any] | None:
-        """A message arrived; the flight that it ended."""
+    def take(self, frames: list[bytes]) -> None:
+        """A message arrived."""
+        self.n_events += 1
         try:
             reply = pb.Reply.FromString(frames[-1])
         except DecodeError as error:
             self.fail(Damaged(f"the daemon's reply: {error}"))
-            return None
+            return
         if reply.protocol != PROTOCOL:
             self.fail(WrongVersion(
                 f"the daemon at {self.endpoint} speaks version {reply.protocol}, this client "
                 f"{PROTOCOL}"))
-            return None
+            return
         if reply.request_id == 0 and reply.error:
             # It could not read a request, and so cannot say which.
             self.fail(error_of(reply.error, reply.error_name, reply.error_detail))
-        flight = self._flights.get(reply.request_id)
-        if flight is None or flight.is_done:
-            return None
-        if reply.kind == pb.Reply.PROGRESS:
+        for flight in self._flights:
+            if flight.is_sent and flight.request_id == reply.request_id:
+                self._take_for(flight, reply)
+                break
+
+    def _take_for(self, flight: Flight[Any], reply: Any) -> None:
+        flight.n_missed = 0
+        flight.beat_s = time.monotonic() + self._heartbeat_ms / 1000
+        if reply.kind == pb.Reply.HEARTBEAT:
+            self._has_heartbeats = True
+        elif reply.kind == pb.Reply.PROGRESS:
             self._progress(flight, reply)
         elif reply.kind == pb.Reply.PART:
             flight.parts.append(reply.body)
-        else:
+        elif reply.kind == pb.Reply.FINAL:
             self._final(flight, reply)
-        return flight if flight.is_done else None
 
     def _final(self, flight: Flight[Any], reply: Any) -> None:
-        if reply.error == 0:
-            flight.reply = reply
-            return
-        error = error_of(reply.error, reply.error_name, reply.error_detail)
-        now = time.monotonic()
-        again_s = now + flight.backoff_s
-        if isinstance(error, Busy) and again_s < flight.started_s + flight.timeout_s:
-            flight.send_at_s = again_s
-            flight.is_sent = False
-            flight.backoff_s = min(2 * flight.backoff_s, MAX_BACKOFF_S)
-        else:
-            flight.error = error
+        error = None
+        if reply.error != 0:
+            error = error_of(reply.error, reply.error_name, reply.error_detail)
+        if isinstance(error, Busy):
+            flight.put_off(time.monotonic())
+            if flight.send_at_s is not None and flight.send_at_s < flight.patience_s:
+                return
+        if (isinstance(error, NotFound) and flight.call.repeat is Repeat.REMOVAL
+                and flight.n_lost > 0):
+            error = None  # a former try did it
+        flight.reply = reply
+        self._end(flight, error)
 
     def _progress(self, flight: Flight[Any], reply: Any) -> None:
-        if flight.call.progress is None:
-            return
         try:
             p = pb.Progress.FromString(reply.body)
-            flight.call.progress(Progress(p.what, p.done, p.total, p.elapsed_s, p.job_id))
-        except Exception as error:  # it is the caller's: raised where the call is waited for
-            flight.error = error
+        except DecodeError as error:
+            self._end(flight, Damaged(f"the daemon's progress: {error}"))
+            return
+        flight.job_id = p.job_id
+        if flight.call.progress is not None:
+            flight.news.append(Progress(p.what, p.done, p.total, p.elapsed_s, p.job_id))
+            self._changed.append(flight)
 
-    def fail(self, error: TailorError) -> None:
+    def _end(self, flight: Flight[Any], error: BaseException | None) -> None:
+        self.n_events += 1
+        flight.error = error
+        self._flights.remove(flight)
+        self._changed.append(flight)
+        self._admit()
+
+    def fail(self, error: BaseException) -> None:
         """Ends all of them."""
-        for flight in self._live():
-            flight.error = error
+        self.n_events += 1
+        for flight in [*self._flights, *self._waiting]:
+            flight.error = copy.copy(error)  # each is raised for itself
+            self._changed.append(flight)
+        self._flights.clear()
+        self._waiting.clear()
 
     # ---- what is to be done -----------------------------------------------------------------
-
-    def _live(self) -> Iterable[Flight[Any]]:
-        return [flight for flight in self._flights.values() if not flight.is_done]
 
     def due(self) -> list[Flight[Any]]:
         """Flights to be sent now; the caller sends them over a standing connection."""
         if not self.is_connected:
             return []
         now = time.monotonic()
-        ready = [f for f in self._live() if f.send_at_s is not None and f.send_at_s <= now]
+        ready = [f for f in self._flights if f.send_at_s is not None and f.send_at_s <= now]
         for flight in ready:
+            self._last_id += 1
+            flight.request_id = self._last_id
+            flight.n_tries += 1
+            flight.n_missed = 0
             flight.send_at_s = None
+            flight.beat_s = now + self._heartbeat_ms / 1000
             flight.is_sent = True
         return ready
+
+    def pack(self, flight: Flight[Any]) -> bytes:
+        """The request, with what is left of its time."""
+        deadline_ms = 0
+        if flight.end_s is not None:
+            left_ms = int((flight.end_s - time.monotonic()) * 1000)
+            deadline_ms = max(1, left_ms - left_ms // EARLIER_FRACTION)
+        return bytes(pb.Request(
+            protocol=PROTOCOL, request_id=flight.request_id, method=flight.call.method,
+            body=flight.call.body, deadline_ms=deadline_ms, client=self._name,
+            heartbeat_ms=self._heartbeat_ms).SerializeToString())
 
     def not_sent(self, flight: Flight[Any]) -> None:
         """The socket had no room, or just lost its connection: later."""
@@ -209,26 +318,37 @@ class Flights:
     def expire(self) -> None:
         """Ends what waited too long."""
         now = time.monotonic()
-        for flight in self._live():
-            until = self._until(flight)
+        for flight in list(self._flights):
+            until = flight.until_s()
             if until is not None and now >= until:
-                flight.error = Unreachable(
-                    f"no daemon answers at {self.endpoint} within {self.timeout_ms} ms")
+                self._end(flight, copy.copy(self.refusal) or Unreachable(
+                    f"no daemon answers at {self.endpoint} within "
+                    f"{round(flight.timeout_s * 1000)} ms"))
+            elif self._counts_beats(flight) and now >= flight.beat_s:
+                self._miss(flight, now)
 
-    def _until(self, flight: Flight[Any]) -> float | None:
-        if flight.call.is_bounded:
-            return flight.started_s + flight.timeout_s
-        if self.is_connected:
-            return None
-        return flight.waits_since_s + flight.timeout_s
+    def _counts_beats(self, flight: Flight[Any]) -> bool:
+        return flight.is_sent and self._has_heartbeats and self._heartbeat_ms > 0
+
+    def _miss(self, flight: Flight[Any], now: float) -> None:
+        """Waits are counted, not seconds: a program that was stopped for a while reads what came
+        in that time before it judges."""
+        flight.n_missed += 1
+        flight.beat_s = now + self._heartbeat_ms / 1000
+        if flight.n_missed >= MISSED_HEARTBEATS:
+            self._end(flight, Unreachable(
+                f"the daemon at {self.endpoint} hangs: no sign of life during "
+                f"{flight.call.method} for {MISSED_HEARTBEATS} times {self._heartbeat_ms} ms"))
 
     def wait_s(self) -> float | None:
-        """How long to wait for a message at most before expire() or due() has work again."""
+        """How long to wait for a message at most before there is work again."""
         times = []
-        for flight in self._live():
-            until = self._until(flight)
+        for flight in self._flights:
+            until = flight.until_s()
             if until is not None:
                 times.append(until)
             if flight.send_at_s is not None and self.is_connected:
                 times.append(flight.send_at_s)
+            if self._counts_beats(flight):
+                times.append(flight.beat_s)
         return max(0.0, min(times) - time.monotonic()) if times else None
