@@ -208,6 +208,14 @@ static tailor_err join_part(void *context, const uint8_t *bytes, size_t len)
     return tl_client_err(err);
 }
 
+/* The parts come again. */
+static void drop_parts(void *context)
+{
+    Tailor__V1__Table **joined = context;
+    tl_wire_free((ProtobufCMessage *)*joined);
+    *joined = NULL;
+}
+
 tailor_err tailor_measure_export(
     tailor_client *client, const char *space, const char *device, tailor_table **out_table)
 {
@@ -222,6 +230,7 @@ tailor_err tailor_measure_export(
         .request = (ProtobufCMessage *)&request,
         .reply_type = &tailor__v1__table__descriptor,
         .part = join_part,
+        .again = drop_parts,
         .context = &joined};
     tl_err err = tl_client_exchange(client, &exchange, &reply);
     Tailor__V1__Table *last = (Tailor__V1__Table *)(void *)reply;

@@ -23,14 +23,25 @@ static inline tailor_err tl_client_err(tl_err err)
 TL_MUST_USE tl_err
 tl_client_find_keys(const tailor_options *options, const char *endpoint, tl_key_file *out_keys);
 
-/* One call with typed messages. reply_type NULL: the answer is not looked at. */
+/*
+ * What a repeated call does with the parts that came before its connection was lost: they come
+ * again.
+ */
+typedef void tl_again_fn(void *context);
+
+/*
+ * One call with typed messages. reply_type NULL: the answer is not looked at. What is repeated
+ * says clients/c/rules.c; a call whose parts were given to part() only with again(). Several
+ * threads may exchange at once.
+ */
 typedef struct tl_exchange {
     const char *method;
     const ProtobufCMessage *request;
     const ProtobufCMessageDescriptor *reply_type;
     bool is_unbounded;
     tailor_part_fn *part;
-    void *context;
+    tl_again_fn *again;
+    void *context; /* of both */
 } tl_exchange;
 
 /* On success the caller owns *out_reply (tl_wire_free). */
@@ -39,7 +50,18 @@ TL_MUST_USE tl_err tl_client_exchange(
 
 /* What tailor_on_progress() was given. */
 void tl_client_get_progress(
-    const tailor_client *client, tailor_progress_fn **out_progress, void **out_context);
+    tailor_client *client, tailor_progress_fn **out_progress, void **out_context);
+
+/*
+ * Reads an envelope. On success the caller owns *out_reply (tl_wire_free). Fails as
+ * tl_wire_unpack(), and with TL_EVERSION.
+ */
+TL_MUST_USE tl_err tl_client_reply_read(
+    const void *data, size_t len, const char *endpoint, Tailor__V1__Reply **out_reply);
+
+/* Calls progress, which may be NULL, with what a reply of kind PROGRESS holds. */
+void tl_client_progress_show(
+    const Tailor__V1__Reply *reply, tailor_progress_fn *progress, void *context);
 
 /* Checks that the sizes and indices of a received table agree. */
 TL_MUST_USE tl_err tl_client_table_check(const Tailor__V1__Table *message);

@@ -128,8 +128,14 @@ static tl_err run_import(
         (void)finish(client, "measure.abort", import_id, NULL);
         return tl_fail(TL_EIO, "the table cannot be read");
     }
+    if (err == TL_ENOTFOUND) {
+        return tl_fail_in(err, "nothing was stored, since the daemon began anew: ");
+    }
     TL_TRY(err);
-    return finish(client, "measure.commit", import_id, out_reply);
+    err = finish(client, "measure.commit", import_id, out_reply);
+    return err != TL_EUNREACHABLE
+               ? err
+               : tl_fail_in(err, "it is not known whether the table was stored: ");
 }
 
 tailor_err tailor_measure_import(

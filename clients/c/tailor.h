@@ -22,10 +22,31 @@
  * parameter, which it leaves untouched on failure. tailor_err_detail() then
  * holds one line for a person.
  *
- * A client is used by one thread at a time; several threads open one each.
- * It survives a daemon that restarts: the next call connects again. A call
- * that timed out may or may not have been served; repeating it is safe, since
- * every method may be repeated (an import stores nothing before its commit).
+ * Threads. One client may be used by many threads at once. Each call has a connection of its own,
+ * at most TAILOR_MAX_CALLS of them; further calls wait for one within their timeout. Error details
+ * and warnings belong to the thread that made the call. tailor_close() and the setters
+ * (timeout, progress) are for moments when no other thread is in a call.
+ *
+ * Faults. A call gives its result, or an error within its timeout, whatever happens to the daemon:
+ *   - no daemon is there: it is tried again until the timeout, then TAILOR_EUNREACHABLE;
+ *   - the daemon is busy: the call is repeated until the timeout, then TAILOR_EBUSY;
+ *   - the connection is lost, since the daemon restarts maybe: the call is repeated within its
+ *     timeout, until the third loss, then TAILOR_EUNREACHABLE;
+ *   - the connection stands, but the daemon hangs: TAILOR_EUNREACHABLE when three heartbeats are
+ *     missed (tailor_options.heartbeat_ms);
+ *   - nothing of that, but it takes too long: TAILOR_EDEADLINE from the daemon, else
+ *     TAILOR_EUNREACHABLE.
+ * Between tries it waits for a random time, up to 8 ms at first, then twice as long each time, up
+ * to a second; the daemon is told what is left of the timeout. A call that is not bounded by the
+ * timeout is tried for as long while it is not being served.
+ *
+ * Every call may be repeated by the program too when its answer was lost. The library does so
+ * for all but tailor_train(), which takes hours maybe, the commit that ends tailor_measure_import()
+ * (importing the table again is safe), and a tailor_call() after its first part was delivered.
+ * Removing what is gone after a lost answer is a success.
+ *
+ * fork(): a child must not use the clients of its parent (calls fail with TAILOR_ESTATE), and
+ * opens its own. tailor_close() in a child leaves the parent's connections alone.
  *
  * Link with -ltailor (pkg-config tailor). No other header is needed.
  */
@@ -43,7 +64,8 @@ extern "C" {
 enum {
     TAILOR_DEFAULT_TIMEOUT_MS = 10000,
     TAILOR_MAX_MESSAGE_BYTES = 64 * 1024 * 1024,
-    TAILOR_MAX_FEED_BYTES = 1024 * 1024
+    TAILOR_MAX_FEED_BYTES = 1024 * 1024,
+    TAILOR_MAX_CALLS = 32 /* of a client at once */
 };
 
 /* ---- errors ---------------------------------------------------------------- */
@@ -64,7 +86,7 @@ typedef enum tailor_err {
     TAILOR_EVERSION = 11,
     TAILOR_EBUSY = 12,
     TAILOR_ECANCELLED = 13,
-    TAILOR_EUNREACHABLE = 14, /* no daemon answers, or not in time */
+    TAILOR_EUNREACHABLE = 14, /* no daemon answers, or not in time; the detail says which */
     TAILOR_ELIMIT = 15,
     TAILOR_ESTATE = 16
 } tailor_err;
@@ -93,6 +115,9 @@ typedef struct tailor_options {
     const char *key_file;
     const char *server_key; /* the daemon's public key, and the client's own pair */
     const char *public_key, *secret_key;
+
+    int retries;      /* of a call at most; 0: as many as its time allows; negative: none */
+    int heartbeat_ms; /* how often the daemon is to show that it lives; 0: 1000; negative: never */
 } tailor_options;
 
 /*
@@ -108,9 +133,8 @@ const char *tailor_endpoint(const tailor_client *client);
 
 /*
  * The most a call waits for its answer, which is also the deadline that the
- * daemon is given. Import, train and evaluate are not bounded by it, but fail with
- * TAILOR_EUNREACHABLE when no connection stands within this time, or when it
- * is lost.
+ * daemon is given. Import, train, evaluate and fleet are not bounded by it, but fail with
+ * TAILOR_EUNREACHABLE when no connection stands within this time.
  */
 void tailor_set_timeout_ms(tailor_client *client, int timeout_ms);
 
@@ -122,14 +146,21 @@ typedef struct tailor_progress {
     uint64_t job_id; /* for tailor_job_cancel(); 0: no job */
 } tailor_progress;
 
-/* Called in the calling thread, within a call; must not use the client. */
+/* Called in the calling thread, within a call. May make other calls, to cancel the job maybe. */
 typedef void tailor_progress_fn(void *context, const tailor_progress *progress);
 
 void tailor_on_progress(tailor_client *client, tailor_progress_fn *progress, void *context);
 
-/* Warnings that came with the last successful call; borrowed until the next call. */
+/*
+ * Warnings that came with the last call of this thread, if it succeeded and was made with this
+ * client; borrowed until the thread's next call.
+ */
 size_t tailor_n_warnings(const tailor_client *client);
 const char *tailor_warning(const tailor_client *client, size_t i);
+
+/* How many calls the client has repeated since it was opened, since the daemon was busy or the
+ * connection was lost. */
+uint64_t tailor_n_retries(const tailor_client *client);
 
 enum {
     TAILOR_KEY_BYTES = 41 /* with the NUL */
@@ -443,7 +474,7 @@ tailor_err tailor_pareto(
  * A piece of a table of devices: a header, then at most 4,096 rows. A row names a registered
  * device (column device) or describes one (profile keys, nested ones dotted), and may
  * have limits of its own (max_latency_ms, max_energy_mj, min_accuracy, confidence).
- * Several pieces may be under way at once, over clients of their own.
+ * Several pieces may be under way at once, a thread each.
  */
 typedef struct tailor_fleet_options {
     const char *space;
@@ -510,7 +541,8 @@ tailor_err tailor_status(tailor_client *client, tailor_table **out_table);
  * Calls a method with packed messages, for programs that hold the protocol's
  * .proto themselves. timeout_ms 0: the client's; negative: unbounded. The parts
  * of a reply in parts are given to part(), when it is not NULL, before the
- * final one. The caller owns *out_reply (tailor_text_free).
+ * final one. The caller owns *out_reply (tailor_text_free). After a lost connection it is
+ * repeated, but for the methods named above, unless parts were given already.
  */
 typedef tailor_err tailor_part_fn(void *context, const uint8_t *part, size_t len);
 
