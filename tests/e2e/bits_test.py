@@ -8,7 +8,7 @@ loses accuracy where bits are few.
 import unittest
 
 import harness
-from toy import SLOTS, SPACE, Trained
+from toy import SLOTS, SPACE, Learned
 
 N_TRAIN, WIDTHS = 300, ("2", "4", "8")
 VALUE_OF_WIDTH = {"2": 0.4, "4": 0.9, "8": 1.0, "-": 1.0}
@@ -49,25 +49,14 @@ def table(designs, columns):
     return "\n".join(lines) + "\n"
 
 
-class Bits(Trained):
+class Bits(Learned):
     @classmethod
     def learn(cls):
         quantized = with_bits(harness.cells(N_TRAIN))
         plain = [d + ("-",) * 6 for d in harness.cells(N_TRAIN, 3)]
-        for name, text in (("q", table(quantized, {"latency_ms@serial": latency_ms,
-                                                   "accuracy@toy-quantized": accuracy})),
-                           ("p", table(plain, {"accuracy@toy": accuracy}))):
-            path = cls.folder + "/" + name + ".csv"
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(text)
-            cls.must("measure", "import", *SPACE, path)
-        cls.must("train", *SPACE, "--seed", "7")
-
-    @classmethod
-    def must(cls, *words):
-        result = harness.run(cls.daemon, [harness.TAILOR, *words])
-        if result.returncode != 0:
-            raise AssertionError(" ".join(words) + ": " + result.stderr)
+        cls.must("measure", "import", *SPACE, cls.save("q.csv", table(quantized, {
+            "latency_ms@serial": latency_ms, "accuracy@toy-quantized": accuracy})))
+        cls.learn_table(table(plain, {"accuracy@toy": accuracy}))
 
     def design(self, task, *options):
         return self.rows("design", *SPACE, "--device", "serial", "--task", task, *options)

@@ -2,40 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure and refine: proposals, their import, and the measured answer, on a synthetic table."""
 import harness
-
-SPACE = ["--space", "nasbench201"]
-SLOTS = harness.EDGES + ["w01", "w02", "w12", "w03", "w13", "w23"]
-
-
-def source(design):
-    return harness.latency_ms(design)
+from toy import SLOTS, SPACE, Sourced, fast, slow
+from toy import new as board
 
 
-def other(design):
-    return harness.latency_ms(design, 12.0, 0.1)
+class Refine(Sourced):
+    """A daemon that knows two devices and a task; board is the truth of a third."""
 
-
-def board(design):
-    return harness.latency_ms(design, 4.0, 0.6)
-
-
-class Refine(harness.Case):
-    """A daemon that knows two devices and a task."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        path = cls.folder + "/train.csv"
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(harness.table(harness.cells(400), {
-                "latency_ms@source": source, "latency_ms@other": other,
-                "energy_mj@source": lambda d: 2.0 * source(d), "accuracy@toy": harness.accuracy}))
-        for words in (["measure", "import", *SPACE, path],
-                      ["train", *SPACE, "--devices", "source,other", "--seed", "7"]):
-            result = harness.run(cls.daemon, [harness.TAILOR] + words)
-            if result.returncode != 0:
-                cls.tearDownClass()
-                raise AssertionError(" ".join(words) + ": " + result.stderr)
+    sources = {"source": fast, "other": slow}
 
     def measure(self, device, rows, columns=None):
         """Fills a table of slots in and imports it."""

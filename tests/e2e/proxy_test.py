@@ -4,15 +4,13 @@
 import json
 
 import harness
+from toy import SPACE, Sourced
+from toy import fast as alike
+from toy import new as board
 
-SPACE = ["--space", "nasbench201"]
 COLUMNS = ["device", "spearman", "spearman_low", "spearman_high", "reusable", "measurements"]
 POOL_COST = {"none": 0.0, "skip_connect": 1.0, "nor_conv_1x1": 0.2, "nor_conv_3x3": 0.3,
              "avg_pool_3x3": 2.5}
-
-
-def alike(design):
-    return harness.latency_ms(design)
 
 
 def other(design):
@@ -20,26 +18,8 @@ def other(design):
     return 0.5 + sum(POOL_COST[operator] for operator in design)
 
 
-def board(design):
-    return harness.latency_ms(design, 4.0, 0.6)
-
-
-class Proxies(harness.Case):
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        path = cls.folder + "/train.csv"
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(harness.table(harness.cells(400), {
-                "latency_ms@alike": alike, "latency_ms@other": other,
-                "energy_mj@alike": lambda d: 2.0 * alike(d), "accuracy@toy": harness.accuracy}))
-        for words in (["measure", "import", *SPACE, path],
-                      ["train", *SPACE, "--devices", "alike,other", "--seed", "7"]):
-            result = harness.run(cls.daemon, [harness.TAILOR] + words)
-            if result.returncode != 0:
-                cls.tearDownClass()
-                raise AssertionError(" ".join(words) + ": " + result.stderr)
+class Proxies(Sourced):
+    sources = {"alike": alike, "other": other}
 
     def measured(self, name, truth, n=12):
         path = self.write("few.csv", harness.table(

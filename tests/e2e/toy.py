@@ -3,6 +3,7 @@
 different speeds, one of them measured on few designs only, and a task that likes convolutions.
 """
 import json
+import os
 
 import harness
 
@@ -29,8 +30,8 @@ def new(design):
     return harness.latency_ms(design, 4.0, 0.6)
 
 
-class Trained(harness.Case):
-    """A daemon that was trained on the world."""
+class Learned(harness.Case):
+    """A daemon that learns something before the first test."""
 
     @classmethod
     def setUpClass(cls):
@@ -42,24 +43,56 @@ class Trained(harness.Case):
             raise
 
     @classmethod
+    def must(cls, *words):
+        """Standard output of a tailor command that is done."""
+        result = harness.run(cls.daemon, [harness.TAILOR, *words])
+        if result.returncode != harness.DONE:
+            raise AssertionError(" ".join(words) + ": " + result.stderr)
+        return result.stdout
+
+    @classmethod
+    def save(cls, name, text):
+        """A file in the class's folder; its path."""
+        path = os.path.join(cls.folder, name)
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        return path
+
+    @classmethod
+    def learn_table(cls, text, *options):
+        """Imports a table and trains on it; the report."""
+        cls.must("measure", "import", *SPACE, cls.save("train.csv", text))
+        return json.loads(cls.must("train", *SPACE, "--seed", "7", "--json", *options))
+
+
+class Sourced(Learned):
+    """Trained on devices of a subclass's own, the first of which has energies too, and on the
+    task toy; nothing else is measured."""
+
+    sources = {}  # latency_ms of a design, by the name of a device
+    n_designs = 400
+
+    @classmethod
+    def learn(cls):
+        columns = {"latency_ms@" + name: truth for name, truth in cls.sources.items()}
+        first, truth = next(iter(cls.sources.items()))
+        columns["energy_mj@" + first] = lambda d: 2.0 * truth(d)
+        columns["accuracy@toy"] = harness.accuracy
+        cls.report = cls.learn_table(harness.table(harness.cells(cls.n_designs), columns),
+                                     "--devices", ",".join(cls.sources))
+
+
+class Trained(Learned):
+    """Trained on the world: designs to test with are left over, new has few measurements."""
+
+    @classmethod
     def learn(cls):
         designs = harness.cells(N_TRAIN + N_TEST)
         cls.train_designs, cls.test_designs = designs[:N_TRAIN], designs[N_TRAIN:]
         few = set(cls.train_designs[:N_FEW])
-        path = cls.folder + "/train.csv"
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(harness.table(cls.train_designs, {
-                "latency_ms@fast": fast, "latency_ms@slow": slow,
-                "latency_ms@new": lambda d: new(d) if d in few else None,
-                "energy_mj@fast": lambda d: 2.0 * fast(d),
-                "accuracy@toy": harness.accuracy}))
-        test = cls.folder + "/test.csv"
-        with open(test, "w", encoding="utf-8") as file:
-            file.write(harness.table(cls.test_designs, {}))
-        cls.test_path = test
-        for words in (["measure", "import", *SPACE, path],
-                      ["train", *SPACE, "--devices", "fast,slow", "--seed", "7", "--json"]):
-            result = harness.run(cls.daemon, [harness.TAILOR] + words)
-            if result.returncode != 0:
-                raise AssertionError(" ".join(words) + ": " + result.stderr)
-        cls.report = json.loads(result.stdout)
+        cls.test_path = cls.save("test.csv", harness.table(cls.test_designs, {}))
+        cls.report = cls.learn_table(harness.table(cls.train_designs, {
+            "latency_ms@fast": fast, "latency_ms@slow": slow,
+            "latency_ms@new": lambda d: new(d) if d in few else None,
+            "energy_mj@fast": lambda d: 2.0 * fast(d),
+            "accuracy@toy": harness.accuracy}), "--devices", "fast,slow")
