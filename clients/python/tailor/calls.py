@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from . import tailor_pb2 as pb
-from .errors import TailorError
+from .errors import Damaged, TailorError
 from .fleet import fleet_pieces
 from .inputs import TableLike, YamlLike, read_chunks, read_table, read_yaml
 from .results import (Answer, Evaluation, Front, ImportReport, Lowered, Network, Op, Progress,
@@ -139,14 +139,23 @@ def space_lower(space: str, designs: TableLike) -> Call[Lowered]:
 
     def read(reply: Any, parts: Sequence[bytes]) -> Lowered:
         m = pb.LowerReply.FromString(reply.body)
-        networks = tuple(
-            Network(n.in_ch, n.in_size, tuple(_op(op) for op in n.ops)) for n in m.networks)
-        return Lowered(table_of(m.designs), networks, tuple(reply.warnings))
+        lowered = Lowered(table_of(m.designs), tuple(_network(n) for n in m.networks),
+                          tuple(reply.warnings))
+        if len(lowered.networks) != len(lowered.designs):
+            raise Damaged(
+                f"got {len(lowered.networks)} networks of {len(lowered.designs)} designs")
+        return lowered
 
     return Call("space.lower", message.SerializeToString(), read)
 
 
-def _op(m: Any) -> Op:
+def _network(m: Any) -> Network:
+    return Network(m.in_ch, m.in_size, tuple(_op(i, op) for i, op in enumerate(m.ops)))
+
+
+def _op(index: int, m: Any) -> Op:
+    if any(i < -1 or i >= index for i in m.inputs):
+        raise Damaged(f"operator {index} has the inputs {list(m.inputs)}")
     return Op(m.kind, m.in_ch, m.out_ch, m.in_size, m.out_size, m.kernel, m.stride, m.pad,
               m.groups, m.w_bits, m.a_bits, m.act, m.pre_act, m.has_bias, m.has_norm,
               m.is_reached, m.is_needed, tuple(m.inputs))

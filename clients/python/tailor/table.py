@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,6 +52,24 @@ class Table(Sequence[Row]):
         if name not in self.names:
             raise KeyError(name)
         return [row[name] for row in self.rows]
+
+    def to_columns(self) -> dict[str, list[Cell]]:
+        """A list for each column, by name."""
+        return {name: self.column(name) for name in self.names}
+
+    def to_numpy(self, names: Sequence[str] | None = None) -> Any:
+        """An array [rows, columns] of the columns of numbers, or of those named; a missing number
+        is NaN. Needs numpy."""
+        wanted = [c.name for c in self.columns if c.is_number] if names is None else list(names)
+        numpy = importlib.import_module("numpy")
+        cells = [[math.nan if x is None else x for x in self.column(name)] for name in wanted]
+        return numpy.array(cells, dtype=float).reshape(len(wanted), len(self.rows)).T
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with these columns; a missing number is NaN. Needs pandas."""
+        pandas = importlib.import_module("pandas")
+        frame = pandas.DataFrame(self.rows, columns=list(self.names))
+        return frame.astype({c.name: float for c in self.columns if c.is_number})
 
     def to_csv(self) -> str:
         """As `tailor` prints it: a header line, then a line a row; a missing number is empty."""
@@ -106,6 +125,8 @@ def table_of(message: Any, warnings: Sequence[str] = ()) -> Table:
     """A received table; Damaged where its sizes do not agree."""
     columns = tuple(Column(c.name, c.kind == pb.Column.NUMBER, c.digits) for c in message.columns)
     names = [column.name for column in columns]
+    if len(set(names)) != len(names):
+        raise Damaged(f"a table has two columns of one name: {names}")
     cells = [_cells_of(column, message.n_rows) for column in message.columns]
     if not columns and message.n_rows:
         raise Damaged(f"a table of {message.n_rows} rows without columns")
