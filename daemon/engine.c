@@ -84,9 +84,9 @@ static tl_err open_parts(tl_engine *engine, const tl_engine_options *options)
     }
     TL_TRY(tl_space_table_new(&engine->spaces));
     TL_TRY(tl_imports_new(&engine->imports));
-    TL_TRY(tl_jobs_new(&engine->jobs));
     TL_TRY(load_built_in(engine->spaces, options->spaces_dir));
     TL_TRY(tl_store_open(options->data_dir, 0, &engine->store));
+    TL_TRY(tl_jobs_new(engine->store, &engine->jobs));
     TL_TRY(tl_registry_open(engine->store, options->catalogue_dir, &engine->registry));
     TL_TRY(tl_predictors_new(
         engine->store, engine->models_dir, engine->data_dir, &engine->predictors));

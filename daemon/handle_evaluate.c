@@ -412,4 +412,5 @@ const tl_method tl_method_evaluate_run = {
     .run = run,
     .min_role = TL_ROLE_READER,
     .lane = TL_LANE_BULK,
+    .is_job = true,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Methods status.get, job.list and job.cancel: what the daemon holds and does. */
+/* Method status.get: what the daemon holds and does. */
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -69,18 +69,11 @@ static tl_err add_store_facts(tl_engine *engine, facts *f)
     return TL_OK;
 }
 
-static tl_err add_job_facts(tl_engine *engine, facts *f)
+static void add_job_facts(tl_engine *engine, facts *f)
 {
-    tl_job_view *views = NULL;
-    size_t n = 0;
-    size_t n_running = 0;
-    TL_TRY(tl_jobs_list(tl_engine_jobs(engine), &views, &n));
-    for (size_t i = 0; i < n; i++) {
-        n_running += views[i].is_running ? 1 : 0;
-    }
-    tl_mem_free(views);
-    add_fact(f, "jobs_running", "%zu", n_running);
-    return TL_OK;
+    tl_jobs_count count = tl_jobs_count_get(tl_engine_jobs(engine));
+    add_fact(f, "jobs_running", "%zu", count.n_running);
+    add_fact(f, "jobs_waiting", "%zu", count.n_waiting);
 }
 
 /* Files that look like models; none where the folder cannot be read. */
@@ -155,7 +148,7 @@ static tl_err fill_status(tl_engine *engine, facts *f)
     TL_TRY(add_model_facts(engine, f));
     TL_TRY(add_space_facts(engine, f));
     TL_TRY(add_store_facts(engine, f));
-    TL_TRY(add_job_facts(engine, f));
+    add_job_facts(engine, f);
     add_load_facts(engine, f);
     return TL_OK;
 }
@@ -182,87 +175,6 @@ static tl_err run_status(
     return err;
 }
 
-/* ---- jobs ------------------------------------------------------------------------------ */
-
-static const char *state_of(const tl_job_view *view)
-{
-    if (view->is_running) {
-        return view->is_cancelled ? "cancelling" : "running";
-    }
-    return view->result == TL_OK           ? "done"
-           : view->result == TL_ECANCELLED ? "cancelled"
-                                           : "failed";
-}
-
-static void print_time(int64_t unix_s, char *text, size_t size)
-{
-    time_t time = (time_t)unix_s;
-    struct tm parts = {0};
-    (void)gmtime_r(&time, &parts);
-    (void)strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &parts);
-}
-
-/* The columns of the job list. */
-typedef struct job_columns {
-    Tailor__V1__Column *method, *subject, *state, *what, *started;
-    double *id, *done, *total, *elapsed_s;
-} job_columns;
-
-static tl_err add_job_columns(Tailor__V1__Table *table, job_columns *c)
-{
-    TL_TRY(tl_table_reply_blank(table, "job", 0, &c->id));
-    TL_TRY(tl_table_reply_text(table, "method", &c->method));
-    TL_TRY(tl_table_reply_text(table, "space", &c->subject));
-    TL_TRY(tl_table_reply_text(table, "state", &c->state));
-    TL_TRY(tl_table_reply_text(table, "step", &c->what));
-    TL_TRY(tl_table_reply_blank(table, "done", 0, &c->done));
-    TL_TRY(tl_table_reply_blank(table, "total", 0, &c->total));
-    TL_TRY(tl_table_reply_text(table, "started", &c->started));
-    return tl_table_reply_blank(table, "elapsed_s", 4, &c->elapsed_s);
-}
-
-static tl_err set_job(const job_columns *c, size_t row, const tl_job_view *view)
-{
-    char started[32];
-    print_time(view->started_unix_s, started, sizeof started);
-    c->id[row] = (double)view->id;
-    c->done[row] = (double)view->done;
-    if (view->total > 0) {
-        c->total[row] = (double)view->total;
-    }
-    c->elapsed_s[row] = view->elapsed_s;
-    TL_TRY(tl_table_reply_set_text(c->method, row, view->method));
-    TL_TRY(tl_table_reply_set_text(c->subject, row, view->subject));
-    TL_TRY(tl_table_reply_set_text(c->state, row, state_of(view)));
-    TL_TRY(tl_table_reply_set_text(c->what, row, view->what));
-    return tl_table_reply_set_text(c->started, row, started);
-}
-
-static tl_err run_job_list(
-    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
-{
-    tl_job_view *views = NULL;
-    size_t n = 0;
-    job_columns columns = {0};
-    (void)request_base;
-    TL_TRY(tl_jobs_list(tl_engine_jobs(call->engine), &views, &n));
-    tl_table_reply_init((Tailor__V1__Table *)reply_base, n);
-    tl_err err = add_job_columns((Tailor__V1__Table *)reply_base, &columns);
-    for (size_t i = 0; i < n && err == TL_OK; i++) {
-        err = set_job(&columns, i, &views[i]);
-    }
-    tl_mem_free(views);
-    return err;
-}
-
-static tl_err run_job_cancel(
-    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
-{
-    const Tailor__V1__JobId *request = (const Tailor__V1__JobId *)request_base;
-    (void)reply_base;
-    return tl_job_cancel(tl_engine_jobs(call->engine), request->job_id);
-}
-
 const tl_method tl_method_status_get = {
     .name = "status.get",
     .summary = "What the daemon is and holds",
@@ -270,28 +182,6 @@ const tl_method tl_method_status_get = {
     .reply = &tailor__v1__table__descriptor,
     .run = run_status,
     .min_role = TL_ROLE_READER,
-    .lane = TL_LANE_FAST,
-    .deadline_ms = TL_DEADLINE_SHORT_MS,
-};
-
-const tl_method tl_method_job_list = {
-    .name = "job.list",
-    .summary = "The jobs that run and those that ended last",
-    .request = &tailor__v1__empty__descriptor,
-    .reply = &tailor__v1__table__descriptor,
-    .run = run_job_list,
-    .min_role = TL_ROLE_READER,
-    .lane = TL_LANE_FAST,
-    .deadline_ms = TL_DEADLINE_SHORT_MS,
-};
-
-const tl_method tl_method_job_cancel = {
-    .name = "job.cancel",
-    .summary = "Asks a job to end",
-    .request = &tailor__v1__job_id__descriptor,
-    .reply = &tailor__v1__empty__descriptor,
-    .run = run_job_cancel,
-    .min_role = TL_ROLE_WRITER,
     .lane = TL_LANE_FAST,
     .deadline_ms = TL_DEADLINE_SHORT_MS,
 };

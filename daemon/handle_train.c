@@ -372,4 +372,5 @@ const tl_method tl_method_train_run = {
     .run = run,
     .min_role = TL_ROLE_WRITER,
     .lane = TL_LANE_BULK,
+    .is_job = true,
 };

@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "daemon/engine.h"
+#include "daemon/job_runner.h"
+#include "daemon/methods.h"
 #include "daemon/metrics.h"
 #include "daemon/metrics_http.h"
 #include "daemon/server.h"
@@ -140,6 +142,7 @@ typedef struct life {
     tl_log_level level; /* in force */
     bool is_watched;
     bool has_told_stopping;
+    tl_jobs *jobs; /* put aside when stopping begins */
 } life;
 
 /* What a running daemon can change. A mistake in the file changes nothing. */
@@ -170,6 +173,7 @@ static void on_tick(void *context, bool is_stopping)
     }
     if (is_stopping && !l->has_told_stopping) {
         l->has_told_stopping = true;
+        tl_jobs_stop(l->jobs);
         tl_service_notify("STOPPING=1\nSTATUS=finishing what was accepted");
     }
     if (l->is_watched) {
@@ -265,6 +269,7 @@ static tl_err run(const tl_settings *settings, life *l)
     tl_err err = TL_OK;
     tl_engine *engine = NULL;
     tl_metrics *metrics = NULL;
+    tl_job_runner *runner = NULL;
     tl_service_sockets sockets;
     tl_log_set_level(settings->level);
     tl_log_set_format(settings->format);
@@ -286,8 +291,13 @@ static tl_err run(const tl_settings *settings, life *l)
     if (!tl_file_exists(settings->models)) {
         tl_log(TL_LOG_WARN, "%s: no such folder, so no shipped models", settings->models);
     }
+    if ((err = tl_job_runner_new(engine, tl_methods, tl_methods_len, &runner)) != TL_OK) {
+        goto done;
+    }
+    l->jobs = tl_engine_jobs(engine);
     err = serve_with_page(settings, &sockets, engine, metrics, l);
 done:
+    tl_job_runner_free(runner);
     tl_engine_close(engine);
     tl_metrics_free(metrics);
     return err;

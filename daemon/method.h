@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 struct tl_engine;
+struct tl_job;
 
 typedef enum tl_role {
     TL_ROLE_READER, /* may predict and query */
@@ -52,6 +53,11 @@ typedef struct tl_call {
     void (*send)(void *sink, int kind, const ProtobufCMessage *body);
     void *sink;
 
+    /* Who asks, for the list of jobs: what the client calls itself, and the name of its key. May
+     * be NULL. */
+    const char *client, *key_name;
+    struct tl_job *job; /* that this call is the run of (job_runner.h); NULL: of none */
+
     /* Warnings for a person, sent with the final reply. */
     char **warnings;
     size_t n_warnings;
@@ -82,6 +88,7 @@ typedef struct tl_method {
     tl_method_fn *run;
     tl_role min_role;
     tl_lane lane;
+    bool is_job;           /* job.start may start it */
     size_t fast_max_bytes; /* of the fast lane: longer requests go to the workers; 0: none do */
     uint32_t deadline_ms;  /* the most a client may ask for; 0: the call ends by itself */
 } tl_method;

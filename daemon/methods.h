@@ -15,6 +15,8 @@ extern const tl_method tl_method_evaluate_run;
 extern const tl_method tl_method_fleet_run;
 extern const tl_method tl_method_job_cancel;
 extern const tl_method tl_method_job_list;
+extern const tl_method tl_method_job_show;
+extern const tl_method tl_method_job_start;
 extern const tl_method tl_method_measure_abort;
 extern const tl_method tl_method_measure_begin;
 extern const tl_method tl_method_measure_commit;

@@ -85,20 +85,12 @@ static tl_err write_store(tl_engine *engine, tl_text *out)
     return TL_OK;
 }
 
-static tl_err write_jobs(tl_engine *engine, tl_text *out)
+static void write_jobs(tl_engine *engine, tl_text *out)
 {
-    tl_job_view *views = NULL;
-    size_t n = 0;
-    size_t n_running = 0;
-    TL_TRY(tl_jobs_list(tl_engine_jobs(engine), &views, &n));
-    for (size_t i = 0; i < n; i++) {
-        n_running += views[i].is_running ? 1 : 0;
-    }
-    tl_mem_free(views);
-    gauge(out, "tailor_jobs_running", "Jobs that run now.", (double)n_running);
-    gauge(
-        out, "tailor_jobs_ended", "Ended jobs that are still listed.", (double)(n - n_running));
-    return TL_OK;
+    tl_jobs_count count = tl_jobs_count_get(tl_engine_jobs(engine));
+    gauge(out, "tailor_jobs_running", "Jobs that run now.", (double)count.n_running);
+    gauge(out, "tailor_jobs_waiting", "Jobs in the queue.", (double)count.n_waiting);
+    gauge(out, "tailor_jobs_ended", "Ended jobs that are still listed.", (double)count.n_ended);
 }
 
 static void write_labels(tl_text *out, const char *name, const tl_model_use *use)
@@ -142,7 +134,7 @@ tl_err tl_metrics_page(tl_engine *engine, const tl_metrics *metrics, tl_text *ou
     write_process(out);
     tl_metrics_write(metrics, out);
     TL_TRY(write_store(engine, out));
-    TL_TRY(write_jobs(engine, out));
+    write_jobs(engine, out);
     TL_TRY(write_models(engine, out));
     return tl_text_err(out);
 }

@@ -147,6 +147,8 @@ void tl_server_serve(tl_task *t)
         .is_cancelled = &t->is_cancelled,
         .send = send_more,
         .sink = t,
+        .client = t->request->client,
+        .key_name = t->key_name,
     };
     tl_err_clear();
     int64_t begin_ns = tl_clock_ns();

@@ -3,64 +3,178 @@
 
 #include "base/mem.h"
 #include "daemon/jobs.h"
+#include "proto/job.pb-c.h"
+#include "proto/tailor.pb-c.h"
+#include "proto/wire.h"
 
+#include <stdatomic.h>
 #include <string.h>
+
+static const tl_method train = {
+    .name = "train.run",
+    .request = &tailor__v1__empty__descriptor,
+    .reply = &tailor__v1__empty__descriptor,
+    .is_job = true,
+};
 
 static tl_call make_call(void)
 {
-    return (tl_call){.role = TL_ROLE_ADMIN, .deadline_ns = INT64_MAX};
+    return (tl_call){
+        .role = TL_ROLE_WRITER, .deadline_ns = INT64_MAX, .client = "test 1", .key_name = "me"};
 }
 
-static tl_job_view last_view(tl_jobs *jobs)
+/* A store with its jobs, as a daemon holds them. */
+typedef struct world {
+    tl_store *store;
+    tl_jobs *jobs;
+    tl_call call;
+    const char *dir;
+} world;
+
+static void open_world(world *w, const char *dir)
 {
-    tl_job_view *views = NULL;
-    size_t n = 0;
-    assert_ok(tl_jobs_list(jobs, &views, &n));
-    assert_true(n > 0);
-    tl_job_view last = views[n - 1];
-    tl_mem_free(views);
-    return last;
+    *w = (world){.call = make_call(), .dir = dir};
+    assert_ok(tl_store_open(dir, 0, &w->store));
+    assert_ok(tl_jobs_new(w->store, &w->jobs));
 }
+
+static void close_world(world *w)
+{
+    tl_jobs_free(w->jobs);
+    tl_store_close(w->store);
+}
+
+/* As after a power cut: nothing of the former daemon is said or ended. */
+static void restart(world *w)
+{
+    const char *dir = w->dir;
+    close_world(w);
+    open_world(w, dir);
+}
+
+static tl_job_view find(tl_jobs *jobs, uint64_t id)
+{
+    tl_job_view view;
+    assert_ok(tl_jobs_find(jobs, id, &view));
+    return view;
+}
+
+static uint64_t start(world *w, const char *space, const char *token)
+{
+    uint64_t id = 0;
+    tl_job_start start = {
+        .method = &train,
+        .subject = space,
+        .token = token,
+        .request = (const uint8_t *)space,
+        .request_len = strlen(space)};
+    assert_ok(tl_jobs_start(w->jobs, &w->call, &start, &id));
+    return id;
+}
+
+static void finish(world *w, tl_job *job, tl_err result, const char *text)
+{
+    tl_call call = make_call();
+    tl_bytes reply = {.data = NULL};
+    (void)w;
+    if (result == TL_OK) {
+        reply.data = (uint8_t *)tl_mem_strdup(text);
+        reply.len = strlen(text);
+        tl_call_warn(&call, "mind %s", text);
+    } else {
+        (void)tl_fail(result, "%s", text);
+    }
+    tl_job_finish_take(job, result, &call, &reply);
+    assert_null(reply.data);
+    tl_call_done(&call);
+}
+
+/* ---- attached ---------------------------------------------------------------------------- */
 
 static void a_job_shows_what_it_does_and_how_it_ended(void **state)
+{
+    (void)state;
+    world w;
+    tl_job *job = NULL;
+    open_world(&w, tl_test_new_dir());
+    assert_ok(tl_job_begin(w.jobs, &w.call, "train.run", "nasbench201", &job));
+    uint64_t id = tl_job_id(job);
+    assert_ok(tl_job_step(job, "source devices", 3, 10));
+    tl_job_view view = find(w.jobs, id);
+    assert_int_equal(view.state, TL_JOB_RUNNING);
+    assert_string_equal(tl_job_state_name(&view), "running");
+    assert_string_equal(view.method, "train.run");
+    assert_string_equal(view.subject, "nasbench201");
+    assert_string_equal(view.what, "source devices");
+    assert_string_equal(view.client, "test 1");
+    assert_string_equal(view.key, "me");
+    assert_int_equal(view.done, 3);
+    (void)tl_fail(TL_ENUMERIC, "not finite");
+    tl_job_end(job, TL_ENUMERIC);
+    assert_string_equal(tl_err_detail(), "not finite");
+    restart(&w);
+    view = find(w.jobs, id);
+    assert_string_equal(tl_job_state_name(&view), "failed");
+    assert_err(TL_ENUMERIC, view.result);
+    assert_string_equal(view.detail, "not finite");
+    tl_job_end(NULL, TL_OK);
+    close_world(&w);
+}
+
+static void without_a_store_jobs_run_all_the_same(void **state)
 {
     (void)state;
     tl_jobs *jobs = NULL;
     tl_job *job = NULL;
     tl_call call = make_call();
-    assert_ok(tl_jobs_new(&jobs));
-    assert_ok(tl_job_begin(jobs, &call, "train.run", "nasbench201", &job));
-    assert_ok(tl_job_step(job, "source devices", 3, 10));
-    tl_job_view view = last_view(jobs);
-    assert_true(view.is_running);
-    assert_string_equal(view.method, "train.run");
-    assert_string_equal(view.subject, "nasbench201");
-    assert_string_equal(view.what, "source devices");
-    assert_int_equal(view.done, 3);
-    assert_int_equal(view.id, tl_job_id(job));
-    tl_job_end(job, TL_ENUMERIC);
-    view = last_view(jobs);
-    assert_false(view.is_running);
-    assert_err(TL_ENUMERIC, view.result);
-    tl_job_end(NULL, TL_OK);
+    uint64_t id = 0;
+    tl_job_start nothing = {.method = &train, .subject = "", .token = ""};
+    assert_ok(tl_jobs_new(NULL, &jobs));
+    assert_ok(tl_job_begin(jobs, &call, "train.run", "x", &job));
+    tl_job_keep(job, "a", "b", 1);
+    assert_ok(tl_job_step(job, "a", 1, 2));
+    tl_job_end(job, TL_OK);
+    assert_err(TL_ESTATE, tl_jobs_start(jobs, &call, &nothing, &id));
     tl_jobs_free(jobs);
 }
 
 static void a_cancelled_job_learns_it_at_its_next_step(void **state)
 {
     (void)state;
-    tl_jobs *jobs = NULL;
+    world w;
     tl_job *job = NULL;
-    tl_call call = make_call();
-    assert_ok(tl_jobs_new(&jobs));
-    assert_ok(tl_job_begin(jobs, &call, "train.run", "x", &job));
+    open_world(&w, tl_test_new_dir());
+    assert_ok(tl_job_begin(w.jobs, &w.call, "train.run", "x", &job));
     uint64_t id = tl_job_id(job);
-    assert_err(TL_ENOTFOUND, tl_job_cancel(jobs, id + 1));
-    assert_ok(tl_job_cancel(jobs, id));
+    assert_err(TL_ENOTFOUND, tl_job_cancel(w.jobs, id + 1));
+    assert_ok(tl_job_cancel(w.jobs, id));
+    tl_job_view view = find(w.jobs, id);
+    assert_string_equal(tl_job_state_name(&view), "cancelling");
     assert_err(TL_ECANCELLED, tl_job_step(job, "a", 1, 2));
     tl_job_end(job, TL_ECANCELLED);
-    assert_err(TL_ESTATE, tl_job_cancel(jobs, id));
-    tl_jobs_free(jobs);
+    assert_err(TL_ESTATE, tl_job_cancel(w.jobs, id));
+    close_world(&w);
+}
+
+static void an_attached_job_ends_with_its_daemon(void **state)
+{
+    (void)state;
+    world w;
+    tl_job *job = NULL;
+    open_world(&w, tl_test_new_dir());
+    assert_ok(tl_job_begin(w.jobs, &w.call, "train.run", "x", &job));
+    uint64_t id = tl_job_id(job);
+    for (int i = 0; i < 2; i++) {
+        restart(&w);
+        tl_job_view view = find(w.jobs, id);
+        assert_string_equal(tl_job_state_name(&view), "cancelled");
+        assert_non_null(strstr(view.detail, "the daemon ended"));
+        assert_true(view.ended_unix_s > 0);
+    }
+    assert_ok(tl_job_begin(w.jobs, &w.call, "train.run", "x", &job));
+    assert_int_equal(tl_job_id(job), id + 1); /* no number is given twice */
+    tl_job_end(job, TL_OK);
+    close_world(&w);
 }
 
 static void jobs_are_bounded_and_the_oldest_ended_is_forgotten(void **state)
@@ -68,7 +182,8 @@ static void jobs_are_bounded_and_the_oldest_ended_is_forgotten(void **state)
     (void)state;
     enum {
         N_RUNNING = 64,
-        N_MORE = 200
+        N_MORE = 1010,
+        N_ENDED = 1000
     };
     tl_jobs *jobs = NULL;
     tl_job *running[N_RUNNING];
@@ -76,7 +191,7 @@ static void jobs_are_bounded_and_the_oldest_ended_is_forgotten(void **state)
     tl_call call = make_call();
     tl_job_view *views = NULL;
     size_t n = 0;
-    assert_ok(tl_jobs_new(&jobs));
+    assert_ok(tl_jobs_new(NULL, &jobs));
     for (int i = 0; i < N_RUNNING; i++) {
         assert_ok(tl_job_begin(jobs, &call, "train.run", "x", &running[i]));
     }
@@ -86,10 +201,17 @@ static void jobs_are_bounded_and_the_oldest_ended_is_forgotten(void **state)
         assert_ok(tl_job_begin(jobs, &call, "train.run", "x", &job));
         tl_job_end(job, TL_OK);
     }
-    assert_ok(tl_jobs_list(jobs, &views, &n));
-    assert_true(n <= 2 * N_RUNNING);
+    tl_jobs_count count = tl_jobs_count_get(jobs);
+    assert_int_equal(count.n_running, N_RUNNING - 1);
+    assert_int_equal(count.n_ended, N_ENDED);
+    assert_ok(tl_jobs_list(jobs, SIZE_MAX, &views, &n));
+    assert_int_equal(n, N_RUNNING - 1 + N_ENDED);
     assert_int_equal(views[n - 1].id, N_RUNNING + N_MORE);
     assert_int_equal(views[0].id, 2); /* still running; the first has been forgotten */
+    tl_mem_free(views);
+    assert_ok(tl_jobs_list(jobs, 3, &views, &n));
+    assert_int_equal(n, N_RUNNING - 1 + 3);
+    assert_int_equal(views[n - 1].id, N_RUNNING + N_MORE);
     tl_mem_free(views);
     for (int i = 1; i < N_RUNNING; i++) {
         tl_job_end(running[i], TL_OK);
@@ -97,13 +219,243 @@ static void jobs_are_bounded_and_the_oldest_ended_is_forgotten(void **state)
     tl_jobs_free(jobs);
 }
 
+/* ---- detached --------------------------------------------------------------------------------- */
+
+static void check_outcome(world *w, uint64_t id, const char *text)
+{
+    void *data = NULL;
+    size_t len = 0;
+    ProtobufCMessage *message = NULL;
+    assert_ok(tl_jobs_outcome(w->jobs, id, &data, &len));
+    assert_ok(tl_wire_unpack(
+        &tailor__job__v1__job_outcome__descriptor, data, len, TL_WIRE_MAX_MEMORY_BYTES,
+        &message));
+    const Tailor__Job__V1__JobOutcome *outcome =
+        (const Tailor__Job__V1__JobOutcome *)(const void *)message;
+    assert_true(outcome->has_reply);
+    assert_int_equal(outcome->reply.len, strlen(text));
+    assert_memory_equal(outcome->reply.data, text, strlen(text));
+    assert_int_equal(outcome->n_warnings, 1);
+    tl_wire_free(message);
+    tl_mem_free(data);
+}
+
+static void a_started_job_is_run_in_its_turn_and_its_reply_stays(void **state)
+{
+    (void)state;
+    world w;
+    void *request = NULL;
+    size_t len = 0;
+    open_world(&w, tl_test_new_dir());
+    uint64_t first = start(&w, "a", "");
+    uint64_t second = start(&w, "b", "");
+    assert_int_equal(find(w.jobs, second).n_before, 1);
+    tl_job *job = tl_jobs_take(w.jobs);
+    assert_int_equal(tl_job_id(job), first);
+    assert_string_equal(tl_job_method(job), "train.run");
+    assert_ok(tl_job_request(job, &request, &len));
+    assert_string_equal(request, "a");
+    tl_mem_free(request);
+    tl_call call = {.deadline_ns = INT64_MAX};
+    tl_job *same = NULL;
+    tl_job_fill_call(job, &call);
+    assert_int_equal(call.role, TL_ROLE_WRITER);
+    assert_ok(tl_job_begin(w.jobs, &call, "train.run", "a", &same));
+    assert_ptr_equal(same, job);
+    assert_ok(tl_job_step(same, "half", 1, 2));
+    tl_job_end(same, TL_OK); /* the runner's to end */
+    assert_int_equal(find(w.jobs, first).state, TL_JOB_RUNNING);
+    finish(&w, job, TL_OK, "a model");
+    check_outcome(&w, first, "a model");
+    restart(&w);
+    check_outcome(&w, first, "a model");
+    assert_int_equal(find(w.jobs, first).n_starts, 1);
+    assert_int_equal(find(w.jobs, second).state, TL_JOB_WAITING);
+    close_world(&w);
+}
+
+static void a_start_that_is_repeated_is_one_job(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, tl_test_new_dir());
+    uint64_t id = start(&w, "a", "token-of-mine");
+    assert_int_equal(start(&w, "a", "token-of-mine"), id);
+    restart(&w);
+    assert_int_equal(start(&w, "a", "token-of-mine"), id);
+    assert_int_not_equal(start(&w, "a", "another-token"), id);
+    close_world(&w);
+}
+
+static void jobs_of_one_space_run_one_after_the_other(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, tl_test_new_dir());
+    uint64_t first = start(&w, "a", "");
+    uint64_t second = start(&w, "a", "");
+    uint64_t third = start(&w, "b", "");
+    tl_job *job = tl_jobs_take(w.jobs);
+    tl_job *other = tl_jobs_take(w.jobs);
+    assert_int_equal(tl_job_id(job), first);
+    assert_int_equal(tl_job_id(other), third);
+    finish(&w, other, TL_EINVAL, "no");
+    finish(&w, job, TL_OK, "yes");
+    job = tl_jobs_take(w.jobs);
+    assert_int_equal(tl_job_id(job), second);
+    finish(&w, job, TL_OK, "yes");
+    assert_string_equal(find(w.jobs, third).detail, "no");
+    close_world(&w);
+}
+
+static void a_waiting_job_that_is_cancelled_is_never_run(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, tl_test_new_dir());
+    uint64_t first = start(&w, "a", "");
+    uint64_t second = start(&w, "b", "");
+    assert_ok(tl_job_cancel(w.jobs, first));
+    assert_err(TL_ESTATE, tl_job_cancel(w.jobs, first));
+    restart(&w);
+    tl_job_view view = find(w.jobs, first);
+    assert_string_equal(tl_job_state_name(&view), "cancelled");
+    tl_job *job = tl_jobs_take(w.jobs);
+    assert_int_equal(tl_job_id(job), second);
+    tl_call call = {.deadline_ns = INT64_MAX};
+    tl_job_fill_call(job, &call);
+    assert_ok(tl_call_check(&call));
+    assert_ok(tl_job_cancel(w.jobs, second));
+    assert_err(TL_ECANCELLED, tl_call_check(&call));
+    assert_err(TL_ECANCELLED, tl_job_step(job, "a", 1, 2));
+    restart(&w); /* it was not taken notice of: it is over all the same */
+    view = find(w.jobs, second);
+    assert_string_equal(tl_job_state_name(&view), "cancelled");
+    close_world(&w);
+}
+
+static void what_a_job_kept_is_there_after_a_crash_and_two_crashes_are_enough(void **state)
+{
+    (void)state;
+    world w;
+    void *data = NULL;
+    size_t len = 0;
+    open_world(&w, tl_test_new_dir());
+    uint64_t id = start(&w, "a", "");
+    tl_job *job = tl_jobs_take(w.jobs);
+    assert_err(TL_ENOTFOUND, tl_job_kept(job, "stage", &data, &len));
+    tl_job_keep(job, "stage", "one", 3);
+    restart(&w);
+    assert_int_equal(find(w.jobs, id).state, TL_JOB_WAITING);
+    job = tl_jobs_take(w.jobs);
+    assert_int_equal(find(w.jobs, id).n_starts, 2);
+    assert_ok(tl_job_kept(job, "stage", &data, &len));
+    assert_string_equal(data, "one");
+    tl_mem_free(data);
+    for (int i = 0; i < 2; i++) {
+        restart(&w);
+        tl_job_view view = find(w.jobs, id);
+        assert_string_equal(tl_job_state_name(&view), "failed");
+        assert_err(TL_ESTATE, view.result);
+        assert_non_null(strstr(view.detail, "not tried again"));
+    }
+    close_world(&w);
+}
+
+static void a_stop_puts_jobs_aside_which_counts_as_no_crash(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, tl_test_new_dir());
+    uint64_t id = start(&w, "a", "");
+    for (int i = 0; i < 4; i++) {
+        tl_call call = {.deadline_ns = INT64_MAX};
+        tl_job *job = tl_jobs_take(w.jobs);
+        tl_job_fill_call(job, &call);
+        tl_jobs_stop(w.jobs);
+        assert_null(tl_jobs_take(w.jobs));
+        assert_err(TL_ECANCELLED, tl_job_step(job, "a", 1, 2));
+        finish(&w, job, TL_ECANCELLED, "put aside");
+        assert_int_equal(find(w.jobs, id).state, TL_JOB_WAITING);
+        restart(&w);
+        assert_int_equal(find(w.jobs, id).state, TL_JOB_WAITING);
+    }
+    close_world(&w);
+}
+
+/* ---- fleets ------------------------------------------------------------------------------------- */
+
+static void pieces_of_a_run_are_one_job_that_outlives_the_daemon(void **state)
+{
+    (void)state;
+    world w;
+    tl_job *one = NULL;
+    tl_job *two = NULL;
+    tl_job_piece piece = {
+        .run = "run-number-1", .method = "fleet.run", .subject = "a", .total = 300};
+    open_world(&w, tl_test_new_dir());
+    assert_ok(tl_job_join(w.jobs, &w.call, &piece, &one));
+    assert_ok(tl_job_join(w.jobs, &w.call, &piece, &two));
+    assert_ptr_equal(one, two);
+    uint64_t id = tl_job_id(one);
+    assert_ok(tl_job_piece_step(one, 200));
+    assert_ok(tl_job_piece_step(two, 100)); /* pieces end in any order */
+    assert_int_equal(find(w.jobs, id).done, 200);
+    assert_int_equal(find(w.jobs, id).total, 300);
+    tl_job_leave(one);
+    restart(&w); /* in the midst of the other */
+    assert_int_equal(find(w.jobs, id).state, TL_JOB_RUNNING);
+    assert_ok(tl_job_join(w.jobs, &w.call, &piece, &one));
+    assert_int_equal(tl_job_id(one), id);
+    tl_job_end_run(w.jobs, piece.run, TL_OK); /* a piece is under way: not yet */
+    assert_int_equal(find(w.jobs, id).state, TL_JOB_RUNNING);
+    tl_job_leave(one);
+    tl_job_end_run(w.jobs, piece.run, TL_OK);
+    tl_job_end_run(w.jobs, "never-heard-of", TL_OK);
+    restart(&w);
+    tl_job_view view = find(w.jobs, id);
+    assert_string_equal(tl_job_state_name(&view), "done");
+    close_world(&w);
+}
+
+static void a_cancelled_run_refuses_its_pieces(void **state)
+{
+    (void)state;
+    world w;
+    tl_job *job = NULL;
+    tl_job_piece piece = {.run = "run-number-1", .method = "fleet.run", .subject = "a"};
+    open_world(&w, tl_test_new_dir());
+    assert_ok(tl_job_join(w.jobs, &w.call, &piece, &job));
+    uint64_t id = tl_job_id(job);
+    assert_ok(tl_job_cancel(w.jobs, id));
+    assert_err(TL_ECANCELLED, tl_job_piece_step(job, 1));
+    tl_job_leave(job);
+    for (int i = 0; i < 2; i++) {
+        tl_job_view view = find(w.jobs, id);
+        assert_string_equal(tl_job_state_name(&view), "cancelled");
+        assert_err(TL_ECANCELLED, tl_job_join(w.jobs, &w.call, &piece, &job));
+        restart(&w);
+    }
+    close_world(&w);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tl_test_count_blocks, tl_test_no_leaks)
     const struct CMUnitTest tests[] = {
         TEST(a_job_shows_what_it_does_and_how_it_ended),
+        TEST(without_a_store_jobs_run_all_the_same),
         TEST(a_cancelled_job_learns_it_at_its_next_step),
+        TEST(an_attached_job_ends_with_its_daemon),
         TEST(jobs_are_bounded_and_the_oldest_ended_is_forgotten),
+        TEST(a_started_job_is_run_in_its_turn_and_its_reply_stays),
+        TEST(a_start_that_is_repeated_is_one_job),
+        TEST(jobs_of_one_space_run_one_after_the_other),
+        TEST(a_waiting_job_that_is_cancelled_is_never_run),
+        TEST(what_a_job_kept_is_there_after_a_crash_and_two_crashes_are_enough),
+        TEST(a_stop_puts_jobs_aside_which_counts_as_no_crash),
+        TEST(pieces_of_a_run_are_one_job_that_outlives_the_daemon),
+        TEST(a_cancelled_run_refuses_its_pieces),
     };
 #undef TEST
     return cmocka_run_group_tests_name("daemon/jobs", tests, NULL, NULL);

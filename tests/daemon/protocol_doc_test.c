@@ -53,8 +53,9 @@ static void add_methods(tl_text *text)
             (void)snprintf(deadline, sizeof deadline, "%g s", (double)m->deadline_ms * 1e-3);
         }
         tl_text_addf(
-            text, "| `%s` | %s | %s | %s | %s | %s |\n", m->name, m->request->short_name,
-            m->reply->short_name, deadline, role_name(m->min_role), m->summary);
+            text, "| `%s` | %s | %s | %s | %s | %s%s |\n", m->name, m->request->short_name,
+            m->reply->short_name, deadline, role_name(m->min_role), m->summary,
+            m->is_job ? ". A job: `job.start` may start it" : "");
     }
 }
 

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Jobs as clients see them: lists, outcomes, cancelling. */
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "daemon/jobs_impl.h"
+
+#include <string.h>
+
+const char *tl_job_state_name(const tl_job_view *view)
+{
+    if (view->state == TL_JOB_WAITING) {
+        return "waiting";
+    }
+    if (view->state == TL_JOB_RUNNING) {
+        return view->is_cancelled ? "cancelling" : "running";
+    }
+    return view->result == TL_OK           ? "done"
+           : view->result == TL_ECANCELLED ? "cancelled"
+                                           : "failed";
+}
+
+/* Under the lock. */
+static tl_job_view view_of(const tl_job *job, uint32_t n_waiting_before)
+{
+    tl_job_view view = job->record.view;
+    if (view.state == TL_JOB_RUNNING) {
+        view.elapsed_s = (double)(tl_clock_ns() - job->started_ns) / (double)TL_NS_PER_S;
+    }
+    view.n_before = view.state == TL_JOB_WAITING ? n_waiting_before : 0;
+    return view;
+}
+
+tl_err tl_jobs_list(tl_jobs *jobs, size_t n_ended, tl_job_view **out_views, size_t *out_n)
+{
+    size_t n = 0;
+    uint32_t n_waiting = 0;
+    (void)pthread_mutex_lock(&jobs->lock);
+    tl_job_view *views = tl_mem_new(jobs->n + 1, sizeof *views);
+    size_t n_passed = jobs->count.n_ended > n_ended ? jobs->count.n_ended - n_ended : 0;
+    for (size_t i = 0; i < jobs->n && views != NULL; i++) {
+        const tl_job *job = jobs->all[i];
+        tl_job_state state = job->record.view.state;
+        if (!job->is_stored) {
+            continue;
+        }
+        if (state == TL_JOB_ENDED && n_passed > 0) {
+            n_passed--;
+            continue;
+        }
+        views[n++] = view_of(job, n_waiting);
+        n_waiting += state == TL_JOB_WAITING;
+    }
+    (void)pthread_mutex_unlock(&jobs->lock);
+    if (views == NULL) {
+        return tl_fail(TL_ENOMEM, "the list of jobs");
+    }
+    *out_views = views;
+    *out_n = n;
+    return TL_OK;
+}
+
+static tl_err no_such_job(uint64_t job_id)
+{
+    return tl_fail(TL_ENOTFOUND, "no job %llu", (unsigned long long)job_id);
+}
+
+tl_err tl_jobs_find(tl_jobs *jobs, uint64_t job_id, tl_job_view *out_view)
+{
+    uint32_t n_waiting = 0;
+    bool is_found = false;
+    (void)pthread_mutex_lock(&jobs->lock);
+    const tl_job *job = tl_jobs_get(jobs, job_id);
+    if (job != NULL && job->is_stored) {
+        for (size_t i = 0; jobs->all[i] != job; i++) {
+            n_waiting += jobs->all[i]->record.view.state == TL_JOB_WAITING;
+        }
+        *out_view = view_of(job, n_waiting);
+        is_found = true;
+    }
+    (void)pthread_mutex_unlock(&jobs->lock);
+    return is_found ? TL_OK : no_such_job(job_id);
+}
+
+tl_err tl_jobs_outcome(tl_jobs *jobs, uint64_t job_id, void **out_data, size_t *out_len)
+{
+    bool is_here = false;
+    void *copy = NULL;
+    (void)pthread_mutex_lock(&jobs->lock);
+    const tl_job *job = tl_jobs_get(jobs, job_id);
+    if (job != NULL && job->outcome.data != NULL) {
+        is_here = true;
+        if ((copy = tl_mem_new(job->outcome.len, 1)) != NULL) {
+            memcpy(copy, job->outcome.data, job->outcome.len);
+            *out_data = copy;
+            *out_len = job->outcome.len;
+        }
+    }
+    (void)pthread_mutex_unlock(&jobs->lock);
+    if (is_here) {
+        return copy != NULL ? TL_OK : tl_fail(TL_ENOMEM, "how a job ended");
+    }
+    return jobs->store != NULL
+               ? tl_job_store_get_outcome(jobs->store, job_id, out_data, out_len)
+               : no_such_job(job_id);
+}
+
+tl_jobs_count tl_jobs_count_get(tl_jobs *jobs)
+{
+    (void)pthread_mutex_lock(&jobs->lock);
+    tl_jobs_count count = jobs->count;
+    (void)pthread_mutex_unlock(&jobs->lock);
+    return count;
+}
+
+/* ---- cancelling ------------------------------------------------------------------------------- */
+
+tl_err tl_job_cancel(tl_jobs *jobs, uint64_t job_id)
+{
+    (void)pthread_mutex_lock(&jobs->lock);
+    tl_job *job = tl_jobs_get(jobs, job_id);
+    job = job != NULL && job->is_stored ? job : NULL;
+    bool is_over = job != NULL && (job->is_ending || job->record.view.state == TL_JOB_ENDED);
+    bool is_idle = false;
+    bool is_attached = true;
+    if (job != NULL && !is_over) {
+        const tl_job_view *view = &job->record.view;
+        job->record.view.is_cancelled = true;
+        atomic_store(&job->must_end, true);
+        is_attached = view->kind == TL_JOB_ATTACHED;
+        is_idle =
+            view->state == TL_JOB_WAITING || (view->kind == TL_JOB_FLEET && job->n_pieces == 0);
+    }
+    (void)pthread_mutex_unlock(&jobs->lock);
+    if (job == NULL) {
+        return no_such_job(job_id);
+    }
+    if (is_over) {
+        return tl_fail(TL_ESTATE, "job %llu has ended", (unsigned long long)job_id);
+    }
+    if (is_idle) {
+        return tl_jobs_close(job, TL_ECANCELLED, "cancelled before it went on", NULL);
+    }
+    return is_attached ? TL_OK : tl_jobs_save(job);
+}
