@@ -31,6 +31,7 @@ enum {
     OPTION_LOG_LEVEL = 1000,
     OPTION_LOG_FORMAT,
     OPTION_KEYS,
+    OPTION_MAX_CONNECTIONS,
     OPTION_METRICS
 };
 
@@ -48,6 +49,8 @@ static const struct argp_option options[] = {
     {"log-format", OPTION_LOG_FORMAT, "FORMAT", 0, "text, logfmt or json", 0},
     {"keys",      OPTION_KEYS,      "DIR",      0,
      "clients need a key of this folder, which tailor key new makes", 0},
+    {"max-connections", OPTION_MAX_CONNECTIONS, "N", 0,
+     "connections at once; 1000 unless given", 0},
     {"metrics",   OPTION_METRICS,   "HOST:PORT", 0,
      "serve metrics for Prometheus over HTTP, as 127.0.0.1:9411; without HOST, to this machine", 0},
     {0},
@@ -227,6 +230,7 @@ static tl_err serve(
         .n_endpoints = e.n,
         .fds = e.fds,
         .n_workers = settings->n_workers,
+        .max_connections = (size_t)settings->max_connections,
         .metrics = metrics,
         .stop_fd = stop_fd,
         .tick = on_tick,

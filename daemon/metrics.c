@@ -26,6 +26,9 @@ enum {
 };
 #undef COUNT_ONE
 
+/* As tl_handshake_end. */
+static const char *const handshake_ends[] = {"unknown_key", "protocol", "closed"};
+
 typedef atomic_uint_fast64_t counter;
 
 typedef struct histogram {
@@ -43,6 +46,8 @@ struct tl_metrics {
     size_t n_methods;
     int64_t started_unix_s;
     atomic_int_fast64_t queued, busy, n_workers, max_queued;
+    atomic_int_fast64_t connections, max_connections;
+    counter refused, handshakes[TL_COUNT(handshake_ends)];
     histogram wait;
     method_counts counts[]; /* as methods; then one for what is no method */
 };
@@ -148,6 +153,35 @@ void tl_metrics_released(tl_metrics *metrics)
 {
     if (metrics != NULL) {
         move(&metrics->busy, -1);
+    }
+}
+
+void tl_metrics_set_max_connections(tl_metrics *metrics, size_t n)
+{
+    if (metrics != NULL) {
+        atomic_store_explicit(&metrics->max_connections, (int64_t)n, memory_order_relaxed);
+    }
+}
+
+void tl_metrics_set_connections(tl_metrics *metrics, size_t n)
+{
+    if (metrics != NULL) {
+        atomic_store_explicit(&metrics->connections, (int64_t)n, memory_order_relaxed);
+    }
+}
+
+void tl_metrics_refused_connection(tl_metrics *metrics)
+{
+    if (metrics != NULL) {
+        add(&metrics->refused, 1);
+    }
+}
+
+void tl_metrics_handshake_failed(tl_metrics *metrics, tl_handshake_end how)
+{
+    TL_ASSERT((size_t)how < TL_COUNT(handshake_ends));
+    if (metrics != NULL) {
+        add(&metrics->handshakes[how], 1);
     }
 }
 
@@ -262,16 +296,37 @@ static void write_durations(const tl_metrics *metrics, tl_text *out)
     }
 }
 
+static void write_refusals(const tl_metrics *metrics, tl_text *out)
+{
+    static const char refused[] = "tailor_connections_refused_total";
+    static const char failed[] = "tailor_handshakes_failed_total";
+    tl_metrics_family(out, refused, "counter", "Connections beyond the most that may be open.");
+    tl_text_addf(out, "%s %" PRIu64 "\n", refused, get(&metrics->refused));
+    tl_metrics_family(
+        out, failed, "counter",
+        "Handshakes that failed: a key that is not known, no ZeroMQ or another daemon's key, a "
+        "peer that left or took too long.");
+    for (size_t i = 0; i < TL_COUNT(handshake_ends); i++) {
+        tl_text_addf(
+            out, "%s{reason=\"%s\"} %" PRIu64 "\n", failed, handshake_ends[i],
+            get(&metrics->handshakes[i]));
+    }
+}
+
 void tl_metrics_write(const tl_metrics *metrics, tl_text *out)
 {
     const struct {
         const char *name, *help;
         const atomic_int_fast64_t *gauge;
     } gauges[] = {
-        {"tailor_queue_depth",    "Requests that wait for a worker.",  &metrics->queued    },
-        {"tailor_queue_capacity", "Requests that may wait for one.",   &metrics->max_queued},
-        {"tailor_workers",        "Threads that serve long requests.", &metrics->n_workers },
-        {"tailor_workers_busy",   "Of these, how many serve one now.", &metrics->busy      },
+        {"tailor_queue_depth",     "Requests that wait for a worker.",               &metrics->queued    },
+        {"tailor_queue_capacity",  "Requests that may wait for one.",                &metrics->max_queued},
+        {"tailor_workers",         "Threads that serve long requests.",              &metrics->n_workers },
+        {"tailor_workers_busy",    "Of these, how many serve one now.",              &metrics->busy      },
+        {"tailor_connections",     "Connections to the sockets, in handshakes too.",
+         &metrics->connections                                                                           },
+        {"tailor_connections_max", "How many of them may be open at once.",
+         &metrics->max_connections                                                                       },
     };
     tl_metrics_family(
         out, "process_start_time_seconds", "gauge",
@@ -279,6 +334,7 @@ void tl_metrics_write(const tl_metrics *metrics, tl_text *out)
     tl_metrics_sample(out, "process_start_time_seconds", (double)metrics->started_unix_s);
     write_requests(metrics, out);
     write_durations(metrics, out);
+    write_refusals(metrics, out);
     tl_metrics_family(
         out, "tailor_queue_wait_seconds", "histogram",
         "How long requests waited for a worker.");

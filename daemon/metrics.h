@@ -45,6 +45,19 @@ void tl_metrics_queued(tl_metrics *metrics);                   /* one more waits
 void tl_metrics_taken(tl_metrics *metrics, int64_t waited_ns); /* by a worker, busy now */
 void tl_metrics_released(tl_metrics *metrics);                 /* that worker is free */
 
+/* ---- connections ---- */
+
+typedef enum tl_handshake_end {
+    TL_HANDSHAKE_KEY,      /* a key that is not known */
+    TL_HANDSHAKE_PROTOCOL, /* no ZeroMQ, or a wrong key of the daemon's */
+    TL_HANDSHAKE_CLOSED,   /* the peer left, or took too long */
+} tl_handshake_end;
+
+void tl_metrics_set_max_connections(tl_metrics *metrics, size_t n);
+void tl_metrics_set_connections(tl_metrics *metrics, size_t n);
+void tl_metrics_refused_connection(tl_metrics *metrics); /* beyond the most */
+void tl_metrics_handshake_failed(tl_metrics *metrics, tl_handshake_end how);
+
 /* What is going on now, and what was since the start. */
 typedef struct tl_metrics_now {
     int64_t queued, busy_workers;

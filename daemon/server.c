@@ -262,6 +262,7 @@ enum {
     FD_STOP,
     FD_WAKE,
     FD_HANDSHAKES,
+    FD_PEERS,
     N_FDS
 };
 
@@ -275,6 +276,7 @@ static tl_err get_fds(const tl_server *server, struct pollfd fds[N_FDS])
     fds[FD_WAKE].fd = server->options.tick != NULL ? server->options.wake_fd : -1;
     TL_TRY(get_fd(server->router, &fds[FD_REQUESTS].fd));
     TL_TRY(get_fd(server->results, &fds[FD_RESULTS].fd));
+    TL_TRY(get_fd(server->peers.monitor, &fds[FD_PEERS].fd));
     return server->zap != NULL ? get_fd(server->zap, &fds[FD_HANDSHAKES].fd) : TL_OK;
 }
 
@@ -302,7 +304,7 @@ static void refuse_the_rest(tl_server *server)
 /*
  * A socket's descriptor becomes readable when something has changed and says so only once,
  * and sending may swallow that. So the public socket is read until it is empty before every
- * wait, as is that of the handshakes once it was seen readable. This costs a third of the
+ * wait, as are those of handshakes and connections once they were seen readable. This costs a third of the
  * system calls of zmq_poll().
  */
 tl_err tl_server_run(tl_server *server)
@@ -310,11 +312,12 @@ tl_err tl_server_run(tl_server *server)
     struct pollfd fds[N_FDS];
     bool has_results = false;
     bool has_handshakes = false;
+    bool has_peers = true;
     TL_TRY(get_fds(server, fds));
     tl_blas_single_thread();
     while (!server->is_stopping || server->at_workers != NULL) {
         bool has_requests = drain(server, receive);
-        bool has_more = has_requests || has_results || has_handshakes;
+        bool has_more = has_requests || has_results || has_handshakes || has_peers;
         if (poll(fds, N_FDS, has_more ? 0 : wait_ms(server)) < 0) {
             if (errno == EINTR) {
                 continue;
@@ -327,6 +330,9 @@ tl_err tl_server_run(tl_server *server)
         }
         if (has_handshakes || fds[FD_HANDSHAKES].revents != 0) {
             has_handshakes = drain(server, tl_server_keys_answer);
+        }
+        if (has_peers || fds[FD_PEERS].revents != 0) {
+            has_peers = drain(server, tl_server_peers_hear);
         }
     }
     refuse_the_rest(server);

@@ -36,6 +36,7 @@ typedef struct tl_server_options {
     int n_workers;  /* 0: one per processor, at least 2 */
     size_t max_queued;               /* requests waiting for a worker; 0: 64 */
     size_t max_held_bytes;           /* bodies at the workers; one alone may; 0: 256 MiB */
+    size_t max_connections;          /* 0: 1000; fewer where files may be open are short */
     const tl_method *const *methods; /* sorted by name; NULL: tl_methods */
     size_t n_methods;
     struct tl_metrics *metrics; /* counts what is served; borrowed; NULL: none */

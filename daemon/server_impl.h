@@ -4,8 +4,8 @@
 
 /*
  * Inside of a server, and the only door to ZeroMQ: for server.c (the router), server_serve.c
- * (running methods and sending replies), server_open.c (sockets and workers) and
- * server_keys.c (who may connect).
+ * (running methods and sending replies), server_open.c (sockets and workers),
+ * server_keys.c (who may connect) and server_peers.c (how many).
  */
 
 #include "daemon/endpoint.h"
@@ -58,6 +58,15 @@ typedef struct tl_worker {
     bool is_running;
 } tl_worker;
 
+/* Those who are connected. */
+typedef struct tl_peers {
+    void *monitor;
+    bool *is_open; /* [n_fds]: the descriptor is a connection that is counted */
+    size_t n_fds, n_open, max;
+    uint64_t n_refused;
+    int64_t told_ns; /* when the log said so last; 0: never */
+} tl_peers;
+
 struct tl_server {
     tl_server_options options;
     void *context, *router, *results;
@@ -69,6 +78,7 @@ struct tl_server {
     size_t held_bytes;   /* of their bodies */
     tl_keys *keys;       /* NULL: everyone who can connect is an admin */
     void *zap;           /* answers handshakes, with keys alone */
+    tl_peers peers;
     int64_t keys_looked_ns;
     bool is_stopping, has_told_stopping;
     int64_t next_tick_ns;
@@ -92,6 +102,15 @@ void tl_server_serve(tl_task *t);
 
 /* A worker's thread; context is a tl_worker. */
 void *tl_server_work(void *context);
+
+/* ---- connections ------------------------------------------------------------------------ */
+
+/* Bounds and counts connections, from before the first endpoint is bound. */
+TL_MUST_USE tl_err tl_server_peers_open(tl_server *server);
+void tl_server_peers_close(tl_server *server);
+
+/* Takes one event of a connection; false when there is none. */
+bool tl_server_peers_hear(tl_server *server);
 
 /* ---- keys; nothing happens without a folder of them ----------------------------------- */
 

@@ -93,6 +93,7 @@ static tl_err open_sockets(tl_server *server)
         return tl_server_zmq_failed("sockets");
     }
     TL_TRY(set_router_options(server));
+    TL_TRY(tl_server_peers_open(server));
     TL_TRY(tl_server_keys_open(server));
     return bind_all(server);
 }
@@ -193,6 +194,7 @@ void tl_server_close(tl_server *server)
         }
         close_socket(server->workers[i].results);
     }
+    tl_server_peers_close(server);
     close_socket(server->router);
     close_socket(server->results);
     close_socket(server->zap);

@@ -24,16 +24,15 @@ static tl_err set_text(char **field, const char *value)
     return *field != NULL ? TL_OK : tl_fail(TL_ENOMEM, "the settings");
 }
 
-static tl_err set_workers(tl_settings *settings, const char *value)
+/* A whole number from 1 to max, where none is set yet. */
+static tl_err set_count(int *field, const char *name, const char *value, int max)
 {
     char *end = NULL;
     long n = strtol(value, &end, 10);
-    if (end == value || *end != '\0' || n < 1 || n > TL_SETTINGS_MAX_WORKERS) {
-        return tl_fail(
-            TL_EINVAL, "workers: got \"%s\", want 1 to %d", value,
-            (int)TL_SETTINGS_MAX_WORKERS);
+    if (end == value || *end != '\0' || n < 1 || n > max) {
+        return tl_fail(TL_EINVAL, "%s: got \"%s\", want 1 to %d", name, value, max);
     }
-    settings->n_workers = settings->n_workers > 0 ? settings->n_workers : (int)n;
+    *field = *field > 0 ? *field : (int)n;
     return TL_OK;
 }
 
@@ -73,7 +72,10 @@ tl_err tl_settings_set(tl_settings *settings, const char *name, const char *valu
         return set_text(&settings->log_level, value);
     }
     if (strcmp(name, "workers") == 0) {
-        return set_workers(settings, value);
+        return set_count(&settings->n_workers, name, value, TL_SETTINGS_MAX_WORKERS);
+    }
+    if (strcmp(name, "max-connections") == 0) {
+        return set_count(&settings->max_connections, name, value, TL_SETTINGS_MAX_CONNECTIONS);
     }
     if (strcmp(name, "listen") == 0) {
         return settings->has_endpoints ? TL_OK : add_endpoints(settings, value);
@@ -100,15 +102,16 @@ static tl_err read_environment(tl_settings *settings)
     static const struct {
         const char *variable, *name;
     } variables[] = {
-        {"TAILOR_CONFIG",     "config"    },
-        {"TAILOR_DATA",       "data"      },
-        {"TAILOR_KEYS",       "keys"      },
-        {"TAILOR_LISTEN",     "listen"    },
-        {"TAILOR_LOG_FORMAT", "log-format"},
-        {"TAILOR_LOG_LEVEL",  "log-level" },
-        {"TAILOR_METRICS",    "metrics"   },
-        {"TAILOR_MODELS",     "models"    },
-        {"TAILOR_WORKERS",    "workers"   },
+        {"TAILOR_CONFIG",          "config"         },
+        {"TAILOR_DATA",            "data"           },
+        {"TAILOR_KEYS",            "keys"           },
+        {"TAILOR_LISTEN",          "listen"         },
+        {"TAILOR_LOG_FORMAT",      "log-format"     },
+        {"TAILOR_LOG_LEVEL",       "log-level"      },
+        {"TAILOR_MAX_CONNECTIONS", "max-connections"},
+        {"TAILOR_METRICS",         "metrics"        },
+        {"TAILOR_MODELS",          "models"         },
+        {"TAILOR_WORKERS",         "workers"        },
     };
     settings->has_endpoints = settings->n_endpoints > 0;
     for (size_t i = 0; i < TL_COUNT(variables); i++) {

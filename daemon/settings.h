@@ -24,7 +24,8 @@
 
 enum {
     TL_SETTINGS_MAX_ENDPOINTS = 16,
-    TL_SETTINGS_MAX_WORKERS = 64
+    TL_SETTINGS_MAX_WORKERS = 64,
+    TL_SETTINGS_MAX_CONNECTIONS = 60000
 };
 
 typedef struct tl_settings {
@@ -37,6 +38,7 @@ typedef struct tl_settings {
     bool is_default_endpoint; /* nobody named one */
     bool has_endpoints;       /* from a stronger source; tl_settings_set() adds to them */
     int n_workers;            /* 0: not set */
+    int max_connections;      /* 0: not set */
     char *log_level, *log_format;
     char *metrics;      /* HOST:PORT of the metrics page; NULL: none */
     tl_log_level level; /* log_level and log_format, parsed by tl_settings_complete() */
@@ -44,7 +46,7 @@ typedef struct tl_settings {
 } tl_settings;
 
 /* Sets one value by its name as an option: data, models, listen, workers, log-level,
- * log-format, metrics, config, keys. */
+ * log-format, metrics, config, keys, max-connections. */
 TL_MUST_USE tl_err tl_settings_set(tl_settings *settings, const char *name, const char *value);
 
 /* Fills what is missing from the environment, the file and the defaults. */

@@ -17,7 +17,7 @@ enum {
 };
 
 typedef struct file_settings {
-    char *data, *models, *workers, *log_level, *log_format, *keys, *metrics;
+    char *data, *models, *workers, *log_level, *log_format, *keys, *metrics, *max_connections;
     char *listen_one; /* one of these */
     char **listen;
     unsigned listen_count;
@@ -34,7 +34,7 @@ static const cyaml_schema_value_t endpoint_schema = {
 #define TEXTS                                                                             \
     TEXT("data", data), TEXT("models", models), TEXT("workers", workers),                 \
         TEXT("log-level", log_level), TEXT("log-format", log_format), TEXT("keys", keys), \
-        TEXT("metrics", metrics)
+        TEXT("metrics", metrics), TEXT("max-connections", max_connections)
 
 /* "listen" is one endpoint or several; libcyaml wants to know which. */
 static const cyaml_schema_field_t fields_of_one[] = {
@@ -96,13 +96,14 @@ static tl_err apply(tl_settings *settings, const file_settings *file)
     const struct {
         const char *name, *value;
     } values[] = {
-        {"data",       file->data      },
-        {"models",     file->models    },
-        {"workers",    file->workers   },
-        {"log-level",  file->log_level },
-        {"log-format", file->log_format},
-        {"keys",       file->keys      },
-        {"metrics",    file->metrics   },
+        {"data",            file->data           },
+        {"models",          file->models         },
+        {"workers",         file->workers        },
+        {"log-level",       file->log_level      },
+        {"log-format",      file->log_format     },
+        {"keys",            file->keys           },
+        {"metrics",         file->metrics        },
+        {"max-connections", file->max_connections},
     };
     for (size_t i = 0; i < TL_COUNT(values); i++) {
         if (values[i].value != NULL) {
@@ -121,8 +122,9 @@ static tl_err apply(tl_settings *settings, const file_settings *file)
 static tl_err fail_with(const char *message, cyaml_err_t code)
 {
     static const char unexpected[] = "Unexpected key: ";
-    static const char *const names[] = {"data",      "models",     "listen", "workers",
-                                        "log-level", "log-format", "keys",   "metrics"};
+    static const char *const names[] = {"data",    "models",    "listen",
+                                        "workers", "log-level", "log-format",
+                                        "keys",    "metrics",   "max-connections"};
     if (code == CYAML_ERR_OOM) {
         return tl_fail(TL_ENOMEM, "the settings");
     }

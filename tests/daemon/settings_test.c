@@ -112,6 +112,8 @@ static void bad_values_are_named(void **state)
     (void)state;
     refuse("workers", "0", TL_EINVAL, "workers: got \"0\"");
     refuse("workers", "many", TL_EINVAL, "workers: got \"many\"");
+    refuse("max-connections", "0", TL_EINVAL, "max-connections: got \"0\", want 1 to 60000");
+    refuse("config", write_config("max-connections: none\n"), TL_EINVAL, "got \"none\"");
     refuse("log-level", "loud", TL_EINVAL, "log level: got \"loud\"");
     refuse("listen", "tcp://0.0.0.0:7411", TL_EDENIED, "0.0.0.0");
     refuse("listen", "nonsense", TL_EINVAL, "nonsense");

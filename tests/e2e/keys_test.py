@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.request
 
 import harness
 
@@ -47,6 +48,12 @@ class Guarded:
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as file:
             return file.read()
+
+    def page(self):
+        """Of the metrics, where --metrics asked for them."""
+        where = re.search(r"metrics at (http://\S+)", self.log()).group(1)
+        with urllib.request.urlopen(where, timeout=30) as answer:
+            return answer.read().decode()
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -167,7 +174,7 @@ class ServingTest(FolderCase):
     def setUp(self):
         super().setUp()
         self.paths = {role: self.new("a-" + role, role) for role in ("reader", "writer", "admin")}
-        self.daemon = Guarded(self.folder, "--keys", self.keys)
+        self.daemon = Guarded(self.folder, "--keys", self.keys, "--metrics", ":0")
         self.addCleanup(self.daemon.stop)
 
     def ask(self, key, *command, endpoint=None, timeout_ms=5000):
@@ -231,6 +238,8 @@ class ServingTest(FolderCase):
         self.assertIn("does not know the key", self.refused(path, "status", timeout_ms=20000))
         self.assertLess(time.monotonic() - began, 15)
         self.assertIn("unknown, refused", self.daemon.log())
+        self.assertRegex(self.daemon.page(),
+                         r'(?m)^tailor_handshakes_failed_total\{reason="unknown_key"\} [1-9]')
 
     def test_a_key_for_another_daemon_is_refused(self):
         path = self.new("a-reader", "reader", os.path.join(self.folder, "other"))

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/daemon/serving.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "daemon/metrics.h"
+#include "proto/tailor.pb-c.h"
+#include "proto/wire.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <zmq.h>
+
+enum {
+    MAX = 3,
+    PATIENCE_MS = 20000,
+    GREETING_BYTES = 10 /* what ZeroMQ says before it heard anything */
+};
+
+/* A peer that connects and says nothing. */
+static int connect_dumb(const char *endpoint)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    (void)snprintf(
+        address.sun_path, sizeof address.sun_path, "%s", endpoint + strlen("ipc://"));
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static void expect_greeting(int fd)
+{
+    uint8_t greeting[GREETING_BYTES];
+    assert_int_equal(recv(fd, greeting, sizeof greeting, MSG_WAITALL), GREETING_BYTES);
+    assert_int_equal(greeting[0], 0xff);
+}
+
+static void expect_closed(int fd)
+{
+    uint8_t bytes[64];
+    while (recv(fd, bytes, sizeof bytes, 0) > 0) {
+    }
+    (void)close(fd);
+}
+
+/* Asks test.echo until it is answered. */
+static void expect_answer(const char *endpoint)
+{
+    int patience_ms = PATIENCE_MS;
+    int no_linger = 0;
+    char reply[256];
+    tl_bytes bytes = {0};
+    Tailor__V1__Request request;
+    void *context = zmq_ctx_new();
+    void *client = zmq_socket(context, ZMQ_DEALER);
+    assert_non_null(client);
+    tailor__v1__request__init(&request);
+    request.protocol = TL_WIRE_PROTOCOL;
+    request.method = (char *)(uintptr_t) "test.echo";
+    assert_ok(tl_wire_pack((ProtobufCMessage *)&request, &bytes));
+    assert_int_equal(zmq_setsockopt(client, ZMQ_RCVTIMEO, &patience_ms, sizeof patience_ms), 0);
+    assert_int_equal(zmq_setsockopt(client, ZMQ_LINGER, &no_linger, sizeof no_linger), 0);
+    assert_int_equal(zmq_connect(client, endpoint), 0);
+    assert_true(zmq_send(client, "", 0, ZMQ_SNDMORE) >= 0);
+    assert_true(zmq_send(client, bytes.data, bytes.len, 0) >= 0);
+    assert_int_equal(zmq_recv(client, reply, sizeof reply, 0), 0);
+    assert_true(zmq_recv(client, reply, sizeof reply, 0) > 0);
+    (void)zmq_close(client);
+    (void)zmq_ctx_term(context);
+    tl_mem_free(bytes.data);
+}
+
+static void expect_page(const tl_metrics *metrics, const char *line)
+{
+    tl_text text = {0};
+    tl_metrics_write(metrics, &text);
+    assert_ok(tl_text_err(&text));
+    if (strstr(text.data, line) == NULL) {
+        fail_msg("no \"%s\" in\n%s", line, text.data);
+    }
+    tl_text_done(&text);
+}
+
+static void no_more_are_let_in_than_may(void **state)
+{
+    tl_serving serving;
+    tl_metrics *metrics = NULL;
+    int fds[MAX];
+    (void)state;
+    assert_ok(tl_metrics_new(tl_test_methods, tl_test_methods_len, &metrics));
+    tl_serving_start(
+        &serving, (tl_server_options){
+                      .n_workers = 1,
+                      .methods = tl_test_methods,
+                      .n_methods = tl_test_methods_len,
+                      .metrics = metrics,
+                      .max_connections = MAX});
+    for (int i = 0; i < MAX; i++) {
+        fds[i] = connect_dumb(serving.endpoint);
+        expect_greeting(fds[i]);
+    }
+    for (int i = 0; i < 2 * MAX; i++) {
+        expect_closed(connect_dumb(serving.endpoint));
+    }
+    expect_page(metrics, "\ntailor_connections_max 3\n");
+    expect_page(metrics, "\ntailor_connections_refused_total 6\n");
+    (void)close(fds[0]);
+    expect_answer(serving.endpoint);
+    expect_answer(serving.endpoint);
+    for (int i = 1; i < MAX; i++) {
+        (void)close(fds[i]);
+    }
+    tl_serving_stop(&serving);
+    tl_metrics_free(metrics);
+}
+
+static void connections_are_as_many_as_files_allow(void **state)
+{
+    tl_serving serving;
+    struct rlimit before;
+    struct rlimit few = {.rlim_cur = 200, .rlim_max = 0};
+    tl_metrics *metrics = NULL;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few.rlim_max = before.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_ok(tl_metrics_new(tl_test_methods, tl_test_methods_len, &metrics));
+    tl_serving_start(
+        &serving, (tl_server_options){
+                      .n_workers = 1,
+                      .methods = tl_test_methods,
+                      .n_methods = tl_test_methods_len,
+                      .metrics = metrics,
+                      .max_connections = 300});
+    struct rlimit after;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &after), 0);
+    assert_true(after.rlim_cur > 300 || after.rlim_cur == after.rlim_max);
+    expect_page(metrics, "\ntailor_connections_max 300\n");
+    expect_answer(serving.endpoint);
+    tl_serving_stop(&serving);
+    tl_metrics_free(metrics);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            no_more_are_let_in_than_may, tl_test_count_blocks, tl_test_no_leaks),
+        cmocka_unit_test_setup_teardown(
+            connections_are_as_many_as_files_allow, tl_test_count_blocks, tl_test_no_leaks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
