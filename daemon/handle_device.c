@@ -187,17 +187,16 @@ static tl_err count_measured(tl_call *call, const char *device, long long *out_n
     tl_err err = TL_OK;
     long long sum = 0;
     TL_TRY(tl_engine_spaces(call->engine, &entries, &n));
-    for (size_t i = 0; i < n && err == TL_OK; i++) {
-        tl_column_list list = {0};
-        err = tl_columns_list(
-            tl_engine_store(call->engine), tl_space_name(entries[i].space), &list);
-        for (size_t c = 0; err == TL_OK && c < list.n_columns; c++) {
-            const tl_column_info *column = &list.columns[c];
-            bool is_its =
-                tl_metric_is_of_device(column->metric) && strcmp(column->subject, device) == 0;
-            sum += is_its ? column->n : 0;
+    for (size_t i = 0; i < n; i++) {
+        for (int m = 0; m < TL_N_METRICS && err == TL_OK; m++) {
+            int n_measured = 0;
+            if (tl_metric_is_of_device((tl_metric)m)) {
+                err = tl_columns_count(
+                    tl_engine_store(call->engine), tl_space_name(entries[i].space),
+                    (tl_metric)m, device, &n_measured);
+            }
+            sum += n_measured;
         }
-        tl_column_list_done(&list);
     }
     tl_space_entries_free(entries, n);
     *out_n = sum;

@@ -16,6 +16,8 @@ typedef Tailor__V1__EvaluateReply evaluate_reply;
 
 enum {
     MAX_GRADED = 8, /* columns, unless they are named */
+    MAX_LOOKED_AT =
+        1024, /* columns with most measurements, of which the first ones are taken */
     MAX_SAMPLES = 500,
     MAX_OTHERS = 8, /* spaces whose designs are told apart */
     FIGURE_DIGITS = 5,
@@ -32,7 +34,7 @@ typedef struct material {
     int n;
     tl_column accuracy;
     bool has_accuracy;
-    tl_column_list list;
+    tl_column_list named, list;
     tl_space_entry *spaces;
     size_t n_spaces;
     const tl_space *others[MAX_OTHERS];
@@ -51,6 +53,7 @@ static void material_done(material *m)
         tl_column_done(&m->columns[i]);
     }
     tl_column_done(&m->accuracy);
+    tl_column_list_done(&m->named);
     tl_column_list_done(&m->list);
     tl_space_entries_free(m->spaces, m->n_spaces);
     tl_mem_free(m);
@@ -103,31 +106,22 @@ static tl_err check_request(const evaluate_request *request)
 
 /* ---- what is graded ------------------------------------------------------------------------- */
 
-static const tl_column_info *find_column(
-    const tl_column_list *list, tl_metric metric, const char *subject)
-{
-    for (size_t i = 0; i < list->n_columns; i++) {
-        if (list->columns[i].metric == metric &&
-            strcmp(list->columns[i].subject, subject) == 0) {
-            return &list->columns[i];
-        }
-    }
-    return NULL;
-}
-
-static tl_err check_subjects(const evaluate_request *request, const material *m)
+static tl_err check_subjects(tl_call *call, const evaluate_request *request, const material *m)
 {
     if (request->n_subjects > TL_POOL_MAX_DEVICES) {
         return tl_fail(TL_ELIMIT, "at most %d columns are graded", (int)TL_POOL_MAX_DEVICES);
     }
     for (size_t i = 0; i < request->n_subjects; i++) {
-        const tl_column_info *column = find_column(&m->list, m->metric, request->subjects[i]);
-        if (column == NULL || column->n < TL_POOL_MIN_ROWS) {
+        int n = 0;
+        TL_TRY(tl_columns_count(
+            tl_engine_store(call->engine), request->space, m->metric, request->subjects[i],
+            &n));
+        if (n < TL_POOL_MIN_ROWS) {
             return tl_fail(
-                column == NULL ? TL_ENOTFOUND : TL_ESTATE,
+                n == 0 ? TL_ENOTFOUND : TL_ESTATE,
                 "%s@%.128s: %d designs of space %s are measured, want at least %d",
-                tl_metric_name(m->metric), request->subjects[i], column == NULL ? 0 : column->n,
-                request->space, (int)TL_POOL_MIN_ROWS);
+                tl_metric_name(m->metric), request->subjects[i], n, request->space,
+                (int)TL_POOL_MIN_ROWS);
         }
     }
     return TL_OK;
@@ -158,32 +152,42 @@ static tl_err add_column(
 static tl_err collect_columns(
     tl_call *call, const evaluate_request *request, const tl_space *space, material *m)
 {
-    for (int is_second = 0; is_second < 2; is_second++) {
-        for (size_t i = 0; i < m->list.n_columns && m->n < TL_POOL_MAX_DEVICES; i++) {
-            const tl_column_info *column = &m->list.columns[i];
-            bool wanted = is_wanted(request, column->subject);
-            bool is_turn = wanted == (is_second == 0);
-            if (column->metric == m->metric && column->n >= TL_POOL_MIN_ROWS && is_turn) {
-                bool is_graded = request->n_subjects > 0 ? wanted : m->n < MAX_GRADED;
-                TL_TRY(add_column(call, space, column, is_graded, m));
-            }
+    tl_store *store = tl_engine_store(call->engine);
+    size_t ignored = 0;
+    TL_TRY(tl_columns_named(
+        store, request->space, m->metric, (const char *const *)request->subjects,
+        request->n_subjects, &m->named));
+    TL_TRY(tl_columns_largest(
+        store, request->space, m->metric, MAX_LOOKED_AT, &m->list, &ignored));
+    for (size_t i = 0; i < m->named.n_columns; i++) {
+        TL_TRY(add_column(call, space, &m->named.columns[i], true, m));
+    }
+    for (size_t i = 0; i < m->list.n_columns && m->n < TL_POOL_MAX_DEVICES; i++) {
+        const tl_column_info *column = &m->list.columns[i];
+        if (column->n >= TL_POOL_MIN_ROWS && !is_wanted(request, column->subject)) {
+            bool is_graded = request->n_subjects == 0 && m->n < MAX_GRADED;
+            TL_TRY(add_column(call, space, column, is_graded, m));
         }
     }
     return TL_OK;
 }
 
-static tl_err collect_accuracy(tl_call *call, const tl_space *space, material *m)
+/* The first one. */
+static tl_err collect_accuracy(
+    tl_call *call, const char *space_name, const tl_space *space, material *m)
 {
-    for (size_t i = 0; i < m->list.n_columns && !m->has_accuracy; i++) {
-        const tl_column_info *column = &m->list.columns[i];
-        if (column->metric == TL_METRIC_ACCURACY) {
-            TL_TRY(tl_columns_get(
-                tl_engine_store(call->engine), space, column->metric, column->subject,
-                &m->accuracy));
-            m->has_accuracy = true;
-        }
+    tl_store *store = tl_engine_store(call->engine);
+    tl_column_list tasks = {0};
+    size_t ignored = 0;
+    tl_err err = tl_columns_largest(
+        store, space_name, TL_METRIC_ACCURACY, MAX_LOOKED_AT, &tasks, &ignored);
+    if (err == TL_OK && tasks.n_columns > 0) {
+        err = tl_columns_get(
+            store, space, TL_METRIC_ACCURACY, tasks.columns[0].subject, &m->accuracy);
+        m->has_accuracy = err == TL_OK;
     }
-    return TL_OK;
+    tl_column_list_done(&tasks);
+    return err;
 }
 
 /* The first spaces of other names. */
@@ -201,8 +205,7 @@ static tl_err collect_others(tl_call *call, const char *space, material *m)
 static tl_err collect(
     tl_call *call, const evaluate_request *request, const tl_space *space, material *m)
 {
-    TL_TRY(tl_columns_list(tl_engine_store(call->engine), request->space, &m->list));
-    TL_TRY(check_subjects(request, m));
+    TL_TRY(check_subjects(call, request, m));
     TL_TRY(collect_others(call, request->space, m));
     TL_TRY(collect_columns(call, request, space, m));
     if (m->n == 0) {
@@ -210,7 +213,8 @@ static tl_err collect(
             TL_ESTATE, "space %s: no %s of %d designs is stored", request->space,
             tl_metric_name(m->metric), (int)TL_POOL_MIN_ROWS);
     }
-    return m->metric == TL_METRIC_ACCURACY ? TL_OK : collect_accuracy(call, space, m);
+    return m->metric == TL_METRIC_ACCURACY ? TL_OK
+                                           : collect_accuracy(call, request->space, space, m);
 }
 
 /* ---- the reply -------------------------------------------------------------------------------- */

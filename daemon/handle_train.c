@@ -19,6 +19,8 @@ typedef Tailor__V1__TrainReply train_reply;
 
 enum {
     MAX_THREADS = 4,
+    MAX_COLUMNS =
+        256, /* of each metric, unless they are named: a head has a column for each known device */
     FIGURE_DIGITS = 5
 };
 
@@ -26,8 +28,8 @@ enum {
 typedef struct material {
     tl_column *columns;
     tl_profile *profiles;
-    tl_train_column *train; /* borrows from the two above and from list */
-    tl_column_list list;
+    tl_train_column *train; /* borrows from the two above and from lists */
+    tl_column_list lists[TL_N_METRICS];
     int n;
 } material;
 
@@ -39,46 +41,74 @@ static void material_done(material *m)
     tl_mem_free(m->columns);
     tl_mem_free(m->profiles);
     tl_mem_free(m->train);
-    tl_column_list_done(&m->list);
-}
-
-static bool takes_part(const train_request *request, const tl_column_info *column)
-{
-    if (tl_metric_is_of_device(column->metric)) {
-        return !request->has_devices ||
-               tl_handle_is_named(request->devices, request->n_devices, column->subject);
+    for (int i = 0; i < TL_N_METRICS; i++) {
+        tl_column_list_done(&m->lists[i]);
     }
-    return !request->has_tasks ||
-           tl_handle_is_named(request->tasks, request->n_tasks, column->subject);
 }
 
-static bool is_stored(const tl_column_list *list, bool is_device, const char *subject)
+/* Whether anything of the subject is stored, under any metric of its kind. */
+static tl_err check_stored(
+    tl_call *call, const char *space, bool is_device, const char *subject)
 {
-    for (size_t i = 0; i < list->n_columns; i++) {
-        if (tl_metric_is_of_device(list->columns[i].metric) == is_device &&
-            strcmp(list->columns[i].subject, subject) == 0) {
-            return true;
+    int sum = 0;
+    for (int m = 0; m < TL_N_METRICS && sum == 0; m++) {
+        if (tl_metric_is_of_device((tl_metric)m) == is_device) {
+            TL_TRY(tl_columns_count(
+                tl_engine_store(call->engine), space, (tl_metric)m, subject, &sum));
         }
     }
-    return false;
+    return sum > 0 ? TL_OK : TL_ENOTFOUND;
 }
 
 /* Whoever names a device or task wants it used: without measurements it is refused. */
-static tl_err check_named(const train_request *request, const tl_column_list *list)
+static tl_err check_named(tl_call *call, const train_request *request)
 {
-    for (size_t i = 0; request->has_devices && i < request->n_devices; i++) {
-        if (!is_stored(list, true, request->devices[i])) {
+    tl_err err = TL_OK;
+    for (size_t i = 0; err == TL_OK && request->has_devices && i < request->n_devices; i++) {
+        err = check_stored(call, request->space, true, request->devices[i]);
+        if (err == TL_ENOTFOUND) {
             return tl_fail(
                 TL_ENOTFOUND, "device %.128s: no measurements of it are stored for space %s",
                 request->devices[i], request->space);
         }
     }
-    for (size_t i = 0; request->has_tasks && i < request->n_tasks; i++) {
-        if (!is_stored(list, false, request->tasks[i])) {
+    for (size_t i = 0; err == TL_OK && request->has_tasks && i < request->n_tasks; i++) {
+        err = check_stored(call, request->space, false, request->tasks[i]);
+        if (err == TL_ENOTFOUND) {
             return tl_fail(
                 TL_ENOTFOUND, "task %.128s: no accuracies of it are stored for space %s",
                 request->tasks[i], request->space);
         }
+    }
+    return err;
+}
+
+/* The columns of a metric that take part: the named ones, else those with most measurements. */
+static tl_err list_columns(
+    tl_call *call,
+    const train_request *request,
+    tl_metric metric,
+    tl_text *notes,
+    tl_column_list *out_list)
+{
+    bool is_device = tl_metric_is_of_device(metric);
+    tl_store *store = tl_engine_store(call->engine);
+    size_t n_left_out = 0;
+    if (is_device ? request->has_devices : request->has_tasks) {
+        char **names = is_device ? request->devices : request->tasks;
+        size_t n = is_device ? request->n_devices : request->n_tasks;
+        return tl_columns_named(
+            store, request->space, metric, (const char *const *)names, n, out_list);
+    }
+    TL_TRY(
+        tl_columns_largest(store, request->space, metric, MAX_COLUMNS, out_list, &n_left_out));
+    if (n_left_out > 0) {
+        tl_text_addf(
+            notes,
+            "%s: the %d %s with most measurements take part, %zu others do not; name some to "
+            "choose\n",
+            tl_metric_name(metric), (int)MAX_COLUMNS, is_device ? "devices" : "tasks",
+            n_left_out);
     }
     return TL_OK;
 }
@@ -111,20 +141,27 @@ static tl_err add_column(
 }
 
 static tl_err collect(
-    tl_call *call, const train_request *request, const tl_space *space, material *m)
+    tl_call *call,
+    const train_request *request,
+    const tl_space *space,
+    tl_text *notes,
+    material *m)
 {
-    TL_TRY(tl_columns_list(tl_engine_store(call->engine), request->space, &m->list));
-    TL_TRY(check_named(request, &m->list));
-    size_t n = m->list.n_columns;
+    size_t n = 0;
+    TL_TRY(check_named(call, request));
+    for (int i = 0; i < TL_N_METRICS; i++) {
+        TL_TRY(list_columns(call, request, (tl_metric)i, notes, &m->lists[i]));
+        n += m->lists[i].n_columns;
+    }
     m->columns = tl_mem_new(n, sizeof *m->columns);
     m->profiles = tl_mem_new(n, sizeof *m->profiles);
     m->train = tl_mem_new(n, sizeof *m->train);
     if (m->columns == NULL || m->profiles == NULL || m->train == NULL) {
         return tl_fail(TL_ENOMEM, "%zu columns of measurements", n);
     }
-    for (size_t i = 0; i < n; i++) {
-        if (takes_part(request, &m->list.columns[i])) {
-            TL_TRY(add_column(call, space, &m->list.columns[i], m));
+    for (int i = 0; i < TL_N_METRICS; i++) {
+        for (size_t c = 0; c < m->lists[i].n_columns; c++) {
+            TL_TRY(add_column(call, space, &m->lists[i].columns[c], m));
         }
     }
     return TL_OK;
@@ -328,7 +365,7 @@ static tl_err train_and_store(
     tl_text notes = {0};
     tl_model *model = NULL;
     tl_predictor *former = NULL;
-    tl_err err = collect(call, request, space, &m);
+    tl_err err = collect(call, request, space, &notes, &m);
     if (err == TL_OK && (err = tl_predictors_get(predictors, space, NULL, &former)) == TL_OK &&
         (err = train(request, space, &m, tl_predictor_model(former), job, &notes, &model)) ==
             TL_OK &&

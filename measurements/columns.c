@@ -36,6 +36,26 @@ tl_err tl_columns_get(
     return err;
 }
 
+tl_err tl_columns_count(
+    tl_store *store, const char *space_name, tl_metric metric, const char *subject, int *out_n)
+{
+    tl_record_key key;
+    tl_column_header header;
+    void *value = NULL;
+    size_t len = 0;
+    TL_TRY(tl_record_column_key(space_name, metric, subject, &key));
+    tl_err err = tl_store_get(store, TL_DB_MEASUREMENTS, key.bytes, key.len, &value, &len);
+    if (err == TL_ENOTFOUND) {
+        *out_n = 0;
+        return TL_OK;
+    }
+    if (err == TL_OK && (err = tl_record_header(value, len, &header)) == TL_OK) {
+        *out_n = (int)header.n;
+    }
+    tl_mem_free(value);
+    return err;
+}
+
 double tl_column_find(const tl_column *column, const tl_choice *design)
 {
     int begin = 0;

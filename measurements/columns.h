@@ -102,6 +102,32 @@ TL_MUST_USE tl_err
 tl_columns_list(tl_store *store, const char *space_name, tl_column_list *out_list);
 void tl_column_list_done(tl_column_list *list);
 
+/*
+ * The max columns of one metric with the most measurements, of equal ones the first by name;
+ * listed by name. *out_n_left_out: how many more there are. Looks at every column of the
+ * metric, and holds a few times max of them in memory.
+ */
+TL_MUST_USE tl_err tl_columns_largest(
+    tl_store *store,
+    const char *space_name,
+    tl_metric metric,
+    size_t max,
+    tl_column_list *out_list,
+    size_t *out_n_left_out);
+
+/* The columns of one metric that stand among the names [n], by name; those that do not are left out. */
+TL_MUST_USE tl_err tl_columns_named(
+    tl_store *store,
+    const char *space_name,
+    tl_metric metric,
+    const char *const *names,
+    size_t n,
+    tl_column_list *out_list);
+
+/* Designs measured in one column, found by its name alone; 0: there is no such column. */
+TL_MUST_USE tl_err tl_columns_count(
+    tl_store *store, const char *space_name, tl_metric metric, const char *subject, int *out_n);
+
 /* 0 for a space without measurements. */
 TL_MUST_USE tl_err
 tl_columns_revision(tl_store *store, const char *space_name, uint64_t *out_revision);

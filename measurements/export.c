@@ -28,6 +28,7 @@ typedef struct export
     const tl_space *space;
     const char *device; /* NULL: every column */
     tl_record_key prefix;
+    size_t n_found, n_values; /* of the whole space, before it is read */
     source *sources;
     size_t n_sources, capacity;
     tl_choice *designs; /* of all columns, one after the other */
@@ -46,14 +47,30 @@ static void export_done(export *ex)
     tl_mem_free(ex->order);
 }
 
-static tl_err make_room(export *ex)
+/* Counts the columns and what is in them, before any of them is read. */
+static tl_err count_source(void *context, const tl_store_entry *entry)
 {
-    if (ex->n_sources == TL_TABLE_MAX_COLUMNS) {
+    export *ex = context;
+    tl_column_header header;
+    TL_TRY(tl_record_header(entry->value, entry->value_len, &header));
+    ex->n_found++;
+    ex->n_values += header.n;
+    if (ex->n_found > TL_TABLE_MAX_COLUMNS) {
         return tl_fail(
             TL_ELIMIT,
             "%s has more than %d columns of measurements: export one device at a time",
             tl_space_name(ex->space), (int)TL_TABLE_MAX_COLUMNS);
     }
+    if (ex->n_values > TL_TABLE_MAX_CELLS) {
+        return tl_fail(
+            TL_ELIMIT, "%s has more than %d measurements: export one device at a time",
+            tl_space_name(ex->space), (int)TL_TABLE_MAX_CELLS);
+    }
+    return TL_OK;
+}
+
+static tl_err make_room(export *ex)
+{
     if (ex->n_sources < ex->capacity) {
         return TL_OK;
     }
@@ -192,8 +209,11 @@ tl_err tl_columns_export(
     if (device != NULL) {
         err = add_device(store, &ex);
     } else if ((err = tl_record_columns_key(tl_space_name(space), &ex.prefix)) == TL_OK) {
-        err = tl_store_iterate(
-            store, TL_DB_MEASUREMENTS, ex.prefix.bytes, ex.prefix.len, add_source, &ex);
+        const tl_store_range all = {.prefix = ex.prefix.bytes, .prefix_len = ex.prefix.len};
+        err = tl_store_iterate_range(store, TL_DB_MEASUREMENTS, &all, count_source, &ex);
+        if (err == TL_OK) {
+            err = tl_store_iterate_range(store, TL_DB_MEASUREMENTS, &all, add_source, &ex);
+        }
     }
     if (err != TL_OK || (err = gather_designs(&ex)) != TL_OK) {
         goto done;

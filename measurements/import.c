@@ -9,15 +9,89 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An import under way: borrows everything but order. */
+enum {
+    BLOCK_CELLS = 4 * 1000 * 1000 /* of neighbouring columns, told apart in one pass */
+};
+
+/* Where the values of some neighbouring columns stand: of column c rows[begin[c - first]] up to
+ * those of the next, in the order of their designs. */
+typedef struct block {
+    int first, n;
+    size_t *begin; /* [n + 1] */
+    int *rows;
+} block;
+
+/* An import under way: borrows everything but order and block. */
 typedef struct import {
     tl_store_txn *txn;
     const tl_space *space;
     const tl_table *table;
     int *order; /* the table's rows in the order of their designs */
+    block block;
     bool is_changed;
     tl_import_report report;
 } import;
+
+static void block_done(block *b)
+{
+    tl_mem_free(b->begin);
+    tl_mem_free(b->rows);
+    *b = (block){0};
+}
+
+/*
+ * Fills rows where there are some, else counts: begin[k + 1] grows by the values of column k.
+ * The table lies row by row, and columns of many devices are mostly empty: a pass for each column alone would
+ * read all of it as often as there are columns.
+ */
+static void pass_over(const import *in, block *b)
+{
+    const tl_table *table = in->table;
+    for (int i = 0; i < table->n; i++) {
+        int row = in->order[i];
+        const double *values =
+            table->values + (size_t)row * (size_t)table->n_columns + b->first;
+        for (int k = 0; k < b->n; k++) {
+            if (isnan(values[k])) {
+                continue;
+            }
+            if (b->rows != NULL) {
+                b->rows[b->begin[k]++] = row;
+            } else {
+                b->begin[k + 1]++;
+            }
+        }
+    }
+}
+
+/* The block that begins with the column. */
+static tl_err find_block(import *in, int first)
+{
+    const tl_table *table = in->table;
+    int n = BLOCK_CELLS / (table->n > 0 ? table->n : 1);
+    int n_left = table->n_columns - first;
+    block *b = &in->block;
+    block_done(b);
+    b->first = first;
+    b->n = n < 1 ? 1 : n < n_left ? n : n_left;
+    b->begin = tl_mem_new((size_t)b->n + 1, sizeof *b->begin);
+    if (b->begin == NULL) {
+        return tl_fail(TL_ENOMEM, "%d columns", b->n);
+    }
+    pass_over(in, b);
+    for (int k = 0; k < b->n; k++) {
+        b->begin[k + 1] += b->begin[k];
+    }
+    b->rows = tl_mem_new(b->begin[b->n], sizeof *b->rows);
+    if (b->rows == NULL) {
+        return tl_fail(TL_ENOMEM, "%zu measurements", b->begin[b->n]);
+    }
+    pass_over(in, b);
+    /* begin[k] has moved to where the next one began */
+    memmove(b->begin + 1, b->begin, (size_t)b->n * sizeof *b->begin);
+    b->begin[0] = 0;
+    return TL_OK;
+}
 
 static void append(tl_column *to, const tl_choice *design, double value)
 {
@@ -26,27 +100,20 @@ static void append(tl_column *to, const tl_choice *design, double value)
     to->values[to->n++] = value;
 }
 
-/* The measured rows of one column of the table, in the order of their designs; the last of
+/* The measured rows of one column of the block, in the order of their designs; the last of
  * equal ones counts. */
 static tl_err take_column(const import *in, int column, tl_column *out_column)
 {
     const tl_table *table = in->table;
-    size_t n_columns = (size_t)table->n_columns;
+    const size_t *begin = in->block.begin + (column - in->block.first);
     int n_slots = table->n_slots;
-    int n = 0;
-    for (int i = 0; i < table->n; i++) {
-        n += isnan(table->values[(size_t)i * n_columns + (size_t)column]) ? 0 : 1;
-    }
-    TL_TRY(tl_column_init(out_column, n_slots, n));
+    TL_TRY(tl_column_init(out_column, n_slots, (int)(begin[1] - begin[0])));
     out_column->n = 0;
-    for (int i = 0; i < table->n; i++) {
-        int row = in->order[i];
+    for (size_t i = begin[0]; i < begin[1]; i++) {
+        int row = in->block.rows[i];
         int last = out_column->n - 1;
-        double value = table->values[(size_t)row * n_columns + (size_t)column];
+        double value = table->values[(size_t)row * (size_t)table->n_columns + (size_t)column];
         const tl_choice *design = tl_design_at(table->designs, n_slots, row);
-        if (isnan(value)) {
-            continue;
-        }
         if (last >= 0 &&
             tl_design_compare(
                 design, tl_design_at(out_column->designs, n_slots, last), n_slots) == 0) {
@@ -195,6 +262,9 @@ static tl_err import_all(import *in, tl_devices_fn *on_devices, void *context)
         TL_TRY(tell_devices(in, on_devices, context));
     }
     for (int c = 0; c < in->table->n_columns; c++) {
+        if (c == in->block.first + in->block.n) {
+            TL_TRY(find_block(in, c));
+        }
         TL_TRY(import_column(in, c));
     }
     if (in->is_changed) {
@@ -228,6 +298,7 @@ import in = {.space = space, .table = table };
     *out_report = in.report;
 done:
     tl_store_abort(&in.txn);
+    block_done(&in.block);
     tl_mem_free(in.order);
     return err;
 }

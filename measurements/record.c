@@ -40,13 +40,19 @@ tl_err tl_record_columns_key(const char *space_name, tl_record_key *key)
     return TL_OK;
 }
 
+tl_err tl_record_metric_key(const char *space_name, tl_metric metric, tl_record_key *key)
+{
+    char digit = (char)('0' + (int)metric);
+    TL_TRY(tl_record_columns_key(space_name, key));
+    append(key, &digit, 1);
+    return TL_OK;
+}
+
 tl_err tl_record_column_key(
     const char *space_name, tl_metric metric, const char *subject, tl_record_key *key)
 {
-    char digit = (char)('0' + (int)metric);
     TL_TRY(tl_name_check(tl_metric_is_of_device(metric) ? "device" : "task", subject));
-    TL_TRY(tl_record_columns_key(space_name, key));
-    append(key, &digit, 1);
+    TL_TRY(tl_record_metric_key(space_name, metric, key));
     append(key, subject, strlen(subject));
     return TL_OK;
 }

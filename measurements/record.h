@@ -44,6 +44,8 @@ typedef struct tl_record_key {
 /* Names are TL_EINVAL when they cannot be names, since they may come from outside. */
 TL_MUST_USE tl_err tl_record_space_key(const char *space_name, tl_record_key *key);
 TL_MUST_USE tl_err tl_record_columns_key(const char *space_name, tl_record_key *key);
+TL_MUST_USE tl_err
+tl_record_metric_key(const char *space_name, tl_metric metric, tl_record_key *key);
 TL_MUST_USE tl_err tl_record_column_key(
     const char *space_name, tl_metric metric, const char *subject, tl_record_key *key);
 

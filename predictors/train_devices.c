@@ -10,6 +10,7 @@
 
 enum {
     HELD_OUT_SHARE = 5, /* one row in this many */
+    MAX_NOTED = 8,      /* columns that are too small */
     PRIOR_DESIGNS = 100 /* per device, for the factor over the roofline */
 };
 
@@ -265,21 +266,39 @@ static tl_err fit_prior(tl_training *training)
     return err;
 }
 
+/* Each of the first few small columns has a line of its own, what comes after is counted. */
+static void note_small(tl_training *training, const tl_train_column *column, int n_small)
+{
+    if (n_small <= MAX_NOTED) {
+        tl_text_addf(
+            training->notes, "%s@%s: %d measurements, a known device needs %d\n",
+            tl_metric_name(column->metric), column->subject, column->n,
+            (int)TL_TRAIN_MIN_DEVICE_ROWS);
+    }
+}
+
+static void note_more_small(tl_training *training, int n_small)
+{
+    if (n_small > MAX_NOTED) {
+        tl_text_addf(
+            training->notes, "%d more have fewer measurements than a known device needs\n",
+            n_small - MAX_NOTED);
+    }
+}
+
 tl_err tl_train_devices(tl_training *training)
 {
     const tl_train_options *options = training->options;
     row_cache cache = {0};
     tl_err err = TL_OK;
+    int n_small = 0;
     for (int i = 0; i < options->n_columns && err == TL_OK; i++) {
         const tl_train_column *column = &options->columns[i];
         if (!tl_metric_is_of_device(column->metric)) {
             continue;
         }
         if (column->n < TL_TRAIN_MIN_DEVICE_ROWS) {
-            tl_text_addf(
-                training->notes, "%s@%s: %d measurements, a known device needs %d\n",
-                tl_metric_name(column->metric), column->subject, column->n,
-                (int)TL_TRAIN_MIN_DEVICE_ROWS);
+            note_small(training, column, ++n_small);
             continue;
         }
         err = tl_training_progress(training, column->subject, i, options->n_columns);
@@ -288,6 +307,7 @@ tl_err tl_train_devices(tl_training *training)
         }
     }
     tl_dmat_done(&cache.rows);
+    note_more_small(training, n_small);
     if (err == TL_OK) {
         err = fit_prior(training);
     }
