@@ -17,7 +17,7 @@ tl_err bench_labels_read(const tl_space *space, const char *path, bench_labels *
     tl_mem_free(data);
     TL_TRY(err);
     const tl_table *t = &out->table;
-    int columns[BENCH_MAX_TASKS];
+    int columns[BENCH_MAX_TASKS] = {0};
     for (int c = 0; c < t->n_columns && out->n_tasks < BENCH_MAX_TASKS; c++) {
         if (t->columns[c].metric == TL_METRIC_ACCURACY) {
             out->tasks[out->n_tasks] = t->columns[c].name;

@@ -225,7 +225,7 @@ static void run_seed(
     int *pool = tl_bench_array(b->table.n, sizeof *pool);
     int *mixed = tl_bench_array(b->table.n, sizeof *mixed);
     int n = measured_rows(b, t->energy, what == SAME ? t->latency : -1, b->table.n, pool);
-    tl_rng_init(&rng, (uint64_t)(100 + seed));
+    tl_rng_init(&rng, 100 + (uint64_t)seed);
     tl_rng_permutation(&rng, n, mixed);
     for (int i = 0; i < n; i++) {
         mixed[i] = pool[mixed[i]];

@@ -211,7 +211,7 @@ static answers run_search(
     for (int i = 0; i < c->n; i++) {
         tl_problem problem = problem_of(c, i);
         tl_shortlist list = {0};
-        options.seed = (uint64_t)(seed * 10007 + i);
+        options.seed = (uint64_t)seed * 10007 + (uint64_t)i;
         int64_t begin_ns = tl_clock_ns();
         tl_bench_check(tl_search_run(search, &problem, &options, &list), name);
         a.seconds += (double)(tl_clock_ns() - begin_ns) / TL_NS_PER_S;
@@ -233,7 +233,7 @@ static answers run_neural(
         tl_problem problem = problem_of(c, i);
         tl_shortlist list = {0};
         tl_search_options options = {
-            .n_best = 1, .seed = (uint64_t)(seed * 10007 + i), .optimizer = optimizer};
+            .n_best = 1, .seed = (uint64_t)seed * 10007 + (uint64_t)i, .optimizer = optimizer};
         tl_bench_check(
             tl_shortlist_init(&list, tl_space_n_slots(problem.space), 1), "a shortlist");
         int64_t begin_ns = tl_clock_ns();

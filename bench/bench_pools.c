@@ -291,7 +291,7 @@ static void run_seed(
     int column;
     int most = plan->sizes[plan->n_sizes - 1];
     pool_sources_init(&sources, bench, pool, seed);
-    tl_rng_init(&rng, (uint64_t)(SAMPLE_SEED + seed));
+    tl_rng_init(&rng, (uint64_t)SAMPLE_SEED + (uint64_t)seed);
     for (int s = 0; s < plan->n_sizes; s++) {
         results[s][0].n_devices = results[s][1].n_devices = 0;
     }

@@ -199,7 +199,7 @@ static void run_agreement(const bench_data *bench, const pool_spec *pool, int n_
                 bench_is_among(pool->sources, column->name)) {
                 continue;
             }
-            tl_rng_init(&rng, (uint64_t)(SAMPLE_SEED + 1000 * seed + c));
+            tl_rng_init(&rng, SAMPLE_SEED + 1000 * (uint64_t)seed + (uint64_t)c);
             for (int k = 0; k < N_SIZES; k++) {
                 choose(bench, &trial, c, sizes[k], &rng, samples);
                 print_agreements(bench, &sources, predictor, c, seed, samples, sizes[k]);
@@ -415,7 +415,7 @@ static void run_device(
     const bench_data *bench = w->bench;
     const char *name = bench->table.columns[column].name;
     tl_rng rng;
-    tl_rng_init(&rng, (uint64_t)(SAMPLE_SEED + 1000 * seed + column));
+    tl_rng_init(&rng, SAMPLE_SEED + 1000 * (uint64_t)seed + (uint64_t)column);
     for (int i = 0; i < w->n; i++) {
         w->latency[i] = bench_value(bench, i, column);
     }

@@ -215,9 +215,9 @@ static bool bench_endpoint(const settings *set, const char *endpoint, const tl_b
     echo *e = &echoes[n_echoes++];
     samples s = {0};
     bool is_fine = false;
-    s.echo_us = tl_mem_new((size_t)(set->n + BLOCK), sizeof(double));
-    s.method_us = tl_mem_new((size_t)(set->n + BLOCK), sizeof(double));
-    s.served_us = tl_mem_new((size_t)(set->n + BLOCK), sizeof(double));
+    s.echo_us = tl_mem_new((size_t)set->n + BLOCK, sizeof(double));
+    s.method_us = tl_mem_new((size_t)set->n + BLOCK, sizeof(double));
+    s.served_us = tl_mem_new((size_t)set->n + BLOCK, sizeof(double));
     if (s.echo_us == NULL || s.method_us == NULL || s.served_us == NULL ||
         !start_echo(e, endpoint)) {
         (void)fprintf(stderr, "%s: cannot start\n", endpoint);

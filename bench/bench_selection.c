@@ -182,7 +182,7 @@ static void write_device(
     tl_rng rng;
     pool_trial trial;
     trial_init(&trial, bench, sources, is_source ? column : -1);
-    tl_rng_init(&rng, (uint64_t)(SAMPLE_SEED + 1000 * seed + column));
+    tl_rng_init(&rng, SAMPLE_SEED + 1000 * (uint64_t)seed + (uint64_t)column);
     for (int way = 0; way < 2; way++) {
         take_samples(&trial, column, way == 1, files->n_samples, &rng, samples);
         write_head(files, &trial, role, seed, column, way == 1, samples);

@@ -157,7 +157,7 @@ static void train(world *w, int seed)
     tl_text notes = {0};
     tl_rng rng;
     int column;
-    tl_rng_init(&rng, (uint64_t)(SEED + seed));
+    tl_rng_init(&rng, SEED + (uint64_t)seed);
     for (const char *at = pool_specs[0].sources;
          (at = bench_next_column(&w->bench, at, &column)) != NULL;) {
         add_column(
@@ -441,7 +441,7 @@ static void run_case(labels l, const trial *begun, int task)
     }
     answer(&l, &t);
     while (l.n_proposed < N_PROPOSED) {
-        propose(&t, l.limit, l.start, (uint64_t)(SEED + l.n_proposed));
+        propose(&t, l.limit, l.start, SEED + (uint64_t)l.n_proposed);
         l.n_proposed += l.start->batch;
         if (l.n_proposed % ANSWERED == 0) {
             answer(&l, &t);
@@ -470,7 +470,7 @@ static void run_device(
     for (size_t s = 0; s < w->n_starts; s++) {
         trial begun = {.w = w};
         tl_rng rng;
-        tl_rng_init(&rng, (uint64_t)(SEED + 1000 * l.seed + column));
+        tl_rng_init(&rng, SEED + 1000 * (uint64_t)l.seed + (uint64_t)column);
         begin(&begun, &starts[s], &rng);
         refit(&begun);
         l.start = &starts[s];

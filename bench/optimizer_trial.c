@@ -171,10 +171,9 @@ static tl_model *read_or_train(const trial *t, const char *path)
     model = train_model(t);
     tl_bench_check(tl_model_pack(model, &packed), "model");
     FILE *file = fopen(path, "wb");
-    if (file == NULL || fwrite(packed.data, 1, packed.len, file) != packed.len) {
-        tl_bench_check(TL_EIO, path);
-    }
-    (void)fclose(file);
+    bool is_written = file != NULL && fwrite(packed.data, 1, packed.len, file) == packed.len;
+    is_written = file != NULL && fclose(file) == 0 && is_written;
+    tl_bench_check(is_written ? TL_OK : TL_EIO, path);
     tl_mem_free(packed.data);
     return model;
 }

@@ -284,7 +284,7 @@ void pool_sources_init(
     tl_source *fitted[POOL_MAX_DEVICES];
     int column;
     memset(sources, 0, sizeof *sources);
-    tl_rng_init(&rng, (uint64_t)(SOURCE_SEED + seed));
+    tl_rng_init(&rng, SOURCE_SEED + (uint64_t)seed);
     for (const char *at = pool->sources;
          (at = bench_next_column(bench, at, &column)) != NULL;) {
         fitted[sources->n] = &sources->fitted[sources->n];

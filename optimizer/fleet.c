@@ -273,12 +273,12 @@ static tl_err search_block(hunt *h, int begin, int end, int n_wanted, int n_ener
     tl_mat latency = tl_mat_cols(tl_mat_rows(h->logs[0], 0, n_wanted), 0, end - begin);
     tl_mat energy = tl_mat_cols(tl_mat_rows(h->logs[1], 0, n_energy), 0, end - begin);
     tl_ranked_logs(
-        h->ranked, &h->devices, h->wanted, n_wanted, begin, end, TL_COST_LATENCY, &h->room,
-        latency);
+        h->ranked, &h->devices, h->wanted, n_wanted, (tl_ranks){begin, end}, TL_COST_LATENCY,
+        &h->room, latency);
     if (n_energy > 0) {
         tl_ranked_logs(
-            h->ranked, &h->devices, h->wanted, n_energy, begin, end, TL_COST_ENERGY, &h->room,
-            energy);
+            h->ranked, &h->devices, h->wanted, n_energy, (tl_ranks){begin, end}, TL_COST_ENERGY,
+            &h->room, energy);
     }
     for (int i = 0; i < n_wanted; i++) {
         TL_TRY(look(h, &h->seekers[h->wanted[i]], i, begin, end));

@@ -330,7 +330,7 @@ static tl_err measure(sketch *s, tl_imagined *device)
     bool is_few = tl_rng_below(&s->rng, 8) > 0;
     int most = is_few ? MAX_FEW_SAMPLES : MAX_SAMPLES;
     most = most < pool->n ? most : pool->n;
-    int n = MIN_SAMPLES + (int)tl_rng_below(&s->rng, (uint64_t)(most - MIN_SAMPLES + 1));
+    int n = MIN_SAMPLES + (int)tl_rng_below(&s->rng, (uint64_t)most - MIN_SAMPLES + 1);
     double noise = log_uniform(&s->rng, .002, .08);
     int *scratch = tl_mem_new((size_t)pool->n, sizeof *scratch);
     if (scratch == NULL) {

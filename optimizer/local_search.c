@@ -72,6 +72,7 @@ tl_err tl_local_search(
         if (best < 0) {
             break;
         }
+        TL_DEBUG_ASSERT(around.designs != NULL);
         memcpy(design, around.designs + (size_t)best * n_slots, n_slots * sizeof *design);
         *score = around.scores[best];
     }

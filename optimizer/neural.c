@@ -270,8 +270,8 @@ static tl_err answer_problem(answer *a, tl_shortlist *list)
     int budget = budget_of(a);
     int n = a->settings.n_drawn > 0 ? a->settings.n_drawn : (int)(drawn_share * budget + .5);
     n = n > 0 ? n : 1;
-    a->drawn = tl_mem_new((size_t)(n + 1) * a->n_slots, sizeof *a->drawn);
-    a->scores = tl_mem_new((size_t)(n + 1), sizeof *a->scores);
+    a->drawn = tl_mem_new(((size_t)n + 1) * a->n_slots, sizeof *a->drawn);
+    a->scores = tl_mem_new((size_t)n + 1, sizeof *a->scores);
     if (a->drawn == NULL || a->scores == NULL) {
         return tl_fail(TL_ENOMEM, "%d designs", n);
     }

@@ -95,18 +95,26 @@ static tl_err allocate(tl_policy_learner *l)
     if (l->gradient == NULL || l->rows == NULL) {
         return tl_fail(TL_ENOMEM, "a learner of %d weights", l->policy->n_params);
     }
-    TL_TRY(tl_mat_init(&l->pre1, n, h));
-    TL_TRY(tl_mat_init(&l->act1, n, h));
-    TL_TRY(tl_mat_init(&l->pre2, n, h));
-    TL_TRY(tl_mat_init(&l->act2, n, h));
-    TL_TRY(tl_mat_init(&l->dact, n, h));
-    TL_TRY(tl_mat_init(&l->state, n, width));
-    TL_TRY(tl_mat_init(&l->dstate, n, width));
-    TL_TRY(tl_mat_init(&l->inputs, n_rows, width));
-    TL_TRY(tl_mat_init(&l->dinputs, n_rows, width));
-    TL_TRY(tl_mat_init(&l->active, n_rows, e));
-    TL_TRY(tl_mat_init(&l->dactive, n_rows, e));
-    TL_TRY(tl_mat_init(&l->logits, n_rows, most_options(l->policy)));
+    const struct {
+        tl_mat *mat;
+        int rows, cols;
+    } mats[] = {
+        {&l->pre1,    n,      h                      },
+        {&l->act1,    n,      h                      },
+        {&l->pre2,    n,      h                      },
+        {&l->act2,    n,      h                      },
+        {&l->dact,    n,      h                      },
+        {&l->state,   n,      width                  },
+        {&l->dstate,  n,      width                  },
+        {&l->inputs,  n_rows, width                  },
+        {&l->dinputs, n_rows, width                  },
+        {&l->active,  n_rows, e                      },
+        {&l->dactive, n_rows, e                      },
+        {&l->logits,  n_rows, most_options(l->policy)},
+    };
+    for (size_t i = 0; i < TL_COUNT(mats); i++) {
+        TL_TRY(tl_mat_init(mats[i].mat, mats[i].rows, mats[i].cols));
+    }
     return make_adamw(l);
 }
 
@@ -294,6 +302,7 @@ static double softmax(
         top = fmaxf(top, logits[allowed[a]]);
     }
     double total = 0;
+    TL_DEBUG_ASSERT(n > 0);
     for (int a = 0; a < n; a++) {
         p[a] = expf(logits[allowed[a]] - top);
         total += (double)p[a];

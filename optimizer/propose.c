@@ -300,7 +300,7 @@ static int most_added(tl_dmat gains, const double *so_far, double *added)
 static tl_err choose_batch(tl_dmat gains, int count, int *order)
 {
     int n = gains.cols;
-    double *so_far = tl_mem_new((size_t)(gains.rows + n), sizeof *so_far);
+    double *so_far = tl_mem_new((size_t)gains.rows + (size_t)n, sizeof *so_far);
     if (so_far == NULL) {
         return tl_fail(TL_ENOMEM, "a batch of %d designs", count);
     }

@@ -441,7 +441,8 @@ tl_err tl_cellnet_predict(
         run_member(&p, params + (ptrdiff_t)k * net->n_params, k);
     }
     const node_plan *last = &p.nodes[net->cell.n_nodes - 1];
-    float share = 1.0F / (float)(n_members * (net->n_out / mean.cols));
+    int n_classes = net->n_out / mean.cols;
+    float share = 1.0F / (float)(n_members * n_classes);
     for (int i = 0; i < input->n && err == TL_OK; i++) {
         for (int j = 0; j < mean.cols; j++) {
             tl_mat_row(mean, i)[j] = tl_mat_row(p.mean, last->state_of[i])[j];

@@ -425,6 +425,7 @@ static void add_choices(const tl_raw_layout *layout, const tl_choice *design, bl
             hot += tl_space_slot(layout->space, s)->n_options;
         }
         if (layout->numbers[s] != NULL) {
+            TL_DEBUG_ASSERT(row->num != NULL);
             double value = is_present ? layout->numbers[s][choice] : 0;
             row->num[num] = value;
             row->num[num + 1] = log1p(fabs(value));

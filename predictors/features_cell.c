@@ -290,6 +290,7 @@ void tl_raw_cell_row(const tl_raw_layout *layout, const tl_choice *design, doubl
     int options[TL_CELL_MAX_EDGES];
     double saved[TL_CELL_MAX_EDGES];
     uint32_t masks[N_MASKS];
+    TL_DEBUG_ASSERT(raw != NULL);
     read_edges(cell, design, edges, options);
     read_bits(layout->space, cell, design, saved);
     fill_masks(cell, design, masks);

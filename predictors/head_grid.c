@@ -68,7 +68,8 @@ static void fill_batches(
     double centre[TL_GRID_MAX_TERMS];
     int group[TL_GRID_MAX_TERMS];
     int n_terms = 0;
-    TL_ASSERT(hypothesis->n_points % LANES == 0 && hypothesis->n_points <= MAX_POINTS);
+    int n_points = hypothesis->n_points;
+    TL_ASSERT(n_points % LANES == 0 && n_points <= MAX_POINTS);
     if (grid->n_sources > 0) {
         group[n_terms] = grid->n_groups;
         centre[n_terms++] = hypothesis->source_centre;
@@ -77,11 +78,11 @@ static void fill_batches(
         group[n_terms] = hypothesis->group[t];
         centre[n_terms++] = hypothesis->centre[t];
     }
-    tl_grid_points(n_terms, centre, hypothesis->n_points, variance, noise);
-    for (int i = 0; i < hypothesis->n_points; i++) {
+    tl_grid_points(n_terms, centre, n_points, variance, noise);
+    for (int i = 0; i < n_points; i++) {
         tl_grid_batch *batch = &batches[i / LANES];
         batch->n_terms = n_terms;
-        batch->log_prior = log(hypothesis->prior / hypothesis->n_points);
+        batch->log_prior = log(hypothesis->prior / n_points);
         batch->noise[i % LANES] = noise[i];
         for (int t = 0; t < n_terms; t++) {
             batch->group[t] = group[t];

@@ -64,6 +64,7 @@ static tl_err add_op(tl_op_table *t, int design, const tl_op *op)
     tl_op_work work = tl_op_work_of(op);
     TL_TRY(find_op(t, &work, &found));
     int end = t->begin[design + 1];
+    TL_DEBUG_ASSERT(end == 0 || t->counts != NULL);
     for (int i = t->begin[design]; i < end; i++) {
         if (t->counts[i].op == found) {
             t->counts[i].n++;

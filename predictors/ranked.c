@@ -361,25 +361,25 @@ void tl_ranked_logs(
     const tl_ranked_devices *devices,
     const int *wanted,
     int n_wanted,
-    int begin,
-    int end,
+    tl_ranks ranks,
     tl_cost cost,
     const tl_ranked_room *room,
     tl_mat out)
 {
-    int n = end - begin;
+    int n = ranks.end - ranks.begin;
     tl_mat works = tl_mat_cols(tl_mat_rows(room->works, 0, n_wanted), 0, n);
     tl_mat shares = gather(devices->shares[cost], wanted, n_wanted, room->shares);
     tl_gemm(
-        1, TL_N, tl_ro(shares), TL_N, tl_ro(tl_mat_cols(ranked->logs[cost], begin, end)), 0,
-        out);
+        1, TL_N, tl_ro(shares), TL_N,
+        tl_ro(tl_mat_cols(ranked->logs[cost], ranks.begin, ranks.end)), 0, out);
     if (cost != TL_COST_LATENCY) {
         add_constants(devices->constants[cost], wanted, out, n);
         return;
     }
     tl_mat prices = gather(devices->prices, wanted, n_wanted, room->prices);
     tl_gemm(
-        1, TL_N, tl_ro(prices), TL_N, tl_ro(tl_mat_cols(ranked->counts, begin, end)), 0, works);
+        1, TL_N, tl_ro(prices), TL_N,
+        tl_ro(tl_mat_cols(ranked->counts, ranks.begin, ranks.end)), 0, works);
     for (int i = 0; i < n_wanted; i++) {
         add_roofline(
             n, devices->constants[cost][wanted[i]], devices->rooflines[wanted[i]],

@@ -15,7 +15,7 @@
  *     const tl_ranked *ranked = NULL;
  *     TL_TRY(tl_predictor_ranked(predictor, task, &ranked));       kept by the predictor
  *     TL_TRY(tl_ranked_devices_init(ranked, views, n, &devices));
- *     tl_ranked_logs(ranked, &devices, wanted, n_wanted, begin, end, TL_COST_LATENCY, logs);
+ *     tl_ranked_logs(ranked, &devices, wanted, n_wanted, ranks, TL_COST_LATENCY, logs);
  *     ...
  *     tl_ranked_devices_done(&devices);
  */
@@ -68,17 +68,21 @@ TL_MUST_USE tl_err tl_ranked_room_init(
     const tl_ranked *ranked, int n_devices, int n_designs, tl_ranked_room *out_room);
 void tl_ranked_room_done(tl_ranked_room *room);
 
+/* Ranks [begin, end). */
+typedef struct tl_ranks {
+    int begin, end;
+} tl_ranks;
+
 /*
  * Logs of latency, or of energy over latency, of wanted devices [n_wanted] and
- * designs of ranks [begin, end): out [n_wanted, end - begin], right to about 2e-4.
+ * designs of these ranks: out [n_wanted, end - begin], right to about 2e-4.
  */
 void tl_ranked_logs(
     const tl_ranked *ranked,
     const tl_ranked_devices *devices,
     const int *wanted,
     int n_wanted,
-    int begin,
-    int end,
+    tl_ranks ranks,
     tl_cost cost,
     const tl_ranked_room *room,
     tl_mat out);

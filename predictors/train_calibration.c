@@ -28,11 +28,12 @@ static int collect(
                 : NULL;
         if (source != NULL && column->n >= TL_TRAIN_MIN_DEVICE_ROWS) {
             names[n] = column->subject;
-            devices[n++] = (tl_calibration_device){
+            devices[n] = (tl_calibration_device){
                 .source = &source->source,
                 .designs = column->designs,
                 .values = column->values,
                 .n = column->n};
+            n++;
         }
     }
     return n;

@@ -142,7 +142,8 @@ static tl_err add_works(const tl_zero_shot *shot, const tl_choice *designs, int 
     double own[BLOCK];
     tl_err err = TL_OK;
     const tl_space *space = tl_features_space(shot->known->features);
-    if (shot->roofline_share <= 0 && !gains_from_bits(shot)) {
+    bool has_roofline = shot->roofline_share > 0;
+    if (!has_roofline && !gains_from_bits(shot)) {
         return TL_OK;
     }
     size_t n_slots = (size_t)tl_space_n_slots(space);
@@ -151,14 +152,14 @@ static tl_err add_works(const tl_zero_shot *shot, const tl_choice *designs, int 
         return tl_fail(TL_ENOMEM, "%d designs", n);
     }
     bool has_bits = strip_all(space, designs, n, plain) && gains_from_bits(shot);
-    if (shot->roofline_share > 0 || has_bits) {
+    if (has_roofline || has_bits) {
         err = tl_op_works(space, &shot->profile, plain, n, without);
     }
     if (err == TL_OK && has_bits) {
         err = tl_op_works(space, &shot->profile, designs, n, own);
     }
     for (int i = 0; i < n && err == TL_OK; i++) {
-        out[i] += shot->roofline_share > 0 ? tl_zero_shot_roofline(shot, without[i]) : 0;
+        out[i] += has_roofline ? tl_zero_shot_roofline(shot, without[i]) : 0;
         out[i] += has_bits && own[i] > 0 && without[i] > 0 ? log(own[i] / without[i]) : 0;
     }
     tl_mem_free(plain);

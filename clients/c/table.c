@@ -25,6 +25,11 @@ static bool is_text(const column_msg *column)
 
 tl_err tl_client_table_check(const table_msg *message)
 {
+    if (message != NULL && message->n_columns == 0 && message->n_rows > 0) {
+        return tl_fail(
+            TL_ESHAPE, "a table of %llu rows without a column",
+            (unsigned long long)message->n_rows);
+    }
     for (size_t c = 0; message != NULL && c < message->n_columns; c++) {
         const column_msg *column = message->columns[c];
         size_t n = is_text(column) ? column->n_index : column->n_number;
@@ -207,7 +212,7 @@ static void print_exactly(double value, char buffer[TAILOR_CELL_BYTES])
     for (int digits = 15; digits <= EXACT_DIGITS; digits++) {
         (void)snprintf(buffer, TAILOR_CELL_BYTES, "%.*g", digits, value);
         double back = strtod(buffer, NULL);
-        if (memcmp(&back, &value, sizeof back) == 0) {
+        if (back == value) {
             return;
         }
     }

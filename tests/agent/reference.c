@@ -77,6 +77,7 @@ static double conv_at(
     int in_group = op->in_ch / op->groups;
     int first = o / (op->out_ch / op->groups) * in_group;
     double sum = b != NULL ? (double)b[o] : 0.0;
+    TL_ASSERT(w != NULL);
     for (int c = 0; c < in_group; c++) {
         for (int i = 0; i < op->kernel; i++) {
             for (int j = 0; j < op->kernel; j++) {
@@ -119,6 +120,7 @@ static double dense_at(const tailor_op *op, image in, const float *w, const floa
 {
     int n = in.ch * in.size * in.size;
     double sum = b != NULL ? (double)b[o] : 0.0;
+    TL_ASSERT(w != NULL);
     for (int i = 0; i < n; i++) {
         sum += (double)w[o * n + i] * activate(op->pre_act, (double)in.data[i]);
     }
@@ -166,7 +168,7 @@ static float *run_op(const tailor_op *op, const image *in, ref_weights *weights)
     bool has_bias = has_weights && (op->has_bias || op->has_norm);
     const float *b = has_bias ? weights->fills[weights->n_used++] : NULL;
     int size = op->out_size;
-    float *out = tl_mem_new((size_t)(op->out_ch * size * size), sizeof *out);
+    float *out = tl_mem_new((size_t)op->out_ch * (size_t)size * (size_t)size, sizeof *out);
     TL_ASSERT(out != NULL);
     for (int c = 0; c < op->out_ch; c++) {
         for (int y = 0; y < size; y++) {
@@ -182,7 +184,9 @@ static float *run_op(const tailor_op *op, const image *in, ref_weights *weights)
 float *ref_run(const tailor_network *network, ref_weights *weights, const float *input)
 {
     float *results[REF_MAX_OPS] = {NULL};
-    image in[REF_MAX_OPS];
+    image in[REF_MAX_OPS] = {
+        {NULL, 0, 0}
+    };
     TL_ASSERT(network->n_ops <= REF_MAX_OPS);
     for (size_t i = 0; i < network->n_ops; i++) {
         const tailor_op *op = &network->ops[i];

@@ -73,10 +73,9 @@ static void stop(fixture *f)
 
 /* ---- stories ------------------------------------------------------------------------- */
 
-static void spaces_and_devices_are_listed_added_and_removed(void **state)
+static void spaces_are_listed_and_shown(void **state)
 {
     (void)state;
-    static const char yaml[] = "name: bench9\nclass: cpu\n";
     fixture f;
     tailor_table *table = NULL;
     char *text = NULL;
@@ -104,7 +103,16 @@ static void spaces_and_devices_are_listed_added_and_removed(void **state)
     assert_refused(
         TAILOR_EINVAL, "mine.yaml",
         tailor_space_add(f.client, "mine.yaml", "kind: x\n", strlen("kind: x\n"), NULL));
+    stop(&f);
+}
 
+static void devices_are_added_shown_and_removed(void **state)
+{
+    (void)state;
+    static const char yaml[] = "name: bench9\nclass: cpu\n";
+    fixture f;
+    char *text = NULL;
+    start(&f, NULL, 0);
     assert_done(tailor_device_add(f.client, "bench9.yaml", yaml, sizeof yaml - 1, &text));
     assert_string_equal(text, "bench9");
     tailor_text_free(text);
@@ -118,6 +126,15 @@ static void spaces_and_devices_are_listed_added_and_removed(void **state)
     tailor_text_free(text);
     assert_done(tailor_device_remove(f.client, "bare1"));
     assert_refused(TAILOR_ENOTFOUND, "bare1", tailor_device_remove(f.client, "bare1"));
+    stop(&f);
+}
+
+static void status_and_jobs_are_listed(void **state)
+{
+    (void)state;
+    fixture f;
+    tailor_table *table = NULL;
+    start(&f, NULL, 0);
     assert_done(tailor_status(f.client, &table));
     tailor_table_free(table);
     assert_done(tailor_job_list(f.client, &table));
@@ -462,7 +479,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tl_test_count_blocks, tl_test_no_leaks)
     const struct CMUnitTest tests[] = {
-        TEST(spaces_and_devices_are_listed_added_and_removed),
+        TEST(spaces_are_listed_and_shown),
+        TEST(devices_are_added_shown_and_removed),
+        TEST(status_and_jobs_are_listed),
         TEST(a_table_is_imported_and_comes_back),
         TEST(a_failed_import_stores_nothing),
         TEST(networks_come_whole),

@@ -109,9 +109,10 @@ static void errors_are_one_line_of_text_whatever_the_field_holds(void **state)
     char csv[1024] = "device,class\n\"a\nb\",\n\xff,\n";
     size_t len = strlen(csv);
     for (size_t i = 0; i < 300; i++, len += 2) {
-        memcpy(csv + len, "\xc3\xa9", 2); /* cut somewhere, maybe within one */
+        csv[len] = '\xc3'; /* cut somewhere, maybe within one */
+        csv[len + 1] = '\xa9';
     }
-    memcpy(csv + len, ",", 2);
+    (void)snprintf(csv + len, sizeof csv - len, ",");
     assert_ok(read_text(csv, NULL, &k));
     assert_int_equal(k.n, 3);
     for (int i = 0; i < k.n; i++) {

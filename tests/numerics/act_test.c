@@ -32,9 +32,10 @@ static void silu_agrees_with_the_math_library(void **state)
     assert_ok(tl_mat_init(&x, 3, WIDTH));
     assert_ok(tl_mat_init(&y, 3, WIDTH));
     assert_ok(tl_mat_init(&dx, 3, WIDTH));
+    int middle = WIDTH / 2;
     for (int i = 0; i < 3; i++) {
         for (int j = 0; j < WIDTH; j++) {
-            tl_mat_row(x, i)[j] = (float)((j - WIDTH / 2) * .04 * (i + 1));
+            tl_mat_row(x, i)[j] = (float)((j - middle) * .04 * (i + 1));
             tl_mat_row(dx, i)[j] = 1;
         }
     }
@@ -57,7 +58,7 @@ static void far_values_keep_their_limits(void **state)
 {
     (void)state;
     float data[4] = {-1e30F, -200.0F, 200.0F, 1e30F};
-    float out[4];
+    float out[4] = {0};
     tl_silu_fwd(
         (tl_cmat){.data = data, .rows = 1, .cols = 4, .ld = 4},
         (tl_mat){.data = out, .rows = 1, .cols = 4, .ld = 4});

@@ -220,8 +220,8 @@ static void silu_has_its_limits_and_nan_travels(void **state)
     static const double want_y[] = {0, 0.0, -0.268941421, 0.0, 0.731058579, 200.0};
     static const double want_dx[] = {0, 0.0, 0.072329488, 0.5, 0.927670512, 1.0};
     float one[TL_COUNT(x_data)];
-    float y_data[TL_COUNT(x_data)];
-    float dx_data[TL_COUNT(x_data)];
+    float y_data[TL_COUNT(x_data)] = {0};
+    float dx_data[TL_COUNT(x_data)] = {0};
     int n = (int)TL_COUNT(x_data);
     for (int i = 0; i < n; i++) {
         one[i] = 1.0F;

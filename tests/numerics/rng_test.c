@@ -92,7 +92,7 @@ static void below_is_uniform_and_stays_below(void **state)
         counts[x]++;
     }
     for (int i = 0; i < BOUND; i++) {
-        assert_close(counts[i], (double)N / BOUND, 5 * sqrt(N / BOUND));
+        assert_close(counts[i], (double)N / BOUND, 5 * sqrt((double)N / BOUND));
     }
     assert_true(tl_rng_below(&rng, 1) == 0);
     /* Without rejection the lowest third of this range would come half of the time. */

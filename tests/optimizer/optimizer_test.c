@@ -46,7 +46,7 @@ static double total_value(
     toy *t, const tl_search *search, const tl_optimizer *optimizer, int n_evaluations)
 {
     double sum = 0;
-    for (double limit = 14; limit < 70; limit += 4) {
+    for (int limit = 14; limit < 70; limit += 4) {
         tl_problem problem = toy_problem(t, limit);
         tl_shortlist list = solve(search, &problem, optimizer, n_evaluations);
         assert_true(problem.n_evaluations <= n_evaluations);
@@ -179,7 +179,7 @@ static void what_is_packed_answers_the_same(void **state)
     tl_bytes packed = {0};
     assert_ok(tl_optimizer_pack(optimizer, &packed));
     assert_ok(tl_optimizer_unpack(t.space, packed.data, packed.len, &read));
-    for (double limit = 20; limit < 60; limit += 10) {
+    for (int limit = 20; limit < 60; limit += 10) {
         tl_problem problem = toy_problem(&t, limit);
         tl_shortlist a = solve(&tl_search_neural, &problem, optimizer, 0);
         tl_shortlist b = solve(&tl_search_neural, &problem, read, 0);

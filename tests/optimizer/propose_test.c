@@ -37,7 +37,8 @@ static double worth(const made_up *w, const tl_shortlist *list)
 {
     double sum = 0;
     int n = 0;
-    for (double level = .8; level < 1.2; level += .01) {
+    for (int percent = 80; percent < 120; percent++) {
+        double level = percent * .01;
         double density = exp(-pow((level - 1) / relative_sd, 2) / 2);
         double best = 30;
         for (int i = 0; i < list->n; i++) {

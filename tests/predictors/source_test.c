@@ -27,7 +27,7 @@ static int tear_down(void **state)
 /* Source rows of every second design, and of the others. */
 static void split_rows(tl_dmat *out_even, tl_dmat *out_odd)
 {
-    int idx[N_FIT];
+    int idx[N_FIT] = {0};
     for (int i = 0; i < chains.n; i++) {
         idx[i] = i % 2 == 0 ? i / 2 : chains.n / 2 + i / 2;
     }
@@ -57,7 +57,7 @@ static double worst_relative_error(const tl_source *source, tl_dcmat rows)
 static void an_exact_device_is_learnt_in_spite_of_wild_values(void **state)
 {
     (void)state;
-    double y[N_FIT];
+    double y[N_FIT] = {0};
     tl_dmat even;
     tl_dmat odd;
     tl_source source = {0};
@@ -165,7 +165,7 @@ static void values_that_are_no_measurements_are_refused(void **state)
 static void lack_of_memory_is_survived(void **state)
 {
     (void)state;
-    double y[N_FIT];
+    double y[N_FIT] = {0};
     tl_dmat even;
     tl_dmat odd;
     tl_source source = {0};
