@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The methods with rich answers: predictions, designs, training, networks. */
+/* The methods with rich answers: predictions, designs, networks. */
 
 #include "base/mem.h"
 #include "clients/c/impl.h"
@@ -16,16 +16,6 @@ typedef struct owned_fleet_part {
     tailor_fleet_part part;
     ProtobufCMessage *message;
 } owned_fleet_part;
-
-typedef struct owned_train_report {
-    tailor_train_report report;
-    ProtobufCMessage *message;
-} owned_train_report;
-
-typedef struct owned_evaluation {
-    tailor_evaluation evaluation;
-    ProtobufCMessage *message;
-} owned_evaluation;
 
 typedef struct owned_lowered {
     tailor_lowered lowered;
@@ -242,7 +232,23 @@ tailor_err tailor_fleet(
     request.origin = tl_client_string(options->origin);
     request.first_line = options->first_line;
     request.csv = tl_client_data(options->csv, options->csv_len);
+    request.run = tl_client_string(options->run);
+    request.rows_before = options->rows_before;
+    request.rows_total = options->rows_total;
     return tl_client_err(ask_fleet(client, (ProtobufCMessage *)&request, out_part));
+}
+
+tailor_err tailor_fleet_end(
+    tailor_client *client, const tailor_fleet_options *options, bool is_given_up)
+{
+    Tailor__V1__FleetRequest request;
+    tailor__v1__fleet_request__init(&request);
+    request.space = tl_client_string(options->space);
+    request.run = tl_client_string(options->run);
+    request.run_end = is_given_up ? TAILOR__V1__FLEET_REQUEST__RUN_END__GIVEN_UP
+                                  : TAILOR__V1__FLEET_REQUEST__RUN_END__DONE;
+    tl_exchange exchange = {.method = "fleet.run", .request = (ProtobufCMessage *)&request};
+    return tl_client_err(tl_client_exchange(client, &exchange, NULL));
 }
 
 void tailor_fleet_part_free(tailor_fleet_part *part)
@@ -269,127 +275,6 @@ tailor_err tailor_proxy(
     request.seed = options->seed != NULL ? *options->seed : 0;
     return tl_client_err(
         ask_answer(client, "proxy.run", (ProtobufCMessage *)&request, out_answer));
-}
-
-/* ---- training --------------------------------------------------------------------------- */
-
-static tl_err ask_train(
-    tailor_client *client, const ProtobufCMessage *request, tailor_train_report **out_report)
-{
-    tl_exchange exchange = {
-        .method = "train.run",
-        .request = request,
-        .reply_type = &tailor__v1__train_reply__descriptor,
-        .is_unbounded = true};
-    owned_train_report *owned = tl_mem_new(1, sizeof *owned);
-    if (owned == NULL) {
-        return tl_fail(TL_ENOMEM, "a training's report");
-    }
-    tl_err err = tl_client_exchange(client, &exchange, &owned->message);
-    Tailor__V1__TrainReply *m = (Tailor__V1__TrainReply *)(void *)owned->message;
-    if (err != TL_OK || (err = tl_client_table_check(m->report)) != TL_OK ||
-        (err = tl_client_table_take(&m->report, &owned->report.table)) != TL_OK) {
-        goto done;
-    }
-    owned->report.model = m->model;
-    owned->report.n_notes = m->n_notes;
-    owned->report.notes = (const char *const *)m->notes;
-    *out_report = &owned->report;
-    owned = NULL;
-done:
-    tailor_train_report_free(owned != NULL ? &owned->report : NULL);
-    return err;
-}
-
-void tailor_train_report_free(tailor_train_report *report)
-{
-    owned_train_report *owned = (owned_train_report *)(void *)report;
-    if (owned != NULL) {
-        tailor_table_free(owned->report.table);
-        tl_wire_free(owned->message);
-        tl_mem_free(owned);
-    }
-}
-
-tailor_err tailor_train(
-    tailor_client *client,
-    const tailor_train_options *options,
-    tailor_train_report **out_report)
-{
-    Tailor__V1__TrainRequest request;
-    tailor__v1__train_request__init(&request);
-    request.space = tl_client_string(options->space);
-    request.has_devices = options->has_devices;
-    request.n_devices = options->n_devices;
-    request.devices = (char **)(uintptr_t)options->devices;
-    request.has_tasks = options->has_tasks;
-    request.n_tasks = options->n_tasks;
-    request.tasks = (char **)(uintptr_t)options->tasks;
-    request.has_seed = options->seed != NULL;
-    request.seed = options->seed != NULL ? *options->seed : 0;
-    request.effort = tl_client_string(options->effort);
-    return tl_client_err(ask_train(client, (ProtobufCMessage *)&request, out_report));
-}
-
-/* ---- evaluation -------------------------------------------------------------------------- */
-
-static tl_err ask_evaluation(
-    tailor_client *client, const ProtobufCMessage *request, tailor_evaluation **out_evaluation)
-{
-    tl_exchange exchange = {
-        .method = "evaluate.run",
-        .request = request,
-        .reply_type = &tailor__v1__evaluate_reply__descriptor,
-        .is_unbounded = true};
-    owned_evaluation *owned = tl_mem_new(1, sizeof *owned);
-    if (owned == NULL) {
-        return tl_fail(TL_ENOMEM, "an evaluation");
-    }
-    tl_err err = tl_client_exchange(client, &exchange, &owned->message);
-    Tailor__V1__EvaluateReply *m = (Tailor__V1__EvaluateReply *)(void *)owned->message;
-    if (err != TL_OK || (err = tl_client_table_check(m->figures)) != TL_OK ||
-        (err = tl_client_table_check(m->curves)) != TL_OK ||
-        (err = tl_client_table_take(&m->figures, &owned->evaluation.figures)) != TL_OK ||
-        (err = tl_client_table_take(&m->curves, &owned->evaluation.curves)) != TL_OK) {
-        goto done;
-    }
-    owned->evaluation.n_notes = m->n_notes;
-    owned->evaluation.notes = (const char *const *)m->notes;
-    *out_evaluation = &owned->evaluation;
-    owned = NULL;
-done:
-    tailor_evaluation_free(owned != NULL ? &owned->evaluation : NULL);
-    return err;
-}
-
-void tailor_evaluation_free(tailor_evaluation *evaluation)
-{
-    owned_evaluation *owned = (owned_evaluation *)(void *)evaluation;
-    if (owned != NULL) {
-        tailor_table_free(owned->evaluation.figures);
-        tailor_table_free(owned->evaluation.curves);
-        tl_wire_free(owned->message);
-        tl_mem_free(owned);
-    }
-}
-
-tailor_err tailor_evaluate(
-    tailor_client *client,
-    const tailor_evaluate_options *options,
-    tailor_evaluation **out_evaluation)
-{
-    Tailor__V1__EvaluateRequest request;
-    tailor__v1__evaluate_request__init(&request);
-    request.space = tl_client_string(options->space);
-    request.metric = tl_client_string(options->metric);
-    request.n_subjects = options->n_subjects;
-    request.subjects = (char **)(uintptr_t)options->subjects;
-    request.n_methods = options->n_methods;
-    request.methods = (char **)(uintptr_t)options->methods;
-    request.has_seed = options->seed != NULL;
-    request.seed = options->seed != NULL ? *options->seed : 0;
-    request.samples = options->samples;
-    return tl_client_err(ask_evaluation(client, (ProtobufCMessage *)&request, out_evaluation));
 }
 
 /* ---- networks ----------------------------------------------------------------------------- */

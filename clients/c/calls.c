@@ -262,20 +262,6 @@ tailor_err tailor_model_show(tailor_client *client, const char *space, char **ou
     return ask_show(client, "model.show", space, out_text);
 }
 
-tailor_err tailor_job_list(tailor_client *client, tailor_table **out_table)
-{
-    return ask_list(client, "job.list", out_table);
-}
-
-tailor_err tailor_job_cancel(tailor_client *client, uint64_t job_id)
-{
-    Tailor__V1__JobId request;
-    tailor__v1__job_id__init(&request);
-    request.job_id = job_id;
-    tl_exchange exchange = {.method = "job.cancel", .request = (ProtobufCMessage *)&request};
-    return tl_client_err(tl_client_exchange(client, &exchange, NULL));
-}
-
 tailor_err tailor_status(tailor_client *client, tailor_table **out_table)
 {
     return ask_list(client, "status.get", out_table);

@@ -63,6 +63,18 @@ TL_MUST_USE tl_err tl_client_reply_read(
 void tl_client_progress_show(
     const Tailor__V1__Reply *reply, tailor_progress_fn *progress, void *context);
 
+/* The request of the options, which it borrows. */
+void tl_client_train_request(
+    const tailor_train_options *options, Tailor__V1__TrainRequest *request);
+void tl_client_evaluate_request(
+    const tailor_evaluate_options *options, Tailor__V1__EvaluateRequest *request);
+
+/* What the reply says; message is theirs from now on, even on failure. */
+TL_MUST_USE tl_err
+tl_client_train_report_take(ProtobufCMessage *message, tailor_train_report **out_report);
+TL_MUST_USE tl_err
+tl_client_evaluation_take(ProtobufCMessage *message, tailor_evaluation **out_evaluation);
+
 /* Checks that the sizes and indices of a received table agree. */
 TL_MUST_USE tl_err tl_client_table_check(const Tailor__V1__Table *message);
 

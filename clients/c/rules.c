@@ -26,6 +26,8 @@ const tl_call_rule tl_call_rules[] = {
     {"fleet.run",       TL_REPEAT_FREELY },
     {"job.cancel",      TL_REPEAT_FREELY },
     {"job.list",        TL_REPEAT_FREELY },
+    {"job.show",        TL_REPEAT_FREELY },
+    {"job.start",       TL_REPEAT_FREELY },
     {"measure.abort",   TL_REPEAT_FREELY },
     {"measure.begin",   TL_REPEAT_FREELY },
     {"measure.commit",  TL_REPEAT_NEVER  },

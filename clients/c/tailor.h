@@ -494,6 +494,14 @@ typedef struct tailor_fleet_options {
     uint64_t first_line; /* of the piece's first row in that file; 0: 2 */
     const char *csv;
     size_t csv_len;
+    /*
+     * The run that the piece is part of, chosen by the caller (tailor_new_token): all pieces of a run
+     * are one job, which tailor_job_cancel() ends: its pieces fail with TAILOR_ECANCELLED. NULL:
+     * of no job.
+     */
+    const char *run;
+    uint64_t rows_before; /* of the run, before the first one of csv */
+    uint64_t rows_total;  /* of the run; 0: not known */
 } tailor_fleet_options;
 
 typedef struct tailor_fleet_part {
@@ -506,6 +514,10 @@ typedef struct tailor_fleet_part {
 tailor_err tailor_fleet(
     tailor_client *client, const tailor_fleet_options *options, tailor_fleet_part **out_part);
 void tailor_fleet_part_free(tailor_fleet_part *part); /* NULL is fine */
+
+/* Says that no more pieces of the run come: all are answered, or it is given up. */
+tailor_err tailor_fleet_end(
+    tailor_client *client, const tailor_fleet_options *options, bool is_given_up);
 
 typedef struct tailor_proxy_options {
     const char *space;
@@ -529,11 +541,110 @@ tailor_err tailor_proxy(
 
 tailor_err tailor_model_list(tailor_client *client, tailor_table **out_table);
 tailor_err tailor_model_show(tailor_client *client, const char *space, char **out_text);
-tailor_err tailor_job_list(tailor_client *client, tailor_table **out_table);
-tailor_err tailor_job_cancel(tailor_client *client, uint64_t job_id);
-
 /* Columns: name, value (both text). */
 tailor_err tailor_status(tailor_client *client, tailor_table **out_table);
+
+/* ---- jobs: what the daemon does on its own account ------------------------------------------- */
+
+/*
+ * A training or an evaluation as a job: it is queued durably, nobody needs to wait for it, and it
+ * goes on after a restart of the daemon, with the result that it would have had.
+ *
+ *     uint64_t job_id = 0;
+ *     tailor_job *job = NULL;
+ *     tailor_train_report *report = NULL;
+ *     if (tailor_train_start(client, &options, &job_id) == TAILOR_OK &&
+ *         tailor_job_follow(client, &(tailor_follow_options){.job_id = job_id}, &job) == TAILOR_OK &&
+ *         tailor_job_train_report(job, &report) == TAILOR_OK) { ... }
+ *     tailor_train_report_free(report);
+ *     tailor_job_free(job);
+ *
+ * A start whose answer was lost is repeated without harm: the daemon knows it again.
+ */
+tailor_err tailor_train_start(
+    tailor_client *client, const tailor_train_options *options, uint64_t *out_job_id);
+tailor_err tailor_evaluate_start(
+    tailor_client *client, const tailor_evaluate_options *options, uint64_t *out_job_id);
+
+/* A job as it is, or was when it ended. */
+typedef struct tailor_job {
+    uint64_t job_id;
+    const char *method;  /* "train.run" */
+    const char *subject; /* the space that it works on */
+    const char *state;   /* "waiting", "running", "cancelling", "done", "failed", "cancelled" */
+    bool is_ended;
+    const char *what; /* the last step */
+    uint64_t done;
+    uint64_t total; /* 0: unknown */
+    double elapsed_s;
+    int64_t queued_unix_s, started_unix_s, ended_unix_s; /* 0: not yet */
+    uint32_t n_starts;        /* more than 1: a restart of the daemon interrupted it */
+    uint32_t n_before;        /* of one that waits: those that go first */
+    const char *client, *key; /* who asked for it */
+    /* Of one that has ended. */
+    tailor_err error;
+    const char *error_detail;
+    size_t n_warnings;
+    const char *const *warnings;
+    bool has_reply; /* the last hundred jobs have theirs */
+} tailor_job;
+
+/* Fails with TAILOR_ENOTFOUND; the last thousand jobs that ended are known. */
+tailor_err tailor_job_show(tailor_client *client, uint64_t job_id, tailor_job **out_job);
+void tailor_job_free(tailor_job *job); /* NULL is fine */
+
+enum {
+    TAILOR_FOLLOW_PATIENCE_MS = 5 * 60 * 1000
+};
+
+typedef struct tailor_follow_options {
+    uint64_t job_id;
+    int patience_ms; /* for a daemon that went away; 0: TAILOR_FOLLOW_PATIENCE_MS */
+    /* Asked several times a second; false: the wait ends with TAILOR_ECANCELLED, the job goes
+     * on. NULL: it is waited for in any case. */
+    bool (*goes_on)(void *context);
+    void *context;
+} tailor_follow_options;
+
+/*
+ * Waits until the job has ended, however it did; that it failed is told by the job alone. Reports
+ * progress as the calls do (tailor_on_progress). A daemon that goes away meanwhile is waited for,
+ * with progress "waiting for the daemon"; TAILOR_EUNREACHABLE when it stays away. Any number of
+ * clients may follow a job, and again after its end.
+ */
+tailor_err tailor_job_follow(
+    tailor_client *client, const tailor_follow_options *options, tailor_job **out_job);
+
+/*
+ * What tailor_train() and tailor_evaluate() would have given, or their error. Fails with
+ * TAILOR_ESTATE when the job has not ended, is another's, or its reply is no longer kept.
+ */
+tailor_err tailor_job_train_report(const tailor_job *job, tailor_train_report **out_report);
+tailor_err tailor_job_evaluation(const tailor_job *job, tailor_evaluation **out_evaluation);
+
+/* Those that wait and run, and the newest n_ended that ended (0: 50), oldest first. */
+tailor_err tailor_job_history(
+    tailor_client *client, uint32_t n_ended, tailor_table **out_table);
+tailor_err tailor_job_list(tailor_client *client, tailor_table **out_table);
+
+/* Asks a job to end, or takes it out of the queue. */
+tailor_err tailor_job_cancel(tailor_client *client, uint64_t job_id);
+
+/* Any method that docs/protocol.md marks as a job, and its packed reply when it has ended. */
+tailor_err tailor_job_start(
+    tailor_client *client,
+    const char *method,
+    const uint8_t *body,
+    size_t len,
+    uint64_t *out_job_id);
+tailor_err tailor_job_reply(const tailor_job *job, const uint8_t **out_reply, size_t *out_len);
+
+enum {
+    TAILOR_TOKEN_BYTES = 33 /* with the NUL */
+};
+
+/* A random text, for tailor_fleet_options.run. */
+tailor_err tailor_new_token(char out_token[TAILOR_TOKEN_BYTES]);
 
 /* ---- any method ---------------------------------------------------------------------------------- */
 
