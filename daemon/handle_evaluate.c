@@ -95,12 +95,15 @@ static tl_err find_metric(const evaluate_request *request, tl_metric *out_metric
     return TL_OK;
 }
 
-static tl_err check_request(const evaluate_request *request)
+static tl_err check(const ProtobufCMessage *request_base)
 {
+    const evaluate_request *request = (const evaluate_request *)request_base;
+    tl_metric ignored = TL_METRIC_LATENCY_MS;
     if (request->samples > MAX_SAMPLES || (request->samples > 0 && request->samples < 3)) {
         return tl_fail(
             TL_EINVAL, "samples: got %u, want 3 to %d", request->samples, (int)MAX_SAMPLES);
     }
+    TL_TRY(find_metric(request, &ignored));
     return check_methods(request);
 }
 
@@ -396,7 +399,7 @@ static tl_err run(
     const evaluate_request *request = (const evaluate_request *)request_base;
     tl_space *space = NULL;
     tl_job *job = NULL;
-    TL_TRY(check_request(request));
+    TL_TRY(check(request_base));
     TL_TRY(tl_engine_space(call->engine, request->space, &space));
     tl_err err =
         tl_job_begin(tl_engine_jobs(call->engine), call, "evaluate.run", request->space, &job);
@@ -417,4 +420,5 @@ const tl_method tl_method_evaluate_run = {
     .min_role = TL_ROLE_READER,
     .lane = TL_LANE_BULK,
     .is_job = true,
+    .check = check,
 };

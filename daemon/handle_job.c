@@ -201,7 +201,9 @@ static tl_err check_request(
     TL_TRY(tl_wire_unpack(
         method->request, body->data, body->len, TL_WIRE_MAX_MEMORY_BYTES, &request));
     tl_text_add(out_space, space_of(request));
+    tl_err err = method->check != NULL ? method->check(request) : TL_OK;
     tl_wire_free(request);
+    TL_TRY(err);
     TL_TRY(tl_text_err(out_space));
     if (out_space->len > 0) {
         TL_TRY(tl_engine_space(call->engine, out_space->data, &space));

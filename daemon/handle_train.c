@@ -381,15 +381,20 @@ static tl_err train_and_store(
     return err;
 }
 
+static tl_err check(const ProtobufCMessage *request)
+{
+    tl_effort ignored = TL_EFFORT_QUICK;
+    bool is_none = false;
+    return read_effort(((const train_request *)request)->effort, &ignored, &is_none);
+}
+
 static tl_err run(
     tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
 {
     const train_request *request = (const train_request *)request_base;
     tl_space *space = NULL;
     tl_job *job = NULL;
-    tl_effort ignored = TL_EFFORT_QUICK;
-    bool is_none = false;
-    TL_TRY(read_effort(request->effort, &ignored, &is_none));
+    TL_TRY(check(request_base));
     TL_TRY(tl_engine_space(call->engine, request->space, &space));
     tl_err err =
         tl_job_begin(tl_engine_jobs(call->engine), call, "train.run", request->space, &job);
@@ -410,4 +415,5 @@ const tl_method tl_method_train_run = {
     .min_role = TL_ROLE_WRITER,
     .lane = TL_LANE_BULK,
     .is_job = true,
+    .check = check,
 };

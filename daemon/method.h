@@ -88,7 +88,9 @@ typedef struct tl_method {
     tl_method_fn *run;
     tl_role min_role;
     tl_lane lane;
-    bool is_job;           /* job.start may start it */
+    bool is_job; /* job.start may start it */
+    tl_err (*check)(
+        const ProtobufCMessage *request); /* of a job: before it is queued; or NULL */
     size_t fast_max_bytes; /* of the fast lane: longer requests go to the workers; 0: none do */
     uint32_t deadline_ms;  /* the most a client may ask for; 0: the call ends by itself */
 } tl_method;

@@ -53,6 +53,7 @@ static const struct field {
     FIELD("weight-energy", TL_KEY_WEIGHT_ENERGY, FIELD_NUMBER, weight_energy),
     FIELD("budget-us", TL_KEY_BUDGET, FIELD_COUNT, budget_us),
     FIELD("resume", TL_KEY_RESUME, FIELD_FLAG, is_resumed),
+    FIELD("detach", TL_KEY_DETACH, FIELD_FLAG, is_detached),
     FIELD("shard", TL_KEY_SHARD, FIELD_TEXT, shard),
     FIELD("threads", TL_KEY_THREADS, FIELD_COUNT, threads),
     FIELD("points", TL_KEY_POINTS, FIELD_COUNT, points),

@@ -57,6 +57,7 @@ enum {
     TL_KEY_KEY_FILE,
     TL_KEY_KEYS,
     TL_KEY_ROLE,
+    TL_KEY_DETACH,
 };
 
 /* Options that several commands share. */
@@ -100,7 +101,7 @@ typedef struct tl_args {
     const char *candidates;
     uint32_t points;
     const char *plot;
-    bool is_resumed;
+    bool is_resumed, is_detached;
     const char *shard;
     uint32_t threads;
     const char *effort;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/follow.h"
 #include "clients/cli/output.h"
 #include "clients/cli/plots.h"
-#include "clients/cli/progress.h"
 #include "clients/cli/render.h"
 #include "clients/cli/words.h"
 
@@ -30,6 +30,7 @@ static const struct argp_option options[] = {
     {"samples", TL_KEY_SAMPLES, "N", 0, samples_doc, 0},
     TL_OPTION_SEED,
     {"out", TL_KEY_OUT, "DIR", 0, "write tables and plots to this folder", 0},
+    TL_OPTION_DETACH,
     {0},
 };
 /* clang-format on */
@@ -108,18 +109,37 @@ static int print_evaluation(const tl_cli *cli, const tailor_evaluation *evaluati
     return status;
 }
 
-static int evaluate(const tl_cli *cli, const tailor_evaluate_options *evaluate_options)
+int tl_evaluate_print_job(const tl_cli *cli, const tailor_job *job)
 {
-    tl_progress progress = {.title = cli->title};
     tailor_evaluation *evaluation = NULL;
-    tailor_on_progress(cli->client, tl_progress_show, &progress);
-    tailor_err err = tailor_evaluate(cli->client, evaluate_options, &evaluation);
-    tl_progress_end(&progress);
+    tailor_err err = tailor_job_evaluation(job, &evaluation);
     if (err != TAILOR_OK) {
         return tl_cli_refused(cli, err);
     }
     int status = print_evaluation(cli, evaluation);
     tailor_evaluation_free(evaluation);
+    return status;
+}
+
+static int evaluate(const tl_cli *cli, const tailor_evaluate_options *evaluate_options)
+{
+    uint64_t job_id = 0;
+    tailor_job *job = NULL;
+    tailor_err err = tailor_evaluate_start(cli->client, evaluate_options, &job_id);
+    if (err != TAILOR_OK) {
+        return tl_cli_refused(cli, err);
+    }
+    if (cli->args->is_detached) {
+        tl_args args = *cli->args;
+        tl_cli to_output = {.title = cli->title, .args = &args, .client = cli->client};
+        args.out = NULL; /* a folder, of tables */
+        return tl_follow_print_id(&to_output, job_id);
+    }
+    int status = tl_follow(cli, job_id, &job);
+    if (status == TL_EXIT_DONE) {
+        status = tl_evaluate_print_job(cli, job);
+        tailor_job_free(job);
+    }
     return status;
 }
 
@@ -166,7 +186,8 @@ const tl_command tl_cmd_evaluate = {
         " measurements, and prints how they do on held-out designs: rank, error,"
         " likelihood, coverage and width of intervals, rejection, designs and devices out of"
         " distribution, cost of decisions, damaged measurements, time and memory. With --out,"
-        " tables and plots are written to a folder.",
+        " tables and plots are written to a folder. The daemon does this as a job: it goes on"
+        " after a restart, and Ctrl-C cancels it.",
     .required = {TL_KEY_SPACE},
     .run = run,
 };

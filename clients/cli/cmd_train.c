@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clients/cli/commands.h"
+#include "clients/cli/follow.h"
 #include "clients/cli/output.h"
-#include "clients/cli/progress.h"
 #include "clients/cli/render.h"
 #include "clients/cli/words.h"
 
@@ -19,6 +19,7 @@ static const struct argp_option options[] = {
     {"tasks", TL_KEY_TASKS, "T1,...", 0, tasks_doc, 0},
     {"effort", TL_KEY_EFFORT, "E", 0, effort_doc, 0},
     TL_OPTION_SEED,
+    TL_OPTION_DETACH,
     {0},
 };
 /* clang-format on */
@@ -44,18 +45,34 @@ static int print_report(const tl_cli *cli, const tailor_train_report *report)
     return status;
 }
 
-static int train(const tl_cli *cli, const tailor_train_options *train_options)
+int tl_train_print_job(const tl_cli *cli, const tailor_job *job)
 {
-    tl_progress progress = {.title = cli->title};
     tailor_train_report *report = NULL;
-    tailor_on_progress(cli->client, tl_progress_show, &progress);
-    tailor_err err = tailor_train(cli->client, train_options, &report);
-    tl_progress_end(&progress);
+    tailor_err err = tailor_job_train_report(job, &report);
     if (err != TAILOR_OK) {
         return tl_cli_refused(cli, err);
     }
     int status = print_report(cli, report);
     tailor_train_report_free(report);
+    return status;
+}
+
+static int train(const tl_cli *cli, const tailor_train_options *train_options)
+{
+    uint64_t job_id = 0;
+    tailor_job *job = NULL;
+    tailor_err err = tailor_train_start(cli->client, train_options, &job_id);
+    if (err != TAILOR_OK) {
+        return tl_cli_refused(cli, err);
+    }
+    if (cli->args->is_detached) {
+        return tl_follow_print_id(cli, job_id);
+    }
+    int status = tl_follow(cli, job_id, &job);
+    if (status == TL_EXIT_DONE) {
+        status = tl_train_print_job(cli, job);
+        tailor_job_free(job);
+    }
     return status;
 }
 
@@ -95,7 +112,8 @@ const tl_command tl_cmd_train = {
     .options = options,
     .doc = "Fits what the stored measurements allow, shows progress, and prints a report"
            " on held-out designs and devices. The new model replaces the old one at "
-           "once.",
+           "once. The daemon does this as a job: it goes on after a restart, and Ctrl-C"
+           " cancels it.",
     .required = {TL_KEY_SPACE},
     .run = run,
 };

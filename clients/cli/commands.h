@@ -28,6 +28,8 @@ extern const tl_command tl_cmd_proxy;
 extern const tl_command tl_cmd_model_list;
 extern const tl_command tl_cmd_model_show;
 extern const tl_command tl_cmd_job_list;
+extern const tl_command tl_cmd_job_show;
+extern const tl_command tl_cmd_job_follow;
 extern const tl_command tl_cmd_job_cancel;
 extern const tl_command tl_cmd_key_list;
 extern const tl_command tl_cmd_key_new;
