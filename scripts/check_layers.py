@@ -56,7 +56,7 @@ OWNERS = [
     (r"cyaml/cyaml\.h|yaml\.h", [r"spaces/\w*yaml\w*\.c", r"device-profiles/\w*yaml\w*\.c",
                                  r"daemon/settings_file\.c"]),
     (r"zmq\.h", [r"daemon/server_impl\.h", r"clients/c/\w+\.c", r"bench/\w+\.c",
-                 r"tests/daemon/\w+\.c"]),
+                 r"tests/(daemon|clients)/\w+\.c"]),
     (r"(oneapi/)?dnnl/?.*\.h", [r"clients/agent/dnn(\.c|_ops\.c|_impl\.h)"]),
     (r"microhttpd\.h", [r"daemon/metrics_http\.c"]),
     (r"jansson\.h", [r"clients/cli/render\.c"]),

@@ -46,6 +46,11 @@ static tl_err give_text(const char *text, char **out_text)
     return TL_OK;
 }
 
+void tailor_text_free(char *text)
+{
+    tl_mem_free(text);
+}
+
 static tailor_err ask_name(
     tailor_client *client, const char *method, const ProtobufCMessage *request, char **out_name)
 {

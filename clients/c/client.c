@@ -203,8 +203,3 @@ const char *tailor_err_detail(void)
 {
     return tl_err_detail();
 }
-
-void tailor_text_free(char *text)
-{
-    tl_mem_free(text);
-}

@@ -14,6 +14,9 @@
 
 enum {
     HANDSHAKE_MS = 5000,
+    /* Longer than a link is kept once it broke. None at all would drop the replies that came
+     * before the end and were not read yet. */
+    RECONNECT_MS = 24 * 3600 * 1000,
     PING_MS = 10000,
     PING_TIMEOUT_MS = 30000,
     ADDRESS_BYTES = 256,
@@ -55,7 +58,7 @@ static bool set_options(void *socket, const char *endpoint)
         int option, value;
     } options[] = {
         {ZMQ_LINGER,            0              },
-        {ZMQ_RECONNECT_IVL,     -1             },
+        {ZMQ_RECONNECT_IVL,     RECONNECT_MS   },
         {ZMQ_HANDSHAKE_IVL,     HANDSHAKE_MS   },
         {ZMQ_HEARTBEAT_IVL,     PING_MS        },
         {ZMQ_HEARTBEAT_TIMEOUT, PING_TIMEOUT_MS},

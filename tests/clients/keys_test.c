@@ -9,13 +9,13 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
     PATIENCE = 400,
+    SHORT_MS = 300,
     STEP_NS = 25 * 1000 * 1000
 };
 
@@ -156,31 +156,18 @@ static void opening_survives_every_failed_allocation(void **state)
 
 /* ---- a connection that lasts ---------------------------------------------------------------- */
 
-static void *serve(void *context)
-{
-    tl_serving *s = context;
-    s->result = tl_server_run(s->server);
-    return NULL;
-}
-
 /* Whoever knows its name could reach an abstract socket: keys are asked for as on tcp. */
 static void start(tl_serving *s, const folder *f)
 {
-    const char *endpoint = s->endpoint; /* filled below */
     memset(s, 0, sizeof *s);
     (void)snprintf(
         s->endpoint, sizeof s->endpoint, "ipc://@tailor-keys-test-%d", (int)getpid());
-    s->stop_fd = eventfd(0, EFD_NONBLOCK);
-    tl_server_options options = {
-        .endpoints = &endpoint,
-        .n_endpoints = 1,
-        .n_workers = 1,
-        .methods = tl_test_methods,
-        .n_methods = tl_test_methods_len,
-        .stop_fd = s->stop_fd,
-        .keys_dir = f->dir};
-    assert_ok(tl_server_open(&options, &s->server));
-    assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
+    tl_serving_start_again(
+        s, (tl_server_options){
+               .n_workers = 1,
+               .methods = tl_test_methods,
+               .n_methods = tl_test_methods_len,
+               .keys_dir = f->dir});
 }
 
 static tailor_client *open_client(const tl_serving *s, const tl_key_file *key)
@@ -230,6 +217,47 @@ static void a_key_that_is_taken_away_ends_its_connection_s_rights(void **state)
     assert_int_equal(echo(other), TAILOR_OK);
     tailor_close(client);
     tailor_close(other);
+    tl_serving_stop(&s);
+}
+
+static void a_restart_with_the_same_keys_goes_unnoticed(void **state)
+{
+    folder f = make_folder();
+    tl_serving s;
+    (void)state;
+    tl_key_file alice = add_client(&f, "alice", "writer");
+    start(&s, &f);
+    tailor_client *client = open_client(&s, &alice);
+    assert_int_equal(echo(client), TAILOR_OK);
+    for (int i = 0; i < 3; i++) {
+        tl_serving_stop(&s);
+        start(&s, &f);
+        assert_int_equal(echo(client), TAILOR_OK);
+    }
+    tailor_close(client);
+    tl_serving_stop(&s);
+}
+
+static void a_daemon_with_another_key_is_told_of(void **state)
+{
+    folder f = make_folder();
+    folder other = make_folder();
+    tl_serving s;
+    (void)state;
+    tl_key_file alice = add_client(&f, "alice", "writer");
+    start(&s, &f);
+    tailor_client *client = open_client(&s, &alice);
+    assert_int_equal(echo(client), TAILOR_OK);
+    tl_serving_stop(&s);
+    start(&s, &other);
+    tailor_set_timeout_ms(client, SHORT_MS);
+    assert_int_equal(echo(client), TAILOR_EUNREACHABLE);
+    assert_non_null(strstr(tailor_err_detail(), "another key than this client was given"));
+    tl_serving_stop(&s);
+    start(&s, &f);
+    tailor_set_timeout_ms(client, 0);
+    assert_int_equal(echo(client), TAILOR_OK);
+    tailor_close(client);
     tl_serving_stop(&s);
 }
 
@@ -322,6 +350,8 @@ int main(void)
         cmocka_unit_test(a_folder_that_others_may_write_is_refused),
         cmocka_unit_test(opening_survives_every_failed_allocation),
         cmocka_unit_test(a_key_that_is_taken_away_ends_its_connection_s_rights),
+        cmocka_unit_test(a_restart_with_the_same_keys_goes_unnoticed),
+        cmocka_unit_test(a_daemon_with_another_key_is_told_of),
         cmocka_unit_test(who_has_no_key_is_told_so),
         cmocka_unit_test(a_client_may_wait_for_its_key_to_be_known),
         cmocka_unit_test(a_socket_open_to_everyone_is_not_listened_to),

@@ -28,10 +28,15 @@ static void *serve(void *context)
 
 void tl_serving_start(tl_serving *serving, tl_server_options options)
 {
-    const char *endpoint = serving->endpoint;
     memset(serving, 0, sizeof *serving);
     (void)snprintf(
         serving->endpoint, sizeof serving->endpoint, "ipc://%s/socket", tl_test_new_dir());
+    tl_serving_start_again(serving, options);
+}
+
+void tl_serving_start_again(tl_serving *serving, tl_server_options options)
+{
+    const char *endpoint = serving->endpoint;
     serving->stop_fd = eventfd(0, EFD_NONBLOCK);
     assert_true(serving->stop_fd >= 0);
     options.endpoints = &endpoint;

@@ -22,6 +22,9 @@ typedef struct tl_serving {
 /* Serves options on an ipc endpoint in a new folder; endpoints and stop_fd are set here. */
 void tl_serving_start(tl_serving *serving, tl_server_options options);
 
+/* One that was stopped, on the endpoint that it had; or on the one that is written there. */
+void tl_serving_start_again(tl_serving *serving, tl_server_options options);
+
 /* As SIGTERM does; may be called twice. */
 void tl_serving_ask_to_stop(tl_serving *serving);
 

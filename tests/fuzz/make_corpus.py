@@ -138,6 +138,34 @@ def requests():
     keep("envelope", "reply", message(f1=1, f2=9, f3=0, f7="careful", f8=table, f9=100))
 
 
+def pieces(call, *parts):
+    """An input of the target answer: the number of a call, and what it is answered with."""
+    return bytes([call]) + b"".join(struct.pack("<H", len(p)) + p for p in parts)
+
+
+def answers():
+    numbers = message(f1="n", f2=1, f6=3) + field(5, struct.pack("<2d", 1.5, float("nan")))
+    texts = message(f1="t", f3="a") + message(f3="b") + field(4, b"\x00\x01")
+    table = field(1, numbers) + field(1, texts) + field(2, 2)
+    more = field(1, numbers) + field(1, message(f1="t", f3="c") + field(4, b"\x00\x00")) + field(2, 2)
+    progress = message(f1="parts", f2=1, f3=3, f4=0.5, f5=7)
+    keep("answer", "reply", b"\0" + message(f1=1, f2=9, f3=1, f7="careful", f8=progress))
+    keep("answer", "tables", pieces(1, table, table, more, b"", table))
+    keep("answer", "tables-again", pieces(1, b"", table, b"\0", table))
+    keep("answer", "texts", pieces(2, message(f1="space: toy"), message(f1="toy")))
+    front = message(f1="latency_ms", f2=1.0, f3=0.9, f4=1.1, f5=5.0, f6=50.0)
+    keep("answer", "predict", pieces(3, message(
+        f1=table, f2=True, f3="toy-1", f4="cifar10", f5="search", f6=12, f9=front)))
+    keep("answer", "fleet", pieces(4, message(f1=table, f2=1, f3=2)))
+    keep("answer", "train", pieces(5, message(f1="toy-1", f2=table, f3="a note")))
+    keep("answer", "evaluate", pieces(6, message(f1=table, f2=table, f3="a note")))
+    op = message(f1="conv", f2=3, f3=16, f4=32, f5=32, f6=3, f7=1, f12="relu", f13="none", f16=True)
+    network = message(f1=3, f2=32) + field(3, op + field(18, varint((1 << 64) - 1)))
+    network += field(3, op + field(18, b"\x00"))
+    keep("answer", "lower", pieces(7, message(f1=table, f2=network)))
+    keep("answer", "import", pieces(8, message(f1=5), b"", message(f1=2, f2=2, f6="rig", f7="n")))
+
+
 def zeroed(data):
     return b"\0" * len(data)
 
@@ -172,6 +200,7 @@ def models():
 def main():
     tables()
     requests()
+    answers()
     models()
     z85 = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
     keep("key", "client", "# a client\nname: alice\nrole: writer\npublic: %s\n" % z85)

@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Whatever a daemon does, a call ends as clients/c/tailor.h says. */
+
+#include "tests/clients/faulty.h"
+
+#include "base/mem.h"
+#include "clients/c/rules.h"
+#include "clients/c/tailor.h"
+#include "daemon/methods.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    SHORT_MS = 150,
+    LONG_MS = 60000,
+    N_THREADS = 40 /* more than there are connections */
+};
+
+typedef struct fixture {
+    tl_faulty faulty;
+    tailor_client *client;
+} fixture;
+
+static void start_with(
+    fixture *f, const tl_faulty_step *steps, size_t n_steps, tailor_options options)
+{
+    tl_faulty_start(&f->faulty, steps, n_steps);
+    options.endpoint = f->faulty.endpoint;
+    if (options.heartbeat_ms == 0) {
+        options.heartbeat_ms = TL_FAULTY_HEARTBEAT_MS;
+    }
+    assert_int_equal(tailor_open(&options, &f->client), TAILOR_OK);
+}
+
+static void start(fixture *f, const tl_faulty_step *steps, size_t n_steps)
+{
+    start_with(f, steps, n_steps, (tailor_options){.timeout_ms = LONG_MS});
+}
+
+static void stop(fixture *f)
+{
+    tailor_close(f->client);
+    tl_faulty_stop(&f->faulty);
+}
+
+static void assert_asked(fixture *f, int n)
+{
+    assert_int_equal(atomic_load(&f->faulty.n_asked), n);
+    assert_int_equal(tailor_n_retries(f->client), n > 0 ? n - 1 : 0);
+}
+
+#define assert_done(call) assert_ends(TAILOR_OK, "", call)
+#define assert_ends(wanted, text, call)                                               \
+    do {                                                                              \
+        tailor_err got_err_ = (call);                                                 \
+        if (got_err_ != (wanted)) {                                                   \
+            fail_msg("%s: %s", tailor_err_name(got_err_), tailor_err_detail());       \
+        }                                                                             \
+        if (strstr(tailor_err_detail(), text) == NULL) {                              \
+            fail_msg("detail \"%s\" does not say \"%s\"", tailor_err_detail(), text); \
+        }                                                                             \
+    } while (0)
+
+static tailor_err ask(const fixture *f)
+{
+    tailor_table *table = NULL;
+    tailor_err err = tailor_space_list(f->client, &table);
+    tailor_table_free(table);
+    return err;
+}
+
+static tailor_err train(const fixture *f)
+{
+    tailor_train_report *report = NULL;
+    tailor_train_options options = {.space = "toy"};
+    tailor_err err = tailor_train(f->client, &options, &report);
+    tailor_train_report_free(report);
+    return err;
+}
+
+static tailor_err evaluate(const fixture *f)
+{
+    tailor_evaluation *evaluation = NULL;
+    tailor_evaluate_options options = {.space = "toy"};
+    tailor_err err = tailor_evaluate(f->client, &options, &evaluation);
+    tailor_evaluation_free(evaluation);
+    return err;
+}
+
+/* ---- busy ------------------------------------------------------------------------------ */
+
+static void a_busy_daemon_is_asked_again(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_ERROR, TL_EBUSY},
+        {TL_FAULTY_ERROR, TL_EBUSY}
+    };
+    fixture f;
+    (void)state;
+    start(&f, steps, TL_COUNT(steps));
+    assert_done(ask(&f));
+    assert_asked(&f, 3);
+    assert_int_equal(tailor_n_warnings(f.client), 1);
+    stop(&f);
+    /* Each try is told what is left. */
+    assert_in_range(f.faulty.deadline_ms[0], LONG_MS / 2, LONG_MS);
+    assert_true(f.faulty.deadline_ms[2] <= f.faulty.deadline_ms[0]);
+    assert_int_equal(f.faulty.heartbeat_ms[0], TL_FAULTY_HEARTBEAT_MS);
+}
+
+static void a_daemon_that_stays_busy_is_told_of(void **state)
+{
+    tl_faulty_step steps[TL_FAULTY_MAX_ASKED];
+    fixture f;
+    (void)state;
+    for (size_t i = 0; i < TL_COUNT(steps); i++) {
+        steps[i] = (tl_faulty_step){TL_FAULTY_ERROR, TL_EBUSY};
+    }
+    start_with(&f, steps, TL_COUNT(steps), (tailor_options){.timeout_ms = SHORT_MS});
+    assert_ends(TAILOR_EBUSY, "as the test wants (asked ", ask(&f));
+    assert_ends(TAILOR_EBUSY, "asked", train(&f));
+    assert_true(tailor_n_retries(f.client) >= 2);
+    stop(&f);
+}
+
+static void as_often_as_was_allowed(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_ERROR, TL_EBUSY},
+        {TL_FAULTY_ERROR, TL_EBUSY},
+        {TL_FAULTY_ERROR, TL_EBUSY}
+    };
+    fixture f;
+    (void)state;
+    start_with(
+        &f, steps, TL_COUNT(steps), (tailor_options){.timeout_ms = LONG_MS, .retries = -1});
+    assert_ends(TAILOR_EBUSY, "as the test wants", ask(&f));
+    assert_asked(&f, 1);
+    stop(&f);
+    start_with(
+        &f, steps, TL_COUNT(steps), (tailor_options){.timeout_ms = LONG_MS, .retries = 2});
+    assert_ends(TAILOR_EBUSY, "(asked 3 times)", ask(&f));
+    assert_asked(&f, 3);
+    stop(&f);
+}
+
+/* ---- lost connections ------------------------------------------------------------------- */
+
+static void a_lost_connection_is_made_again(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_CLOSES, TL_OK   },
+        {TL_FAULTY_ERROR,  TL_EBUSY},
+        {TL_FAULTY_CLOSES, TL_OK   }
+    };
+    fixture f;
+    (void)state;
+    start(&f, steps, TL_COUNT(steps));
+    assert_done(ask(&f));
+    assert_asked(&f, 4);
+    assert_done(evaluate(&f));
+    stop(&f);
+}
+
+static void what_ends_every_daemon_is_not_asked_for_ever(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_CLOSES, TL_OK},
+        {TL_FAULTY_CLOSES, TL_OK},
+        {TL_FAULTY_CLOSES, TL_OK},
+        {TL_FAULTY_CLOSES, TL_OK}
+    };
+    fixture f;
+    (void)state;
+    start(&f, steps, TL_COUNT(steps));
+    assert_ends(TAILOR_EUNREACHABLE, "was lost during space.list", ask(&f));
+    assert_asked(&f, 3);
+    assert_done(ask(&f));
+    stop(&f);
+}
+
+static void a_training_is_not_begun_again(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_ERROR,  TL_EBUSY},
+        {TL_FAULTY_CLOSES, TL_OK   }
+    };
+    fixture f;
+    (void)state;
+    start(&f, steps, TL_COUNT(steps));
+    assert_ends(TAILOR_EUNREACHABLE, "was lost during train.run", train(&f));
+    assert_asked(&f, 2);
+    assert_done(train(&f));
+    stop(&f);
+}
+
+static void a_removal_that_was_done_before_is_done(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_CLOSES, TL_OK       },
+        {TL_FAULTY_ERROR,  TL_ENOTFOUND},
+        {TL_FAULTY_ERROR,  TL_ENOTFOUND},
+        {TL_FAULTY_CLOSES, TL_OK       },
+        {TL_FAULTY_ERROR,  TL_ENOTFOUND}
+    };
+    fixture f;
+    (void)state;
+    start(&f, steps, TL_COUNT(steps));
+    assert_done(tailor_device_remove(f.client, "gone"));
+    assert_ends(TAILOR_ENOTFOUND, "as the test wants", tailor_device_remove(f.client, "never"));
+    assert_ends(TAILOR_ENOTFOUND, "asked 2 times", ask(&f));
+    stop(&f);
+}
+
+static int read_one_line(void *context, char *buffer, size_t capacity, size_t *out_len)
+{
+    int *n_lines = context;
+    assert_true(capacity > 2);
+    memcpy(buffer, "a\n", 2);
+    *out_len = (*n_lines)-- > 0 ? 2 : 0;
+    return 0;
+}
+
+static tailor_err import(const fixture *f, int n_lines)
+{
+    tailor_import_report *report = NULL;
+    tailor_err err =
+        tailor_measure_import(f->client, "toy", "t.csv", read_one_line, &n_lines, &report);
+    tailor_import_report_free(report);
+    return err;
+}
+
+static void an_import_says_what_became_of_it(void **state)
+{
+    static const tl_faulty_step begin_again[] = {
+        {TL_FAULTY_CLOSES,  TL_OK},
+        {TL_FAULTY_ANSWERS, TL_OK},
+        {TL_FAULTY_CLOSES,  TL_OK}
+    };
+    static const tl_faulty_step new_daemon[] = {
+        {TL_FAULTY_ANSWERS, TL_OK       },
+        {TL_FAULTY_CLOSES,  TL_OK       },
+        {TL_FAULTY_ERROR,   TL_ENOTFOUND}
+    };
+    static const tl_faulty_step commit[] = {
+        {TL_FAULTY_ANSWERS, TL_OK},
+        {TL_FAULTY_ANSWERS, TL_OK},
+        {TL_FAULTY_CLOSES,  TL_OK}
+    };
+    fixture f;
+    (void)state;
+    start(&f, begin_again, TL_COUNT(begin_again));
+    assert_done(import(&f, 2));
+    assert_int_equal(atomic_load(&f.faulty.n_asked), 6);
+    stop(&f);
+    start(&f, new_daemon, TL_COUNT(new_daemon));
+    assert_ends(TAILOR_ENOTFOUND, "nothing was stored", import(&f, 2));
+    stop(&f);
+    start(&f, commit, TL_COUNT(commit));
+    assert_ends(TAILOR_EUNREACHABLE, "it is not known whether", import(&f, 1));
+    stop(&f);
+}
+
+/* ---- silence ---------------------------------------------------------------------------- */
+
+static void silence_ends_at_the_timeout(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_SILENT, TL_OK}
+    };
+    fixture f;
+    (void)state;
+    start_with(&f, steps, TL_COUNT(steps), (tailor_options){.timeout_ms = SHORT_MS});
+    assert_ends(TAILOR_EUNREACHABLE, "no daemon answers", ask(&f));
+    assert_asked(&f, 1);
+    tailor_set_timeout_ms(f.client, LONG_MS);
+    assert_done(ask(&f));
+    stop(&f);
+}
+
+static void missed_heartbeats_end_a_call(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_HANGS, TL_OK},
+        {TL_FAULTY_HANGS, TL_OK},
+        {TL_FAULTY_ALIVE, TL_OK}
+    };
+    fixture f;
+    (void)state;
+    start(&f, steps, TL_COUNT(steps));
+    assert_ends(TAILOR_EUNREACHABLE, "hangs: no sign of life during space.list", ask(&f));
+    assert_ends(
+        TAILOR_EUNREACHABLE, "hangs: no sign of life during evaluate.run", evaluate(&f));
+    assert_done(evaluate(&f));
+    assert_int_equal(tailor_n_retries(f.client), 0);
+    stop(&f);
+}
+
+static void a_daemon_without_heartbeats_is_waited_for(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_LATE, TL_OK},
+        {TL_FAULTY_LATE, TL_OK}
+    };
+    fixture f;
+    (void)state;
+    start(&f, steps, TL_COUNT(steps));
+    assert_done(ask(&f));
+    assert_done(evaluate(&f));
+    assert_int_equal(tailor_n_retries(f.client), 0);
+    stop(&f);
+    start_with(
+        &f, steps, TL_COUNT(steps),
+        (tailor_options){.timeout_ms = LONG_MS, .heartbeat_ms = -1});
+    assert_done(ask(&f));
+    stop(&f);
+    assert_int_equal(f.faulty.heartbeat_ms[0], 0);
+}
+
+/* ---- replies that are none ----------------------------------------------------------------- */
+
+static void damaged_replies_are_refused(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_GARBAGE,   TL_OK    },
+        {TL_FAULTY_EMPTY,     TL_OK    },
+        {TL_FAULTY_VERSION,   TL_OK    },
+        {TL_FAULTY_BAD_TABLE, TL_OK    },
+        {TL_FAULTY_ID_0,      TL_EINVAL},
+        {TL_FAULTY_FOREIGN,   TL_OK    }
+    };
+    fixture f;
+    (void)state;
+    start(&f, steps, TL_COUNT(steps));
+    assert_ends(TAILOR_EINVAL, "the daemon's reply", ask(&f));
+    assert_ends(TAILOR_EVERSION, "speaks version 0", ask(&f));
+    assert_ends(TAILOR_EVERSION, "speaks version 2", ask(&f));
+    assert_ends(TAILOR_ESHAPE, "column number: got 1 cells, want 1000000", ask(&f));
+    assert_ends(TAILOR_EINVAL, "as the test wants", ask(&f));
+    assert_done(ask(&f));
+    assert_int_equal(tailor_n_retries(f.client), 0);
+    stop(&f);
+}
+
+static tailor_err count_part(void *context, const uint8_t *part, size_t len)
+{
+    int *n = context;
+    assert_true(part != NULL && len > 0);
+    ++*n;
+    return *n < 4 ? TAILOR_OK : TAILOR_ECANCELLED;
+}
+
+static tailor_err call_for_parts(const fixture *f, int *n_parts)
+{
+    char *reply = NULL;
+    size_t len = 0;
+    tailor_request request = {
+        .method = "measure.export", .part = count_part, .context = n_parts};
+    tailor_err err = tailor_call(f->client, &request, &reply, &len);
+    tailor_text_free(reply);
+    return err;
+}
+
+static void parts_are_given_once(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_PART_CLOSES, TL_OK},
+        {TL_FAULTY_PART_BUSY,   TL_OK},
+        {TL_FAULTY_TABLE,       TL_OK},
+        {TL_FAULTY_PART_CLOSES, TL_OK},
+        {TL_FAULTY_PART_BUSY,   TL_OK},
+        {TL_FAULTY_TABLE,       TL_OK},
+        {TL_FAULTY_TABLE,       TL_OK}
+    };
+    tailor_table *table = NULL;
+    int n_parts = 0;
+    fixture f;
+    (void)state;
+    start(&f, steps, TL_COUNT(steps));
+    assert_done(tailor_measure_export(f.client, "toy", NULL, &table));
+    assert_int_equal(tailor_table_n_rows(table), 2);
+    tailor_table_free(table);
+    assert_asked(&f, 3);
+    assert_ends(TAILOR_EUNREACHABLE, "was lost", call_for_parts(&f, &n_parts));
+    assert_ends(TAILOR_EBUSY, "as the test wants", call_for_parts(&f, &n_parts));
+    assert_int_equal(n_parts, 2);
+    assert_done(call_for_parts(&f, &n_parts));
+    assert_ends(TAILOR_ECANCELLED, "", call_for_parts(&f, &n_parts));
+    assert_int_equal(atomic_load(&f.faulty.n_asked), 7);
+    stop(&f);
+}
+
+/* ---- threads and processes -------------------------------------------------------------------- */
+
+static void *ask_on_a_thread(void *context)
+{
+    fixture *f = context;
+    static int failed;
+    tailor_err err = ask(f);
+    if (err != TAILOR_OK) {
+        (void)fprintf(stderr, "%s\n", tailor_err_detail());
+    }
+    return err == TAILOR_OK ? NULL : &failed;
+}
+
+static void more_calls_than_connections_take_turns(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_CLOSES, TL_OK   },
+        {TL_FAULTY_ERROR,  TL_EBUSY}
+    };
+    pthread_t threads[N_THREADS];
+    fixture f;
+    (void)state;
+    start(&f, steps, TL_COUNT(steps));
+    for (size_t i = 0; i < TL_COUNT(threads); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_on_a_thread, &f), 0);
+    }
+    for (size_t i = 0; i < TL_COUNT(threads); i++) {
+        void *failed = NULL;
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+    assert_true(tailor_n_retries(f.client) >= 2);
+    stop(&f);
+}
+
+static void a_child_opens_its_own(void **state)
+{
+    fixture f;
+    int status = 0;
+    (void)state;
+    start(&f, NULL, 0);
+    assert_done(ask(&f));
+    pid_t child = fork();
+    if (child == 0) {
+        bool is_told =
+            ask(&f) == TAILOR_ESTATE && strstr(tailor_err_detail(), "forked") != NULL;
+        tailor_close(f.client);
+        _exit(is_told ? 0 : 1);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_done(ask(&f));
+    stop(&f);
+}
+
+static void memory_may_be_short_at_any_moment(void **state)
+{
+    tl_faulty faulty;
+    int n_failures = 0;
+    tailor_err err = TAILOR_ENOMEM;
+    (void)state;
+    tl_faulty_start(&faulty, NULL, 0);
+    for (long i = 1; err != TAILOR_OK; i++) {
+        tailor_client *client = NULL;
+        tailor_table *table = NULL;
+        long before = tl_mem_live();
+        tailor_options options = {.endpoint = faulty.endpoint, .timeout_ms = LONG_MS};
+        tl_mem_fail_at(i);
+        err = tailor_open(&options, &client);
+        if (err == TAILOR_OK) {
+            err = tailor_space_list(client, &table);
+        }
+        tl_mem_fail_at(0);
+        tailor_table_free(table);
+        tailor_close(client);
+        n_failures += err != TAILOR_OK;
+        assert_true(err == TAILOR_OK || err == TAILOR_ENOMEM);
+        assert_true(tl_mem_live() >= before); /* the daemon's may come and go */
+    }
+    assert_true(n_failures > 5);
+    tl_faulty_stop(&faulty);
+}
+
+/* ---- rules -------------------------------------------------------------------------------------- */
+
+static void every_method_has_a_rule(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < tl_call_rules_len; i++) {
+        assert_true(i == 0 || strcmp(tl_call_rules[i - 1].method, tl_call_rules[i].method) < 0);
+    }
+    for (size_t i = 0; i < tl_methods_len; i++) {
+        bool is_found = false;
+        for (size_t r = 0; r < tl_call_rules_len && !is_found; r++) {
+            is_found = strcmp(tl_methods[i]->name, tl_call_rules[r].method) == 0;
+        }
+        if (!is_found) {
+            fail_msg(
+                "clients/c/rules.c does not say whether %s is repeated", tl_methods[i]->name);
+        }
+    }
+    assert_int_equal(tl_repeat_of("train.run"), TL_REPEAT_NEVER);
+    assert_int_equal(tl_repeat_of("space.remove"), TL_REPEAT_REMOVAL);
+    assert_int_equal(tl_repeat_of("no.such"), TL_REPEAT_FREELY);
+}
+
+static void waits_double_and_scatter(void **state)
+{
+    uint64_t random = tl_test_seed();
+    int64_t longest_ns = 0;
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        int64_t first_ns = tl_backoff_ns(0, &random);
+        int64_t last_ns = tl_backoff_ns(1000000U, &random);
+        assert_in_range(first_ns, 1, 8000000);
+        assert_in_range(last_ns, 1, 1000000000);
+        longest_ns = last_ns > longest_ns ? last_ns : longest_ns;
+    }
+    assert_true(longest_ns > 900000000);
+    random = 0;
+    assert_in_range(tl_backoff_ns(3, &random), 1, 64000000);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tl_test_count_blocks, tl_test_no_leaks)
+    const struct CMUnitTest tests[] = {
+        TEST(a_busy_daemon_is_asked_again),
+        TEST(a_daemon_that_stays_busy_is_told_of),
+        TEST(as_often_as_was_allowed),
+        TEST(a_lost_connection_is_made_again),
+        TEST(what_ends_every_daemon_is_not_asked_for_ever),
+        TEST(a_training_is_not_begun_again),
+        TEST(a_removal_that_was_done_before_is_done),
+        TEST(an_import_says_what_became_of_it),
+        TEST(silence_ends_at_the_timeout),
+        TEST(missed_heartbeats_end_a_call),
+        TEST(a_daemon_without_heartbeats_is_waited_for),
+        TEST(damaged_replies_are_refused),
+        TEST(parts_are_given_once),
+        TEST(more_calls_than_connections_take_turns),
+        TEST(a_child_opens_its_own),
+        TEST(memory_may_be_short_at_any_moment),
+        TEST(every_method_has_a_rule),
+        TEST(waits_double_and_scatter),
+    };
+#undef TEST
+    return cmocka_run_group_tests_name("clients/faults", tests, NULL, NULL);
+}
