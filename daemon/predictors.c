@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
-#include "measurements/columns.h"
+#include "daemon/views.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -16,8 +16,7 @@
 
 enum {
     PATH_BYTES = 1024,
-    MAX_SPACES = 256,
-    MAX_VIEWS = 64
+    MAX_SPACES = 256
 };
 
 /* A file as it was when it was read: another size, time or inode is another file. */
@@ -46,22 +45,12 @@ typedef struct space_entry {
     char complaint[512];
 } space_entry;
 
-typedef struct view_entry {
-    tl_view *view;
-    char device[TL_NAME_MAX_BYTES + 1];
-    uint64_t revision;
-    tl_profile profile;
-    int64_t used_ns;
-} view_entry;
-
 struct tl_predictors {
-    tl_store *store;
+    tl_views *views;
     char *dirs[N_ORIGINS];
     pthread_mutex_t lock; /* of all below; held while a model is read */
     space_entry spaces[MAX_SPACES];
     int n_spaces;
-    view_entry views[MAX_VIEWS];
-    int n_views;
 };
 
 /* ---- life ------------------------------------------------------------------------- */
@@ -86,12 +75,16 @@ tl_err tl_predictors_new(
         return tl_fail(TL_ENOMEM, "predictors");
     }
     (void)pthread_mutex_init(&predictors->lock, NULL);
-    predictors->store = store;
     predictors->dirs[ORIGIN_TRAINED] = join(data_dir, "models");
     predictors->dirs[ORIGIN_SHIPPED] = tl_mem_strdup(models_dir);
     if (predictors->dirs[ORIGIN_TRAINED] == NULL || predictors->dirs[ORIGIN_SHIPPED] == NULL) {
         tl_predictors_free(predictors);
         return tl_fail(TL_ENOMEM, "predictors");
+    }
+    tl_err err = tl_views_new(store, &predictors->views);
+    if (err != TL_OK) {
+        tl_predictors_free(predictors);
+        return err;
     }
     *out_predictors = predictors;
     return TL_OK;
@@ -102,9 +95,7 @@ void tl_predictors_free(tl_predictors *predictors)
     if (predictors == NULL) {
         return;
     }
-    for (int i = 0; i < predictors->n_views; i++) {
-        tl_view_unref(predictors->views[i].view);
-    }
+    tl_views_free(predictors->views);
     for (int i = 0; i < predictors->n_spaces; i++) {
         tl_predictor_unref(predictors->spaces[i].predictor);
         tl_optimizer_unref(predictors->spaces[i].optimizer);
@@ -395,8 +386,8 @@ tl_err tl_predictors_in_use(
         uses[i] = use_of(&predictors->spaces[i]);
     }
     *out_n = (size_t)predictors->n_spaces;
-    *out_n_views = (size_t)predictors->n_views;
     (void)pthread_mutex_unlock(&predictors->lock);
+    *out_n_views = tl_views_n(predictors->views);
     *out_uses = uses;
     return TL_OK;
 }
@@ -416,127 +407,11 @@ void tl_predictors_forget(tl_predictors *predictors, const char *space_name)
     (void)pthread_mutex_unlock(&predictors->lock);
 }
 
-/* ---- views of devices ------------------------------------------------------------------------ */
-
-static view_entry *find_view(
-    tl_predictors *predictors, const tl_predictor *predictor, const char *device)
-{
-    for (int i = 0; i < predictors->n_views; i++) {
-        view_entry *entry = &predictors->views[i];
-        if (tl_view_predictor(entry->view) == predictor && strcmp(entry->device, device) == 0) {
-            return entry;
-        }
-    }
-    return NULL;
-}
-
-/* A reference to the view kept for this state of things, or NULL. */
-static tl_view *find_current(
-    tl_predictors *predictors,
-    const tl_predictor *predictor,
-    const tl_profile *profile,
-    uint64_t revision)
-{
-    tl_view *view = NULL;
-    (void)pthread_mutex_lock(&predictors->lock);
-    view_entry *entry = find_view(predictors, predictor, profile->name);
-    /* Padding that differs costs a view that is made again, no more. */
-    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
-    bool is_same = entry != NULL && memcmp(&entry->profile, profile, sizeof *profile) == 0;
-    if (is_same && entry->revision == revision) {
-        entry->used_ns = tl_clock_ns();
-        view = tl_view_ref(entry->view);
-    }
-    (void)pthread_mutex_unlock(&predictors->lock);
-    return view;
-}
-
-/* A free place, or that of the view which was not used for longest. */
-static view_entry *place_for(
-    tl_predictors *predictors, const tl_predictor *predictor, const char *device)
-{
-    view_entry *place = find_view(predictors, predictor, device);
-    if (place == NULL && predictors->n_views < MAX_VIEWS) {
-        return &predictors->views[predictors->n_views++];
-    }
-    if (place == NULL) {
-        place = &predictors->views[0];
-        for (int i = 1; i < predictors->n_views; i++) {
-            if (predictors->views[i].used_ns < place->used_ns) {
-                place = &predictors->views[i];
-            }
-        }
-    }
-    tl_view_unref(place->view);
-    return place;
-}
-
-static void keep(
-    tl_predictors *predictors,
-    tl_predictor *predictor,
-    const tl_profile *profile,
-    uint64_t revision,
-    tl_view *view)
-{
-    (void)pthread_mutex_lock(&predictors->lock);
-    view_entry *place = place_for(predictors, predictor, profile->name);
-    *place =
-        (view_entry){.view = tl_view_ref(view), .revision = revision, .used_ns = tl_clock_ns()};
-    /* memcpy keeps padding too: profiles are compared as bytes */
-    memcpy(&place->profile, profile, sizeof *profile);
-    (void)snprintf(place->device, sizeof place->device, "%s", profile->name);
-    (void)pthread_mutex_unlock(&predictors->lock);
-}
-
-static tl_err read_samples(
-    tl_predictors *predictors,
-    const tl_space *space,
-    tl_metric metric,
-    const char *device,
-    tl_column *out_column)
-{
-    tl_err err = tl_columns_get(predictors->store, space, metric, device, out_column);
-    return err == TL_ENOTFOUND ? TL_OK : err;
-}
-
-static tl_err make_view(
-    tl_predictors *predictors,
-    tl_predictor *predictor,
-    const tl_profile *profile,
-    tl_view **out_view)
-{
-    const tl_space *space = tl_predictor_space(predictor);
-    tl_column columns[TL_N_COSTS] = {{0}};
-    tl_view_data data = {.device = profile->name, .profile = profile};
-    tl_err err = TL_OK;
-    for (int c = 0; c < TL_N_COSTS && err == TL_OK; c++) {
-        err = read_samples(predictors, space, (tl_metric)c, profile->name, &columns[c]);
-        data.samples[c] = (tl_samples){
-            .designs = columns[c].designs, .values = columns[c].values, .n = columns[c].n};
-    }
-    if (err == TL_OK) {
-        err = tl_view_new(predictor, &data, out_view);
-    }
-    for (int c = 0; c < TL_N_COSTS; c++) {
-        tl_column_done(&columns[c]);
-    }
-    return err;
-}
-
 tl_err tl_predictors_view(
     tl_predictors *predictors,
     tl_predictor *predictor,
     const tl_profile *profile,
     tl_view **out_view)
 {
-    uint64_t revision = 0;
-    const char *space = tl_space_name(tl_predictor_space(predictor));
-    TL_TRY(tl_columns_revision(predictors->store, space, &revision));
-    tl_view *view = find_current(predictors, predictor, profile, revision);
-    if (view == NULL) {
-        TL_TRY(make_view(predictors, predictor, profile, &view));
-        keep(predictors, predictor, profile, revision, view);
-    }
-    *out_view = view;
-    return TL_OK;
+    return tl_views_get(predictors->views, predictor, profile, out_view);
 }

@@ -4,7 +4,7 @@
 
 /*
  * The predictors that the daemon has in use: one for each space, and views of
- * the devices last asked about.
+ * the devices last asked about (views.h).
  *
  * A space's model is, best first, the one trained on the spot
  * (DATA/models/SPACE.tlm) or the shipped one (MODELS/SPACE.tlm). Files are looked
