@@ -10,7 +10,8 @@
 enum {
     DETAIL_BYTES = 1024,
     MAX_METHOD_BYTES = 64,
-    MAX_CLIENT_BYTES = 256
+    MAX_CLIENT_BYTES = 256,
+    MIN_HEARTBEAT_MS = 10 /* nobody floods himself */
 };
 
 /* Both are logged. */
@@ -66,6 +67,13 @@ int64_t tl_envelope_deadline_ns(
     return ms == 0 ? INT64_MAX : received_ns + (int64_t)ms * TL_NS_PER_MS;
 }
 
+int64_t tl_envelope_heartbeat_ns(const Tailor__V1__Request *request)
+{
+    uint32_t ms = request->heartbeat_ms;
+    ms = ms > 0 && ms < MIN_HEARTBEAT_MS ? MIN_HEARTBEAT_MS : ms;
+    return (int64_t)ms * TL_NS_PER_MS;
+}
+
 void tl_envelope_reply(
     uint64_t request_id,
     int kind,
@@ -102,5 +110,16 @@ size_t tl_envelope_pack_error(
     reply.error_name = name;
     reply.error_detail = detail;
     TL_ASSERT(tailor__v1__reply__get_packed_size(&reply) <= TL_ENVELOPE_ERROR_BYTES);
+    return tailor__v1__reply__pack(&reply, out_bytes);
+}
+
+size_t tl_envelope_pack_heartbeat(
+    uint64_t request_id, uint8_t out_bytes[TL_ENVELOPE_ERROR_BYTES])
+{
+    Tailor__V1__Reply reply;
+    tailor__v1__reply__init(&reply);
+    reply.protocol = TL_WIRE_PROTOCOL;
+    reply.request_id = request_id;
+    reply.kind = TAILOR__V1__REPLY__KIND__HEARTBEAT;
     return tailor__v1__reply__pack(&reply, out_bytes);
 }

@@ -34,6 +34,9 @@ TL_MUST_USE tl_err tl_envelope_read(
 int64_t tl_envelope_deadline_ns(
     const tl_method *method, const Tailor__V1__Request *request, int64_t received_ns);
 
+/* How often the client wants to hear that its request waits or runs; 0: not at all. */
+int64_t tl_envelope_heartbeat_ns(const Tailor__V1__Request *request);
+
 /* A reply that borrows body and the call's warnings (call may be NULL). */
 void tl_envelope_reply(
     uint64_t request_id,
@@ -45,5 +48,9 @@ void tl_envelope_reply(
 /* Packs the reply that says err, with the detail of this thread, without allocating. */
 size_t tl_envelope_pack_error(
     uint64_t request_id, tl_err err, uint8_t out_bytes[TL_ENVELOPE_ERROR_BYTES]);
+
+/* Packs a heartbeat. */
+size_t tl_envelope_pack_heartbeat(
+    uint64_t request_id, uint8_t out_bytes[TL_ENVELOPE_ERROR_BYTES]);
 
 #endif

@@ -268,7 +268,7 @@ const tl_method tl_method_device_add = {
     .reply = &tailor__v1__name__descriptor,
     .run = run_add,
     .min_role = TL_ROLE_WRITER,
-    .lane = TL_LANE_WORK,
+    .lane = TL_LANE_WRITE,
     .deadline_ms = TL_DEADLINE_LONG_MS,
 };
 
@@ -279,6 +279,6 @@ const tl_method tl_method_device_remove = {
     .reply = &tailor__v1__empty__descriptor,
     .run = run_remove,
     .min_role = TL_ROLE_WRITER,
-    .lane = TL_LANE_WORK,
+    .lane = TL_LANE_WRITE,
     .deadline_ms = TL_DEADLINE_LONG_MS,
 };

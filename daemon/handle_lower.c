@@ -153,5 +153,6 @@ const tl_method tl_method_space_lower = {
     .run = run_lower,
     .min_role = TL_ROLE_READER,
     .lane = TL_LANE_WORK,
+    .bulk_min_bytes = 256 * 1024,
     .deadline_ms = TL_DEADLINE_LONG_MS,
 };

@@ -162,7 +162,7 @@ const tl_method tl_method_measure_feed = {
     .reply = &tailor__v1__empty__descriptor,
     .run = run_feed,
     .min_role = TL_ROLE_WRITER,
-    .lane = TL_LANE_BULK,
+    .lane = TL_LANE_WRITE,
 };
 
 const tl_method tl_method_measure_commit = {
@@ -172,7 +172,7 @@ const tl_method tl_method_measure_commit = {
     .reply = &tailor__v1__import_report__descriptor,
     .run = run_commit,
     .min_role = TL_ROLE_WRITER,
-    .lane = TL_LANE_BULK,
+    .lane = TL_LANE_WRITE,
 };
 
 const tl_method tl_method_measure_abort = {

@@ -83,5 +83,6 @@ const tl_method tl_method_predict_run = {
     .min_role = TL_ROLE_READER,
     .lane = TL_LANE_FAST,
     .fast_max_bytes = 16 * 1024,
+    .bulk_min_bytes = 1024 * 1024,
     .deadline_ms = 600000,
 };

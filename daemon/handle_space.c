@@ -120,7 +120,7 @@ const tl_method tl_method_space_add = {
     .reply = &tailor__v1__name__descriptor,
     .run = run_add,
     .min_role = TL_ROLE_WRITER,
-    .lane = TL_LANE_WORK,
+    .lane = TL_LANE_WRITE,
     .deadline_ms = TL_DEADLINE_LONG_MS,
 };
 
@@ -131,6 +131,6 @@ const tl_method tl_method_space_remove = {
     .reply = &tailor__v1__empty__descriptor,
     .run = run_remove,
     .min_role = TL_ROLE_WRITER,
-    .lane = TL_LANE_WORK,
+    .lane = TL_LANE_WRITE,
     .deadline_ms = TL_DEADLINE_LONG_MS,
 };

@@ -118,6 +118,12 @@ static tl_err add_model_facts(tl_engine *engine, facts *f)
     return err;
 }
 
+static const char *const lane_facts[TL_N_LANES][3] = {
+    [TL_LANE_WORK] = {"work_queued",  "work_workers",  "work_busy" },
+    [TL_LANE_WRITE] = {"write_queued", "write_workers", "write_busy"},
+    [TL_LANE_BULK] = {"bulk_queued",  "bulk_workers",  "bulk_busy" },
+};
+
 static void add_load_facts(const tl_engine *engine, facts *f)
 {
     tl_metrics_now now = {0};
@@ -128,10 +134,15 @@ static void add_load_facts(const tl_engine *engine, facts *f)
     tl_metrics_read(metrics, &now);
     add_fact(f, "requests_answered", "%" PRIu64, now.answered);
     add_fact(f, "requests_failed", "%" PRIu64, now.failed);
-    add_fact(f, "queue_depth", "%" PRId64, now.queued);
-    add_fact(f, "queue_capacity", "%" PRId64, now.max_queued);
-    add_fact(f, "workers", "%" PRId64, now.n_workers);
-    add_fact(f, "workers_busy", "%" PRId64, now.busy_workers);
+    add_fact(f, "queue_depth", "%" PRId64, now.all.queued);
+    add_fact(f, "queue_capacity", "%" PRId64, now.all.max_queued);
+    add_fact(f, "workers", "%" PRId64, now.all.n_workers);
+    add_fact(f, "workers_busy", "%" PRId64, now.all.busy_workers);
+    for (int l = TL_LANE_WORK; l < TL_N_LANES; l++) {
+        add_fact(f, lane_facts[l][0], "%" PRId64, now.lanes[l].queued);
+        add_fact(f, lane_facts[l][1], "%" PRId64, now.lanes[l].n_workers);
+        add_fact(f, lane_facts[l][2], "%" PRId64, now.lanes[l].busy_workers);
+    }
 }
 
 static tl_err fill_status(tl_engine *engine, facts *f)

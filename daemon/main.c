@@ -43,7 +43,7 @@ static const struct argp_option options[] = {
     {"models",    'm',              "DIR",      0, "shipped models, read only", 0},
     {"listen",    'l',              "ENDPOINT", 0,
      "tcp://ADDRESS:PORT or ipc://PATH; may be repeated", 0},
-    {"workers",   'w',              "N",        0, "threads for long requests", 0},
+    {"workers",   'w',              "N",        0, "threads for requests that somebody waits for, and as many for bulk", 0},
     {"config",    'c',              "FILE",     0, "the same options as YAML", 0},
     {"log-level", OPTION_LOG_LEVEL, "LEVEL",    0, "error, warn, info or debug", 0},
     {"log-format", OPTION_LOG_FORMAT, "FORMAT", 0, "text, logfmt or json", 0},

@@ -62,6 +62,22 @@ tl_err tl_call_check(const tl_call *call)
     return TL_OK;
 }
 
+tl_err tl_call_leave_router(tl_call *call)
+{
+    if (!call->is_on_router) {
+        return TL_OK;
+    }
+    call->wants_worker = true;
+    return tl_fail(TL_EBUSY, "not on the router thread");
+}
+
+const char *tl_lane_name(tl_lane lane)
+{
+    static const char *const names[] = {"fast", "work", "write", "bulk"};
+    TL_ASSERT((size_t)lane < TL_COUNT(names));
+    return names[lane];
+}
+
 const tl_method *tl_method_find_in(const tl_method *const *methods, size_t n, const char *name)
 {
     size_t begin = 0;

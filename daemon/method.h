@@ -33,10 +33,15 @@ typedef enum tl_role {
 const char *tl_role_name(tl_role role);
 
 typedef enum tl_lane {
-    TL_LANE_FAST, /* answered on the router thread: a few milliseconds at most */
-    TL_LANE_WORK, /* somebody waits for it: queued to the workers */
-    TL_LANE_BULK, /* may take minutes: queued to workers of their own, in the background */
+    TL_LANE_FAST,  /* answered on the router thread: a few milliseconds at most */
+    TL_LANE_WORK,  /* somebody waits for it, and it changes nothing: queued to the workers */
+    TL_LANE_WRITE, /* changes the store, which has one writer: queued to a thread of its own */
+    TL_LANE_BULK,  /* may take minutes: queued to workers of its own, in the background */
+    TL_N_LANES
 } tl_lane;
+
+/* "work": as in metrics and docs/operations.md. */
+const char *tl_lane_name(tl_lane lane);
 
 /*
  * One request being served. Lives on the stack of the thread that serves it;
@@ -58,6 +63,10 @@ typedef struct tl_call {
     const char *client, *key_name;
     struct tl_job *job; /* that this call is the run of (job_runner.h); NULL: of none */
 
+    /* The router thread serves this call: what may take longer than a few milliseconds says
+     * so with tl_call_leave_router(), and is run again by a worker. */
+    bool is_on_router, wants_worker;
+
     /* Warnings for a person, sent with the final reply. */
     char **warnings;
     size_t n_warnings;
@@ -71,6 +80,10 @@ void tl_call_done(tl_call *call);
 
 /* TL_EDEADLINE or TL_ECANCELLED when the work should end now; long work asks often. */
 TL_MUST_USE tl_err tl_call_check(const tl_call *call);
+
+/* Before long work in a method of the fast lane, which then fails with it: TL_EBUSY on the
+ * router thread, TL_OK on a worker. */
+TL_MUST_USE tl_err tl_call_leave_router(tl_call *call);
 
 /*
  * Serves one request. reply comes zero-initialized; what the handler attaches
@@ -92,6 +105,7 @@ typedef struct tl_method {
     tl_err (*check)(
         const ProtobufCMessage *request); /* of a job: before it is queued; or NULL */
     size_t fast_max_bytes; /* of the fast lane: longer requests go to the workers; 0: none do */
+    size_t bulk_min_bytes; /* requests of so many bytes are bulk; 0: none for that */
     uint32_t deadline_ms;  /* the most a client may ask for; 0: the call ends by itself */
 } tl_method;
 

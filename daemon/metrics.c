@@ -41,14 +41,19 @@ typedef struct method_counts {
     histogram duration;
 } method_counts;
 
+/* The gauges of a lane, as tl_metrics_lane. */
+typedef struct lane_counts {
+    atomic_int_fast64_t queued, busy, n_workers, max_queued;
+    histogram wait;
+} lane_counts;
+
 struct tl_metrics {
     const tl_method *const *methods;
     size_t n_methods;
     int64_t started_unix_s;
-    atomic_int_fast64_t queued, busy, n_workers, max_queued;
+    lane_counts lanes[TL_N_LANES];
     atomic_int_fast64_t connections, max_connections;
     counter refused, handshakes[TL_COUNT(handshake_ends)];
-    histogram wait;
     method_counts counts[]; /* as methods; then one for what is no method */
 };
 
@@ -108,13 +113,14 @@ static void observe(histogram *h, int64_t ns)
     add(&h->sum_ns, (uint64_t)ns);
 }
 
-void tl_metrics_set_limits(tl_metrics *metrics, int n_workers, size_t max_queued)
+void tl_metrics_set_limits(tl_metrics *metrics, tl_lane lane, int n_workers, size_t max_queued)
 {
     if (metrics == NULL) {
         return;
     }
-    atomic_store_explicit(&metrics->n_workers, n_workers, memory_order_relaxed);
-    atomic_store_explicit(&metrics->max_queued, (int64_t)max_queued, memory_order_relaxed);
+    lane_counts *l = &metrics->lanes[lane];
+    atomic_store_explicit(&l->n_workers, n_workers, memory_order_relaxed);
+    atomic_store_explicit(&l->max_queued, (int64_t)max_queued, memory_order_relaxed);
 }
 
 void tl_metrics_answered(
@@ -132,27 +138,34 @@ void tl_metrics_answered(
     observe(&metrics->counts[i].duration, duration_ns);
 }
 
-void tl_metrics_queued(tl_metrics *metrics)
+void tl_metrics_queued(tl_metrics *metrics, tl_lane lane)
 {
     if (metrics != NULL) {
-        move(&metrics->queued, 1);
+        move(&metrics->lanes[lane].queued, 1);
     }
 }
 
-void tl_metrics_taken(tl_metrics *metrics, int64_t waited_ns)
+void tl_metrics_dropped(tl_metrics *metrics, tl_lane lane)
+{
+    if (metrics != NULL) {
+        move(&metrics->lanes[lane].queued, -1);
+    }
+}
+
+void tl_metrics_taken(tl_metrics *metrics, tl_lane lane, int64_t waited_ns)
 {
     if (metrics == NULL) {
         return;
     }
-    move(&metrics->queued, -1);
-    move(&metrics->busy, 1);
-    observe(&metrics->wait, waited_ns);
+    move(&metrics->lanes[lane].queued, -1);
+    move(&metrics->lanes[lane].busy, 1);
+    observe(&metrics->lanes[lane].wait, waited_ns);
 }
 
-void tl_metrics_released(tl_metrics *metrics)
+void tl_metrics_released(tl_metrics *metrics, tl_lane lane)
 {
     if (metrics != NULL) {
-        move(&metrics->busy, -1);
+        move(&metrics->lanes[lane].busy, -1);
     }
 }
 
@@ -185,14 +198,26 @@ void tl_metrics_handshake_failed(tl_metrics *metrics, tl_handshake_end how)
     }
 }
 
+static tl_metrics_lane read_lane(const lane_counts *l)
+{
+    return (tl_metrics_lane){
+        .queued = level(&l->queued),
+        .busy_workers = level(&l->busy),
+        .n_workers = level(&l->n_workers),
+        .max_queued = level(&l->max_queued),
+    };
+}
+
 void tl_metrics_read(const tl_metrics *metrics, tl_metrics_now *out_now)
 {
-    tl_metrics_now now = {
-        .queued = level(&metrics->queued),
-        .busy_workers = level(&metrics->busy),
-        .n_workers = level(&metrics->n_workers),
-        .max_queued = level(&metrics->max_queued),
-    };
+    tl_metrics_now now = {.answered = 0};
+    for (int l = 0; l < TL_N_LANES; l++) {
+        now.lanes[l] = read_lane(&metrics->lanes[l]);
+        now.all.queued += now.lanes[l].queued;
+        now.all.busy_workers += now.lanes[l].busy_workers;
+        now.all.n_workers += now.lanes[l].n_workers;
+        now.all.max_queued += now.lanes[l].max_queued;
+    }
     for (size_t i = 0; i <= metrics->n_methods; i++) {
         for (int k = 0; k < N_ERRORS; k++) {
             uint64_t n = get(&metrics->counts[i].ended[k]);
@@ -313,20 +338,39 @@ static void write_refusals(const tl_metrics *metrics, tl_text *out)
     }
 }
 
+static void write_lane_gauges(const tl_metrics *metrics, tl_text *out)
+{
+    static const struct {
+        const char *name, *help;
+    } gauges[] = {
+        {"tailor_queue_depth",    "Requests that wait for a worker, by lane." },
+        {"tailor_queue_capacity", "Requests that may wait for one, by lane."  },
+        {"tailor_workers",        "Threads that serve requests, by lane."     },
+        {"tailor_workers_busy",   "Of these, how many serve one now, by lane."},
+    };
+    for (size_t i = 0; i < TL_COUNT(gauges); i++) {
+        tl_metrics_family(out, gauges[i].name, "gauge", gauges[i].help);
+        for (int l = TL_LANE_WORK; l < TL_N_LANES; l++) {
+            tl_metrics_lane now = read_lane(&metrics->lanes[l]);
+            const int64_t values[] = {
+                now.queued, now.max_queued, now.n_workers, now.busy_workers};
+            tl_text_addf(
+                out, "%s{lane=\"%s\"} %" PRId64 "\n", gauges[i].name, tl_lane_name((tl_lane)l),
+                values[i]);
+        }
+    }
+}
+
 void tl_metrics_write(const tl_metrics *metrics, tl_text *out)
 {
     const struct {
         const char *name, *help;
         const atomic_int_fast64_t *gauge;
     } gauges[] = {
-        {"tailor_queue_depth",     "Requests that wait for a worker.",               &metrics->queued    },
-        {"tailor_queue_capacity",  "Requests that may wait for one.",                &metrics->max_queued},
-        {"tailor_workers",         "Threads that serve long requests.",              &metrics->n_workers },
-        {"tailor_workers_busy",    "Of these, how many serve one now.",              &metrics->busy      },
         {"tailor_connections",     "Connections to the sockets, in handshakes too.",
-         &metrics->connections                                                                           },
+         &metrics->connections    },
         {"tailor_connections_max", "How many of them may be open at once.",
-         &metrics->max_connections                                                                       },
+         &metrics->max_connections},
     };
     tl_metrics_family(
         out, "process_start_time_seconds", "gauge",
@@ -337,8 +381,13 @@ void tl_metrics_write(const tl_metrics *metrics, tl_text *out)
     write_refusals(metrics, out);
     tl_metrics_family(
         out, "tailor_queue_wait_seconds", "histogram",
-        "How long requests waited for a worker.");
-    write_histogram(out, "tailor_queue_wait_seconds", "", "", &metrics->wait);
+        "How long requests waited for a worker, by lane.");
+    for (int l = TL_LANE_WORK; l < TL_N_LANES; l++) {
+        write_histogram(
+            out, "tailor_queue_wait_seconds", "lane=", tl_lane_name((tl_lane)l),
+            &metrics->lanes[l].wait);
+    }
+    write_lane_gauges(metrics, out);
     for (size_t i = 0; i < TL_COUNT(gauges); i++) {
         tl_metrics_family(out, gauges[i].name, "gauge", gauges[i].help);
         tl_metrics_sample(out, gauges[i].name, (double)level(gauges[i].gauge));

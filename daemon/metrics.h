@@ -30,8 +30,8 @@ TL_MUST_USE tl_err
 tl_metrics_new(const tl_method *const *methods, size_t n_methods, tl_metrics **out_metrics);
 void tl_metrics_free(tl_metrics *metrics); /* NULL is fine */
 
-/* How many workers there are and how many requests may wait for them. */
-void tl_metrics_set_limits(tl_metrics *metrics, int n_workers, size_t max_queued);
+/* How many workers a lane has and how many requests may wait for them. */
+void tl_metrics_set_limits(tl_metrics *metrics, tl_lane lane, int n_workers, size_t max_queued);
 
 /*
  * One request has its final reply, duration_ns after it came in. method is NULL for one that
@@ -41,9 +41,16 @@ void tl_metrics_set_limits(tl_metrics *metrics, int n_workers, size_t max_queued
 void tl_metrics_answered(
     tl_metrics *metrics, const tl_method *method, tl_err err, int64_t duration_ns);
 
-void tl_metrics_queued(tl_metrics *metrics);                   /* one more waits */
-void tl_metrics_taken(tl_metrics *metrics, int64_t waited_ns); /* by a worker, busy now */
-void tl_metrics_released(tl_metrics *metrics);                 /* that worker is free */
+void tl_metrics_queued(tl_metrics *metrics, tl_lane lane);  /* one more waits */
+void tl_metrics_dropped(tl_metrics *metrics, tl_lane lane); /* one waits no more */
+void tl_metrics_taken(
+    tl_metrics *metrics, tl_lane lane, int64_t waited_ns);   /* by a worker, busy now */
+void tl_metrics_released(tl_metrics *metrics, tl_lane lane); /* that worker is free */
+
+typedef struct tl_metrics_lane {
+    int64_t queued, busy_workers;
+    int64_t n_workers, max_queued;
+} tl_metrics_lane;
 
 /* ---- connections ---- */
 
@@ -60,8 +67,8 @@ void tl_metrics_handshake_failed(tl_metrics *metrics, tl_handshake_end how);
 
 /* What is going on now, and what was since the start. */
 typedef struct tl_metrics_now {
-    int64_t queued, busy_workers;
-    int64_t n_workers, max_queued;
+    tl_metrics_lane all; /* lanes together */
+    tl_metrics_lane lanes[TL_N_LANES];
     uint64_t answered, failed; /* failed: of the answered, those with an error */
 } tl_metrics_now;
 

@@ -5,17 +5,25 @@
 
 #include <pthread.h>
 
+/* The k-th waiting item of an owner has turn k, counted from the turn now being served. */
+typedef struct place {
+    void *item;
+    uint64_t owner, turn, number;
+} place;
+
 struct tl_queue {
     pthread_mutex_t lock;
     pthread_cond_t is_ready; /* an item came in, or the queue was closed */
-    size_t capacity, first, len;
+    size_t capacity, len;
+    uint64_t turn;   /* of the last item that left */
+    uint64_t number; /* of items that came */
     bool is_closed;
-    void *items[];
+    place places[]; /* in no order: a few hundred are looked through faster than a wake-up */
 };
 
 tl_err tl_queue_new(size_t capacity, tl_queue **out_queue)
 {
-    tl_queue *queue = tl_mem_new(1, sizeof *queue + capacity * sizeof queue->items[0]);
+    tl_queue *queue = tl_mem_new(1, sizeof *queue + capacity * sizeof queue->places[0]);
     if (queue == NULL) {
         return tl_fail(TL_ENOMEM, "a queue of %zu", capacity);
     }
@@ -37,17 +45,65 @@ void tl_queue_free(tl_queue *queue)
     tl_mem_free(queue);
 }
 
-bool tl_queue_push(tl_queue *queue, void *item)
+/* How many of the owner's items wait, and the last turn among them. */
+static size_t count_of(const tl_queue *queue, uint64_t owner, uint64_t *out_last_turn)
 {
+    size_t n = 0;
+    uint64_t last = 0;
+    for (size_t i = 0; i < queue->len; i++) {
+        if (queue->places[i].owner == owner) {
+            n++;
+            last = queue->places[i].turn > last ? queue->places[i].turn : last;
+        }
+    }
+    *out_last_turn = last;
+    return n;
+}
+
+static void *take_out(tl_queue *queue, size_t i)
+{
+    void *item = queue->places[i].item;
+    queue->places[i] = queue->places[--queue->len];
+    return item;
+}
+
+/* The last item of whoever has the most, where that is at least two more than n_own. */
+static void *displace(tl_queue *queue, size_t n_own)
+{
+    size_t last = 0;
+    uint64_t ignored = 0;
+    for (size_t i = 1; i < queue->len; i++) {
+        if (queue->places[i].turn > queue->places[last].turn) {
+            last = i;
+        }
+    }
+    bool is_many =
+        queue->len > 0 && count_of(queue, queue->places[last].owner, &ignored) >= n_own + 2;
+    return is_many ? take_out(queue, last) : NULL;
+}
+
+bool tl_queue_push(tl_queue *queue, uint64_t owner, void *item, void **out_displaced)
+{
+    uint64_t last = 0;
+    *out_displaced = NULL;
     (void)pthread_mutex_lock(&queue->lock);
+    size_t n_own = count_of(queue, owner, &last);
+    if (queue->len == queue->capacity && !queue->is_closed) {
+        *out_displaced = displace(queue, n_own);
+    }
     bool is_in = !queue->is_closed && queue->len < queue->capacity;
     if (is_in) {
-        queue->items[(queue->first + queue->len) % queue->capacity] = item;
-        queue->len++;
+        uint64_t after = n_own > 0 && last > queue->turn ? last : queue->turn;
+        queue->places[queue->len++] = (place){item, owner, after + 1, queue->number++};
         (void)pthread_cond_signal(&queue->is_ready);
     }
     (void)pthread_mutex_unlock(&queue->lock);
     return is_in;
+}
+
+static bool comes_before(const place *a, const place *b)
+{
+    return a->turn < b->turn || (a->turn == b->turn && a->number < b->number);
 }
 
 void *tl_queue_pop(tl_queue *queue)
@@ -58,12 +114,31 @@ void *tl_queue_pop(tl_queue *queue)
         (void)pthread_cond_wait(&queue->is_ready, &queue->lock);
     }
     if (queue->len > 0) {
-        item = queue->items[queue->first];
-        queue->first = (queue->first + 1) % queue->capacity;
-        queue->len--;
+        size_t first = 0;
+        for (size_t i = 1; i < queue->len; i++) {
+            if (comes_before(&queue->places[i], &queue->places[first])) {
+                first = i;
+            }
+        }
+        queue->turn = queue->places[first].turn;
+        item = take_out(queue, first);
     }
     (void)pthread_mutex_unlock(&queue->lock);
     return item;
+}
+
+bool tl_queue_remove(tl_queue *queue, const void *item)
+{
+    bool is_there = false;
+    (void)pthread_mutex_lock(&queue->lock);
+    for (size_t i = 0; i < queue->len && !is_there; i++) {
+        if (queue->places[i].item == item) {
+            (void)take_out(queue, i);
+            is_there = true;
+        }
+    }
+    (void)pthread_mutex_unlock(&queue->lock);
+    return is_there;
 }
 
 void tl_queue_close(tl_queue *queue)

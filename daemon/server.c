@@ -3,11 +3,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/name.h"
 #include "base/units.h"
 #include "daemon/envelope.h"
-#include "daemon/metrics.h"
 #include "numerics/gemm.h"
 
 #include <errno.h>
@@ -18,61 +16,9 @@
 enum {
     DRAIN = 16, /* requests read before results and the stop descriptor get a look */
     STOP_EVENT_BYTES = 128,
-    MAX_REFUSED = 10000
+    MAX_REFUSED = 10000,
+    MAX_WAIT_MS = 60 * 1000
 };
-
-/* The tasks at the workers: a list, so that stopping can cancel them. */
-static void list_add(tl_server *server, tl_task *t)
-{
-    t->prev = NULL;
-    t->next = server->at_workers;
-    if (t->next != NULL) {
-        t->next->prev = t;
-    }
-    server->at_workers = t;
-    server->held_bytes += t->request->body.len;
-}
-
-static void list_remove(tl_server *server, tl_task *t)
-{
-    if (t->prev != NULL) {
-        t->prev->next = t->next;
-    } else {
-        server->at_workers = t->next;
-    }
-    if (t->next != NULL) {
-        t->next->prev = t->prev;
-    }
-    server->held_bytes -= t->request->body.len;
-}
-
-/* Moves t, with its request, to the workers. */
-static tl_err hand_over(tl_task *t)
-{
-    tl_server *server = t->server;
-    size_t len = t->request->body.len;
-    if (server->held_bytes > 0 && len + server->held_bytes > server->options.max_held_bytes) {
-        return tl_fail(
-            TL_EBUSY, "requests of %zu bytes are waiting already; try again later",
-            server->held_bytes);
-    }
-    tl_task *copy = tl_mem_new(1, sizeof *copy);
-    if (copy == NULL) {
-        return tl_fail(TL_ENOMEM, "a request of %zu bytes", len);
-    }
-    memcpy(copy, t, sizeof *copy);
-    list_add(server, copy);
-    if (!tl_queue_push(server->queue, copy)) {
-        list_remove(server, copy);
-        tl_mem_free(copy);
-        return tl_fail(
-            TL_EBUSY, "%zu requests are waiting already; try again later",
-            server->options.max_queued);
-    }
-    tl_metrics_queued(server->options.metrics);
-    t->request = NULL;
-    return TL_OK;
-}
 
 static tl_err unknown_method(const tl_server *server, const char *name)
 {
@@ -86,6 +32,18 @@ static tl_err unknown_method(const tl_server *server, const char *name)
     return tl_fail(
         TL_ENOTFOUND, "no such method \"%.64s\"%s%s", name,
         nearest != NULL ? "; the nearest is " : "", nearest != NULL ? nearest : "");
+}
+
+/* Short work is answered at once: waking a worker would take longer. */
+static tl_lane lane_of(const tl_task *t)
+{
+    const tl_method *method = t->method;
+    size_t len = t->request->body.len;
+    if (method->bulk_min_bytes != 0 && len >= method->bulk_min_bytes) {
+        return TL_LANE_BULK;
+    }
+    bool is_long = method->fast_max_bytes != 0 && len > method->fast_max_bytes;
+    return method->lane == TL_LANE_FAST && is_long ? TL_LANE_WORK : method->lane;
 }
 
 /* What can be refused before the method runs. */
@@ -107,24 +65,18 @@ static tl_err accept(tl_task *t, const zmq_msg_t *payload)
     }
     TL_TRY(tl_method_check_role(t->method, t->role));
     t->deadline_ns = tl_envelope_deadline_ns(t->method, t->request, t->received_ns);
+    t->heartbeat_ns = tl_envelope_heartbeat_ns(t->request);
+    t->lane = lane_of(t);
+    t->fd = zmq_msg_get(payload, ZMQ_SRCFD);
     return TL_OK;
-}
-
-/* Short work is answered at once: waking a worker would take longer. */
-static bool is_fast(const tl_task *t)
-{
-    size_t max = t->method->fast_max_bytes;
-    return t->method->lane == TL_LANE_FAST && (max == 0 || t->request->body.len <= max);
 }
 
 static void take_request(tl_task *t, const zmq_msg_t *payload, bool is_framed)
 {
     tl_err err = is_framed ? accept(t, payload)
                            : tl_fail(TL_EINVAL, "want one empty frame, then one Request");
-    if (err == TL_OK && is_fast(t)) {
-        tl_server_serve(t);
-    } else if (err == TL_OK) {
-        err = hand_over(t);
+    if (err == TL_OK && (t->lane != TL_LANE_FAST || !tl_server_serve(t))) {
+        err = tl_server_hand_over(t);
     }
     if (err != TL_OK) {
         tl_server_log(t, "refused", err);
@@ -182,14 +134,14 @@ static bool pass_on(tl_server *server)
     TL_ASSERT(len == (int)sizeof n);
     (void)zmq_msg_init(&payload);
     TL_ASSERT(zmq_msg_recv(&payload, server->results, 0) >= 0);
-    if (!tl_server_send_to_client(n.task, &payload)) {
+    if (n.task->is_gone) {
+        (void)zmq_msg_close(&payload);
+    } else if (!tl_server_send_to_client(n.task, &payload)) {
         atomic_store_explicit(&n.task->is_cancelled, true, memory_order_relaxed);
     }
     if (n.kind == TAILOR__V1__REPLY__KIND__FINAL) {
         TL_ASSERT(atomic_load_explicit(&n.task->is_given_back, memory_order_acquire));
-        list_remove(server, n.task);
-        tl_wire_free((ProtobufCMessage *)n.task->request);
-        tl_mem_free(n.task);
+        tl_server_task_free(n.task);
     }
     return true;
 }
@@ -246,14 +198,18 @@ static tl_err get_fd(void *socket, int *out_fd)
                : tl_server_zmq_failed("a socket's descriptor");
 }
 
-/* How long poll() may wait: until the next tick at most. */
+/* How long poll() may wait: until the next tick, heartbeat or deadline. */
 static int wait_ms(const tl_server *server)
 {
-    if (server->options.tick == NULL || server->options.tick_ms <= 0) {
+    bool has_ticks = server->options.tick != NULL && server->options.tick_ms > 0;
+    int64_t at_ns = tl_server_tend_at_ns(server);
+    at_ns = has_ticks && server->next_tick_ns < at_ns ? server->next_tick_ns : at_ns;
+    if (at_ns == INT64_MAX) {
         return -1;
     }
-    int64_t left_ns = server->next_tick_ns - tl_clock_ns();
-    return left_ns > 0 ? (int)(left_ns / TL_NS_PER_MS) + 1 : 0;
+    int64_t left_ns = at_ns - tl_clock_ns();
+    int64_t left_ms = left_ns > 0 ? left_ns / TL_NS_PER_MS + 1 : 0;
+    return left_ms < MAX_WAIT_MS ? (int)left_ms : MAX_WAIT_MS;
 }
 
 enum {
@@ -312,7 +268,7 @@ tl_err tl_server_run(tl_server *server)
     struct pollfd fds[N_FDS];
     bool has_results = false;
     bool has_handshakes = false;
-    bool has_peers = true;
+    bool has_peers = true; /* some came before the daemon looked */
     TL_TRY(get_fds(server, fds));
     tl_blas_single_thread();
     while (!server->is_stopping || server->at_workers != NULL) {
@@ -325,6 +281,7 @@ tl_err tl_server_run(tl_server *server)
             return tl_fail(TL_EIO, "waiting for requests: %s", strerror(errno));
         }
         look_around(server, fds);
+        tl_server_tend(server);
         if (has_results || fds[FD_RESULTS].revents != 0) {
             has_results = drain(server, pass_on);
         }

@@ -8,8 +8,11 @@
  *
  * One thread, the router, owns the public socket. It answers methods of the fast
  * lane itself, up to 16 in a row, and hands the others to worker threads through
- * a bounded queue; their replies come back to it over inproc, so no socket is ever
- * shared. docs/threads.md tells the rest.
+ * bounded queues, one for each lane, in which clients take turns; their replies come
+ * back to it over inproc, so no socket is ever shared. docs/threads.md tells the rest.
+ *
+ * Who leaves is noticed, also when it only waited: its requests are cancelled, those
+ * that no worker has yet are dropped. Who asked for heartbeats gets them from the router.
  *
  *     tl_server *server = NULL;
  *     TL_TRY(tl_server_open(&options, &server));
@@ -33,8 +36,9 @@ typedef struct tl_server_options {
     const char *const *endpoints;
     size_t n_endpoints; /* 1 to 16 */
     const int *fds; /* listen at these endpoints already, and are taken; -1: none. NULL: no */
-    int n_workers;  /* 0: one per processor, at least 2 */
-    size_t max_queued;               /* requests waiting for a worker; 0: 64 */
+    int n_workers;  /* of the work lane, and as many of the bulk lane, which yield to all
+                        * others; the write lane has one. 0: one per processor, at least 2 */
+    size_t max_queued;               /* requests waiting for a worker, in each lane; 0: 64 */
     size_t max_held_bytes;           /* bodies at the workers; one alone may; 0: 256 MiB */
     size_t max_connections;          /* 0: 1000; fewer where files may be open are short */
     const tl_method *const *methods; /* sorted by name; NULL: tl_methods */

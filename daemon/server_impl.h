@@ -3,9 +3,10 @@
 #define TL_DAEMON_SERVER_IMPL_H
 
 /*
- * Inside of a server, and the only door to ZeroMQ: for server.c (the router), server_serve.c
- * (running methods and sending replies), server_open.c (sockets and workers),
- * server_keys.c (who may connect) and server_peers.c (how many).
+ * Inside of a server, and the only door to ZeroMQ: for server.c (the router), server_tasks.c
+ * (what waits and runs at the workers, and for whom), server_serve.c (running methods and
+ * sending replies), server_open.c (sockets and workers), server_keys.c (who may connect) and
+ * server_peers.c (how many).
  */
 
 #include "daemon/endpoint.h"
@@ -21,7 +22,8 @@
 
 enum {
     TL_SERVER_MAX_ENDPOINTS = 16,
-    TL_SERVER_MAX_WORKERS = 64,
+    TL_SERVER_MAX_WORKERS = 64, /* of one lane */
+    TL_SERVER_MAX_THREADS = 2 * TL_SERVER_MAX_WORKERS + 1,
     TL_SERVER_IDENTITY_BYTES = 255,
 };
 
@@ -33,10 +35,14 @@ typedef struct tl_task {
     tl_role role;
     char key_name[TL_NAME_MAX_BYTES + 1]; /* whose key sent it; "": none needed */
     uint64_t request_id;
+    tl_lane lane;
     int64_t received_ns, deadline_ns;
+    int64_t heartbeat_ns, next_beat_ns; /* heartbeat_ns 0: none are asked for */
     uint64_t served_ns;
+    int fd; /* of the connection that it came by; -1: unknown */
     size_t identity_len;
     uint8_t identity[TL_SERVER_IDENTITY_BYTES];
+    bool is_overdue, is_gone; /* the router's: its deadline passed; its client left */
     atomic_bool is_cancelled;
     atomic_bool
         is_given_back; /* set by the worker before its last message: what orders memory */
@@ -54,6 +60,7 @@ typedef struct tl_note {
 typedef struct tl_worker {
     pthread_t thread;
     tl_server *server;
+    tl_lane lane;
     void *results;
     bool is_running;
 } tl_worker;
@@ -71,9 +78,9 @@ struct tl_server {
     tl_server_options options;
     void *context, *router, *results;
     char endpoints[TL_SERVER_MAX_ENDPOINTS][TL_ENDPOINT_MAX_BYTES + 1];
-    tl_queue *queue;
-    tl_worker workers[TL_SERVER_MAX_WORKERS];
-    int n_workers;
+    tl_queue *queues[TL_N_LANES]; /* of the fast lane: NULL */
+    tl_worker workers[TL_SERVER_MAX_THREADS];
+    int n_workers;       /* of all lanes */
     tl_task *at_workers; /* list */
     size_t held_bytes;   /* of their bodies */
     tl_keys *keys;       /* NULL: everyone who can connect is an admin */
@@ -97,8 +104,9 @@ void tl_server_deliver_error(tl_task *t, tl_err err);
  * is told at level info, success at level debug. */
 void tl_server_log(const tl_task *t, const char *message, tl_err err);
 
-/* Runs the method and delivers its final reply; t is not touched after that. */
-void tl_server_serve(tl_task *t);
+/* Counts the answer and delivers it. False, nothing done: a worker must do it. t is not touched
+ * after true. */
+bool tl_server_serve(tl_task *t);
 
 /* A worker's thread; context is a tl_worker. */
 void *tl_server_work(void *context);
@@ -111,6 +119,27 @@ void tl_server_peers_close(tl_server *server);
 
 /* Takes one event of a connection; false when there is none. */
 bool tl_server_peers_hear(tl_server *server);
+
+/* Whether the connection of this descriptor has ended, as far as was heard. */
+bool tl_server_peers_has_left(const tl_server *server, int fd);
+
+/* ---- what is at the workers; all of it on the router thread ----------------------------- */
+
+/* Moves t, with its request, to the workers. Fails with TL_EBUSY, and TL_ECANCELLED when its
+ * client has left already. */
+TL_MUST_USE tl_err tl_server_hand_over(tl_task *t);
+
+/* After its final reply, or instead. */
+void tl_server_task_free(tl_task *t);
+
+/* The connection ended: drops what waits for its client and cancels what runs. */
+void tl_server_cancel_all_of(tl_server *server, int fd);
+
+/* Sends the heartbeats that are due, and refuses what waited beyond its deadline. */
+void tl_server_tend(tl_server *server);
+
+/* When tl_server_tend() has something to do again, on tl_clock_ns(); INT64_MAX: never. */
+int64_t tl_server_tend_at_ns(const tl_server *server);
 
 /* ---- keys; nothing happens without a folder of them ----------------------------------- */
 

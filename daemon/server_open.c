@@ -98,12 +98,16 @@ static tl_err open_sockets(tl_server *server)
     return bind_all(server);
 }
 
-static tl_err start_workers(tl_server *server)
+static tl_err start_lane(tl_server *server, tl_lane lane, int n_workers)
 {
     int water = RESULTS_HIGH_WATER;
-    for (int i = 0; i < server->n_workers; i++) {
-        tl_worker *w = &server->workers[i];
+    size_t max_queued = server->options.max_queued;
+    TL_TRY(tl_queue_new(max_queued, &server->queues[lane]));
+    tl_metrics_set_limits(server->options.metrics, lane, n_workers, max_queued);
+    for (int i = 0; i < n_workers; i++) {
+        tl_worker *w = &server->workers[server->n_workers++];
         w->server = server;
+        w->lane = lane;
         if ((w->results = zmq_socket(server->context, ZMQ_PUSH)) == NULL ||
             zmq_setsockopt(w->results, ZMQ_SNDHWM, &water, sizeof water) != 0 ||
             zmq_connect(w->results, RESULTS_ENDPOINT) != 0) {
@@ -111,11 +115,20 @@ static tl_err start_workers(tl_server *server)
         }
         /* Starting the thread is the full fence that lets it use a socket made here. */
         if (pthread_create(&w->thread, NULL, tl_server_work, w) != 0) {
-            return tl_fail(TL_EIO, "cannot start worker %d", i);
+            return tl_fail(TL_EIO, "cannot start worker %d", server->n_workers);
         }
         w->is_running = true;
     }
     return TL_OK;
+}
+
+/* Bulk has its own, so that however much of it there is, the others are free. */
+static tl_err start_workers(tl_server *server)
+{
+    int n_workers = server->options.n_workers;
+    TL_TRY(start_lane(server, TL_LANE_WORK, n_workers));
+    TL_TRY(start_lane(server, TL_LANE_WRITE, 1));
+    return start_lane(server, TL_LANE_BULK, n_workers);
 }
 
 static void set_defaults(tl_server *server)
@@ -133,10 +146,9 @@ static void set_defaults(tl_server *server)
     }
     long n = o->n_workers > 0 ? o->n_workers : sysconf(_SC_NPROCESSORS_ONLN);
     if (o->n_workers <= 0 && n < 2) {
-        n = 2; /* a training must not keep everyone else waiting */
+        n = 2; /* one long search must not keep everyone else waiting */
     }
-    server->n_workers = (int)(n < TL_SERVER_MAX_WORKERS ? n : TL_SERVER_MAX_WORKERS);
-    tl_metrics_set_limits(o->metrics, server->n_workers, o->max_queued);
+    o->n_workers = (int)(n < TL_SERVER_MAX_WORKERS ? n : TL_SERVER_MAX_WORKERS);
 }
 
 tl_err tl_server_open(const tl_server_options *options, tl_server **out_server)
@@ -153,8 +165,7 @@ tl_err tl_server_open(const tl_server_options *options, tl_server **out_server)
     }
     server->options = *options;
     set_defaults(server);
-    if ((err = tl_queue_new(server->options.max_queued, &server->queue)) != TL_OK ||
-        (err = open_sockets(server)) != TL_OK || (err = start_workers(server)) != TL_OK) {
+    if ((err = open_sockets(server)) != TL_OK || (err = start_workers(server)) != TL_OK) {
         goto done;
     }
     server->options.endpoints = NULL; /* the caller's, bound by now */
@@ -185,8 +196,10 @@ void tl_server_close(tl_server *server)
     if (server == NULL) {
         return;
     }
-    if (server->queue != NULL) {
-        tl_queue_close(server->queue);
+    for (int l = 0; l < TL_N_LANES; l++) {
+        if (server->queues[l] != NULL) {
+            tl_queue_close(server->queues[l]);
+        }
     }
     for (int i = 0; i < server->n_workers; i++) {
         if (server->workers[i].is_running) {
@@ -201,7 +214,9 @@ void tl_server_close(tl_server *server)
     if (server->context != NULL) {
         (void)zmq_ctx_term(server->context);
     }
-    tl_queue_free(server->queue);
+    for (int l = 0; l < TL_N_LANES; l++) {
+        tl_queue_free(server->queues[l]);
+    }
     tl_keys_close(server->keys);
     tl_mem_free(server);
 }

@@ -144,6 +144,12 @@ static void on_disconnected(tl_peers *p, int fd)
     }
 }
 
+bool tl_server_peers_has_left(const tl_server *server, int fd)
+{
+    const tl_peers *p = &server->peers;
+    return fd >= 0 && ((size_t)fd >= p->n_fds || !p->is_open[fd]);
+}
+
 /* Two frames: a 16 bit event and a 32 bit value as the machine has them, then the endpoint. */
 bool tl_server_peers_hear(tl_server *server)
 {
@@ -166,6 +172,7 @@ bool tl_server_peers_hear(tl_server *server)
         on_accepted(server, value);
     } else if (event == ZMQ_EVENT_DISCONNECTED && value >= 0) {
         on_disconnected(&server->peers, value);
+        tl_server_cancel_all_of(server, value);
     } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
         tl_metrics_handshake_failed(metrics, TL_HANDSHAKE_KEY);
     } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/server_impl.h"
 
+#include "base/background.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -137,7 +138,7 @@ void tl_server_log(const tl_task *t, const char *message, tl_err err)
         level, message, fields, err == TL_OK ? TL_COUNT(fields) - 1 : TL_COUNT(fields));
 }
 
-void tl_server_serve(tl_task *t)
+bool tl_server_serve(tl_task *t)
 {
     tl_bytes body = {0};
     tl_call call = {
@@ -145,6 +146,7 @@ void tl_server_serve(tl_task *t)
         .role = t->role,
         .deadline_ns = t->deadline_ns,
         .is_cancelled = &t->is_cancelled,
+        .is_on_router = t->results == NULL,
         .send = send_more,
         .sink = t,
         .client = t->request->client,
@@ -154,16 +156,20 @@ void tl_server_serve(tl_task *t)
     int64_t begin_ns = tl_clock_ns();
     tl_err err =
         tl_method_call(t->method, &call, t->request->body.data, t->request->body.len, &body);
+    bool is_served = err == TL_OK || !call.wants_worker;
     t->served_ns = (uint64_t)(tl_clock_ns() - begin_ns);
-    tl_server_log(t, "served", err);
+    if (is_served) {
+        tl_server_log(t, "served", err);
+    }
     if (err == TL_OK) {
         err = deliver_body(t, TAILOR__V1__REPLY__KIND__FINAL, &body, &call);
     }
-    if (err != TL_OK) {
+    if (err != TL_OK && is_served) {
         tl_server_deliver_error(t, err);
     }
     tl_call_done(&call);
     tl_mem_free(body.data);
+    return is_served;
 }
 
 void *tl_server_work(void *context)
@@ -171,11 +177,14 @@ void *tl_server_work(void *context)
     tl_worker *w = context;
     tl_metrics *metrics = w->server->options.metrics;
     tl_blas_single_thread();
-    for (tl_task *t = NULL; (t = tl_queue_pop(w->server->queue)) != NULL;) {
-        tl_metrics_taken(metrics, tl_clock_ns() - t->received_ns);
+    if (w->lane != TL_LANE_WORK) {
+        tl_background_thread();
+    }
+    for (tl_task *t = NULL; (t = tl_queue_pop(w->server->queues[w->lane])) != NULL;) {
+        tl_metrics_taken(metrics, w->lane, tl_clock_ns() - t->received_ns);
         t->results = w->results;
-        tl_server_serve(t);
-        tl_metrics_released(metrics);
+        TL_ASSERT(tl_server_serve(t));
+        tl_metrics_released(metrics, w->lane);
     }
     return NULL;
 }

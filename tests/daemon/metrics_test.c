@@ -75,14 +75,16 @@ static void an_edge_belongs_to_its_bucket(void **state)
     (void)state;
     tl_metrics *metrics = make();
     tl_text page = {0};
-    tl_metrics_taken(metrics, NS_PER_MS);
-    tl_metrics_taken(metrics, NS_PER_MS + 1);
-    tl_metrics_taken(metrics, INT64_MAX);
+    tl_metrics_taken(metrics, TL_LANE_WORK, NS_PER_MS);
+    tl_metrics_taken(metrics, TL_LANE_WORK, NS_PER_MS + 1);
+    tl_metrics_taken(metrics, TL_LANE_WORK, INT64_MAX);
+    tl_metrics_taken(metrics, TL_LANE_BULK, NS_PER_MS);
     tl_metrics_write(metrics, &page);
-    assert_has(&page, "\ntailor_queue_wait_seconds_bucket{le=\"0.0005\"} 0\n");
-    assert_has(&page, "\ntailor_queue_wait_seconds_bucket{le=\"0.001\"} 1\n");
-    assert_has(&page, "\ntailor_queue_wait_seconds_bucket{le=\"300\"} 2\n");
-    assert_has(&page, "\ntailor_queue_wait_seconds_bucket{le=\"+Inf\"} 3\n");
+    assert_has(&page, "\ntailor_queue_wait_seconds_bucket{lane=\"work\",le=\"0.0005\"} 0\n");
+    assert_has(&page, "\ntailor_queue_wait_seconds_bucket{lane=\"work\",le=\"0.001\"} 1\n");
+    assert_has(&page, "\ntailor_queue_wait_seconds_bucket{lane=\"work\",le=\"300\"} 2\n");
+    assert_has(&page, "\ntailor_queue_wait_seconds_bucket{lane=\"work\",le=\"+Inf\"} 3\n");
+    assert_has(&page, "\ntailor_queue_wait_seconds_count{lane=\"bulk\"} 1\n");
     tl_text_done(&page);
     tl_metrics_free(metrics);
 }
@@ -92,34 +94,48 @@ static void gauges_go_up_and_down_and_never_below_zero(void **state)
     (void)state;
     tl_metrics *metrics = make();
     tl_metrics_now now;
-    tl_metrics_set_limits(metrics, 3, 64);
-    tl_metrics_queued(metrics);
-    tl_metrics_queued(metrics);
-    tl_metrics_taken(metrics, 0);
+    tl_text page = {0};
+    tl_metrics_set_limits(metrics, TL_LANE_WORK, 3, 64);
+    tl_metrics_set_limits(metrics, TL_LANE_BULK, 2, 8);
+    tl_metrics_queued(metrics, TL_LANE_WORK);
+    tl_metrics_queued(metrics, TL_LANE_WORK);
+    tl_metrics_queued(metrics, TL_LANE_WORK);
+    tl_metrics_dropped(metrics, TL_LANE_WORK);
+    tl_metrics_taken(metrics, TL_LANE_WORK, 0);
+    tl_metrics_queued(metrics, TL_LANE_BULK);
     tl_metrics_read(metrics, &now);
-    assert_int_equal(now.queued, 1);
-    assert_int_equal(now.busy_workers, 1);
-    assert_int_equal(now.n_workers, 3);
-    assert_int_equal(now.max_queued, 64);
-    tl_metrics_taken(metrics, 0);
-    tl_metrics_taken(metrics, 0); /* before it was counted as queued */
+    assert_int_equal(now.lanes[TL_LANE_WORK].queued, 1);
+    assert_int_equal(now.lanes[TL_LANE_WORK].busy_workers, 1);
+    assert_int_equal(now.lanes[TL_LANE_BULK].queued, 1);
+    assert_int_equal(now.all.queued, 2);
+    assert_int_equal(now.all.n_workers, 5);
+    assert_int_equal(now.all.max_queued, 72);
+    tl_metrics_write(metrics, &page);
+    assert_has(&page, "\ntailor_queue_depth{lane=\"work\"} 1\n");
+    assert_has(&page, "\ntailor_queue_capacity{lane=\"bulk\"} 8\n");
+    assert_has(&page, "\ntailor_workers{lane=\"work\"} 3\n");
+    assert_has(&page, "\ntailor_workers_busy{lane=\"write\"} 0\n");
+    tl_text_done(&page);
+    tl_metrics_taken(metrics, TL_LANE_WORK, 0);
+    tl_metrics_taken(metrics, TL_LANE_WORK, 0); /* before it was counted as queued */
     tl_metrics_read(metrics, &now);
-    assert_int_equal(now.queued, 0);
+    assert_int_equal(now.lanes[TL_LANE_WORK].queued, 0);
     tl_metrics_free(metrics);
-    tl_metrics_queued(NULL);
-    tl_metrics_taken(NULL, 0);
-    tl_metrics_released(NULL);
+    tl_metrics_queued(NULL, TL_LANE_WORK);
+    tl_metrics_dropped(NULL, TL_LANE_WORK);
+    tl_metrics_taken(NULL, TL_LANE_WORK, 0);
+    tl_metrics_released(NULL, TL_LANE_WORK);
     tl_metrics_answered(NULL, NULL, TL_OK, 0);
-    tl_metrics_set_limits(NULL, 1, 1);
+    tl_metrics_set_limits(NULL, TL_LANE_WORK, 1, 1);
 }
 
 static void *count_many(void *context)
 {
     for (int i = 0; i < N_EACH; i++) {
-        tl_metrics_queued(context);
-        tl_metrics_taken(context, i);
+        tl_metrics_queued(context, TL_LANE_WORK);
+        tl_metrics_taken(context, TL_LANE_WORK, i);
         tl_metrics_answered(context, tl_test_methods[i % 2], (tl_err)(i % 3), i);
-        tl_metrics_released(context);
+        tl_metrics_released(context, TL_LANE_WORK);
     }
     return NULL;
 }
@@ -139,8 +155,8 @@ static void no_count_is_lost_between_threads(void **state)
     tl_metrics_read(metrics, &now);
     assert_int_equal(now.answered, N_THREADS * N_EACH);
     assert_int_equal(now.failed, N_THREADS * (N_EACH - (N_EACH + 2) / 3));
-    assert_int_equal(now.queued, 0);
-    assert_int_equal(now.busy_workers, 0);
+    assert_int_equal(now.all.queued, 0);
+    assert_int_equal(now.all.busy_workers, 0);
     tl_metrics_free(metrics);
 }
 

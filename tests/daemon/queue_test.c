@@ -8,18 +8,98 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+enum {
+    ALICE = 1,
+    BOB = 2,
+    CAROL = 3
+};
+
+/* Pushes where nothing is displaced. */
+static bool push(tl_queue *queue, uint64_t owner, void *item)
+{
+    void *displaced = NULL;
+    bool is_in = tl_queue_push(queue, owner, item, &displaced);
+    assert_null(displaced);
+    return is_in;
+}
+
 static void items_leave_in_the_order_in_which_they_came(void **state)
 {
     (void)state;
     tl_queue *queue = NULL;
     int items[3] = {0};
     assert_ok(tl_queue_new(2, &queue));
-    assert_true(tl_queue_push(queue, &items[0]));
-    assert_true(tl_queue_push(queue, &items[1]));
-    assert_false(tl_queue_push(queue, &items[2])); /* full: at once, and not kept */
+    assert_true(push(queue, ALICE, &items[0]));
+    assert_true(push(queue, ALICE, &items[1]));
+    assert_false(push(queue, ALICE, &items[2])); /* full: at once, and not kept */
     assert_ptr_equal(tl_queue_pop(queue), &items[0]);
-    assert_true(tl_queue_push(queue, &items[2])); /* around the end of the ring */
+    assert_true(push(queue, ALICE, &items[2])); /* there is room again */
     assert_ptr_equal(tl_queue_pop(queue), &items[1]);
+    assert_ptr_equal(tl_queue_pop(queue), &items[2]);
+    tl_queue_free(queue);
+}
+
+static void owners_take_turns(void **state)
+{
+    (void)state;
+    tl_queue *queue = NULL;
+    int alice[4] = {0};
+    int bob[2] = {0};
+    int carol = 0;
+    assert_ok(tl_queue_new(8, &queue));
+    for (int i = 0; i < 4; i++) {
+        assert_true(push(queue, ALICE, &alice[i]));
+    }
+    assert_true(push(queue, BOB, &bob[0]));
+    assert_true(push(queue, BOB, &bob[1]));
+    assert_ptr_equal(tl_queue_pop(queue), &alice[0]);
+    assert_ptr_equal(tl_queue_pop(queue), &bob[0]);
+    assert_true(push(queue, CAROL, &carol)); /* the next turn, not the one that is over */
+    assert_ptr_equal(tl_queue_pop(queue), &alice[1]);
+    assert_ptr_equal(tl_queue_pop(queue), &bob[1]);
+    assert_ptr_equal(tl_queue_pop(queue), &carol);
+    assert_ptr_equal(tl_queue_pop(queue), &alice[2]);
+    assert_ptr_equal(tl_queue_pop(queue), &alice[3]);
+    tl_queue_free(queue);
+}
+
+static void one_owner_cannot_keep_others_out(void **state)
+{
+    (void)state;
+    tl_queue *queue = NULL;
+    void *displaced = NULL;
+    int alice[4] = {0};
+    int bob[3] = {0};
+    assert_ok(tl_queue_new(4, &queue));
+    for (int i = 0; i < 4; i++) {
+        assert_true(push(queue, ALICE, &alice[i]));
+    }
+    assert_true(tl_queue_push(queue, BOB, &bob[0], &displaced));
+    assert_ptr_equal(displaced, &alice[3]);
+    assert_true(tl_queue_push(queue, BOB, &bob[1], &displaced));
+    assert_ptr_equal(displaced, &alice[2]);
+    assert_false(push(queue, BOB, &bob[2])); /* both have two now */
+    assert_false(push(queue, ALICE, &alice[2]));
+    assert_ptr_equal(tl_queue_pop(queue), &alice[0]);
+    assert_ptr_equal(tl_queue_pop(queue), &bob[0]);
+    assert_ptr_equal(tl_queue_pop(queue), &alice[1]);
+    assert_ptr_equal(tl_queue_pop(queue), &bob[1]);
+    tl_queue_free(queue);
+}
+
+static void an_item_that_nobody_wants_any_more_is_taken_out(void **state)
+{
+    (void)state;
+    tl_queue *queue = NULL;
+    int items[3] = {0};
+    assert_ok(tl_queue_new(3, &queue));
+    for (int i = 0; i < 3; i++) {
+        assert_true(push(queue, ALICE, &items[i]));
+    }
+    assert_true(tl_queue_remove(queue, &items[1]));
+    assert_false(tl_queue_remove(queue, &items[1]));
+    assert_ptr_equal(tl_queue_pop(queue), &items[0]);
+    assert_false(tl_queue_remove(queue, &items[0])); /* somebody has it */
     assert_ptr_equal(tl_queue_pop(queue), &items[2]);
     tl_queue_free(queue);
 }
@@ -30,9 +110,9 @@ static void a_closed_queue_gives_what_it_has_and_then_nothing(void **state)
     tl_queue *queue = NULL;
     int item = 0;
     assert_ok(tl_queue_new(4, &queue));
-    assert_true(tl_queue_push(queue, &item));
+    assert_true(push(queue, ALICE, &item));
     tl_queue_close(queue);
-    assert_false(tl_queue_push(queue, &item));
+    assert_false(push(queue, ALICE, &item));
     assert_ptr_equal(tl_queue_pop(queue), &item);
     assert_null(tl_queue_pop(queue));
     assert_null(tl_queue_pop(queue));
@@ -69,7 +149,7 @@ static void waiting_threads_get_every_item_once_and_are_woken_at_the_end(void **
         assert_int_equal(pthread_create(&threads[i], NULL, drain, &c), 0);
     }
     for (int i = 0; i < N_ITEMS;) {
-        i += tl_queue_push(c.queue, &c);
+        i += push(c.queue, ALICE, &c);
     }
     tl_queue_close(c.queue);
     for (int i = 0; i < N_THREADS; i++) {
@@ -96,6 +176,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(items_leave_in_the_order_in_which_they_came),
+        TEST(owners_take_turns),
+        TEST(one_owner_cannot_keep_others_out),
+        TEST(an_item_that_nobody_wants_any_more_is_taken_out),
         TEST(a_closed_queue_gives_what_it_has_and_then_nothing),
         TEST(waiting_threads_get_every_item_once_and_are_woken_at_the_end),
         TEST(a_queue_that_gets_no_memory_is_none),

@@ -89,6 +89,10 @@ static tl_err run_echo(
 {
     const Tailor__V1__Text *request = (const Tailor__V1__Text *)request_base;
     Tailor__V1__Text *reply = (Tailor__V1__Text *)reply_base;
+    if (strcmp(request->text, "worker") == 0) {
+        TL_TRY(tl_call_leave_router(call));
+        return tl_handle_set_text(&reply->text, "a worker");
+    }
     if (strcmp(request->text, "warn") == 0) {
         tl_call_warn(call, "you said %s", request->text);
     }
@@ -147,6 +151,15 @@ static tl_err run_sleep(
     return err == TL_OK ? tl_handle_set_text(&reply->text, "slept") : err;
 }
 
+static const tl_method test_bulk = {
+    .name = "test.bulk",
+    .summary = "Takes its time in the background",
+    .request = &tailor__v1__text__descriptor,
+    .reply = &tailor__v1__text__descriptor,
+    .run = run_sleep,
+    .lane = TL_LANE_BULK,
+};
+
 static const tl_method test_echo = {
     .name = "test.echo",
     .summary = "Says the text again",
@@ -155,6 +168,7 @@ static const tl_method test_echo = {
     .run = run_echo,
     .lane = TL_LANE_FAST,
     .fast_max_bytes = 100000,
+    .bulk_min_bytes = 300000,
     .deadline_ms = 10000,
 };
 
@@ -186,5 +200,15 @@ static const tl_method test_sleep = {
     .deadline_ms = 60000,
 };
 
-const tl_method *const tl_test_methods[] = {&test_echo, &test_fail, &test_parts, &test_sleep};
+static const tl_method test_write = {
+    .name = "test.write",
+    .summary = "Takes its time as if it wrote",
+    .request = &tailor__v1__text__descriptor,
+    .reply = &tailor__v1__text__descriptor,
+    .run = run_sleep,
+    .lane = TL_LANE_WRITE,
+};
+
+const tl_method *const tl_test_methods[] = {&test_bulk,  &test_echo,  &test_fail,
+                                            &test_parts, &test_sleep, &test_write};
 const size_t tl_test_methods_len = TL_COUNT(tl_test_methods);

@@ -34,11 +34,14 @@ void tl_serving_stop(tl_serving *serving);
 /* An engine with the built-in spaces and catalogue of the source tree. */
 tl_engine *tl_test_engine_open(const char *data_dir);
 
-/* Methods to serve: test.echo (fast), test.fail, test.parts, test.sleep (work, Name: ms). */
+/*
+ * Methods to serve: test.echo (fast; "worker" wants one), test.fail, test.parts, and those that
+ * take as many ms as the Text says: test.sleep (work), test.write, test.bulk.
+ */
 extern const tl_method *const tl_test_methods[];
 extern const size_t tl_test_methods_len;
 
-/* How many test.sleep run now. */
+/* How many of those run now. */
 int tl_test_n_sleeping(void);
 
 #endif

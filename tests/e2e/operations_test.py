@@ -177,7 +177,7 @@ class Metrics(OwnFolder):
         self.assertEqual(1, grown("tailor_requests_total", method="design.run", error="OK"))
         self.assertEqual(1, grown("tailor_request_duration_seconds_count", method="design.run"))
         self.assertGreater(grown("tailor_request_duration_seconds_sum", method="design.run"), 0)
-        self.assertGreaterEqual(grown("tailor_queue_wait_seconds_count"), 1)
+        self.assertGreaterEqual(grown("tailor_queue_wait_seconds_count", lane="work"), 1)
         self.assertEqual(1, after[("tailor_views_cached", frozenset())])
         self.assertEqual(0, after[("tailor_jobs_running", frozenset())])
         self.assertGreater(after[("tailor_store_bytes", frozenset())], 0)
@@ -285,7 +285,7 @@ class Life(OwnFolder):
         rows = [json.loads(line) for line in
                 daemon.tailor("status", "--json").stdout.splitlines()]
         facts = {row["name"]: row["value"] for row in rows}
-        self.assertEqual("3", facts["workers"])
+        self.assertEqual("3", facts["work_workers"])
         self.assertEqual("0", facts["queue_depth"])
         self.assertEqual("0", facts["jobs_running"])
         self.assertGreater(float(facts["uptime_s"]), 0)

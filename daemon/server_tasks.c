@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/server_impl.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "daemon/envelope.h"
+#include "daemon/metrics.h"
+
+#include <string.h>
+
+/* ---- the list of them ------------------------------------------------------------------ */
+
+static void list_add(tl_server *server, tl_task *t)
+{
+    t->prev = NULL;
+    t->next = server->at_workers;
+    if (t->next != NULL) {
+        t->next->prev = t;
+    }
+    server->at_workers = t;
+    server->held_bytes += t->request->body.len;
+}
+
+static void list_remove(tl_server *server, tl_task *t)
+{
+    if (t->prev != NULL) {
+        t->prev->next = t->next;
+    } else {
+        server->at_workers = t->next;
+    }
+    if (t->next != NULL) {
+        t->next->prev = t->prev;
+    }
+    server->held_bytes -= t->request->body.len;
+}
+
+void tl_server_task_free(tl_task *t)
+{
+    list_remove(t->server, t);
+    tl_wire_free((ProtobufCMessage *)t->request);
+    tl_mem_free(t);
+}
+
+/* Out of the queue; false when a worker has it. */
+static bool take_back(tl_task *t)
+{
+    bool is_mine = tl_queue_remove(t->server->queues[t->lane], t);
+    if (is_mine) {
+        tl_metrics_dropped(t->server->options.metrics, t->lane);
+    }
+    return is_mine;
+}
+
+/* The answer to what no worker will see. */
+static void refuse(tl_task *t, tl_err err)
+{
+    tl_server_log(t, "refused", err);
+    tl_server_deliver_error(t, err);
+    tl_server_task_free(t);
+}
+
+/* ---- clients that come and leave ---------------------------------------------------------- */
+
+/*
+ * Connections are told of by their descriptor, in the order of what happened, and a message
+ * knows the descriptor that it came by. A number is used again only after its end was told.
+ */
+void tl_server_cancel_all_of(tl_server *server, int fd)
+{
+    tl_task *next = NULL;
+    for (tl_task *t = server->at_workers; t != NULL; t = next) {
+        next = t->next;
+        if (t->fd != fd || t->is_gone) {
+            continue;
+        }
+        t->is_gone = true;
+        atomic_store_explicit(&t->is_cancelled, true, memory_order_relaxed);
+        if (take_back(t)) {
+            tl_metrics_answered(
+                server->options.metrics, t->method, TL_ECANCELLED,
+                tl_clock_ns() - t->received_ns);
+            tl_server_log(t, "dropped", tl_fail(TL_ECANCELLED, "its client left"));
+            tl_server_task_free(t);
+        }
+    }
+}
+
+/* ---- to the workers ------------------------------------------------------------------------ */
+
+/* FNV-1a: clients whose numbers are equal by chance share their turns, no more. */
+static uint64_t owner_of(const tl_task *t)
+{
+    uint64_t hash = 14695981039346656037U;
+    for (size_t i = 0; i < t->identity_len; i++) {
+        hash = (hash ^ t->identity[i]) * 1099511628211U;
+    }
+    return hash;
+}
+
+static tl_err queue_is_full(const tl_task *t)
+{
+    return tl_fail(
+        TL_EBUSY, "%zu requests are waiting already; try again later",
+        t->server->options.max_queued);
+}
+
+static tl_err check_room(const tl_task *t)
+{
+    const tl_server *server = t->server;
+    size_t held = server->held_bytes;
+    return held > 0 && t->request->body.len + held > server->options.max_held_bytes
+               ? tl_fail(
+                     TL_EBUSY, "requests of %zu bytes are waiting already; try again later",
+                     held)
+               : TL_OK;
+}
+
+tl_err tl_server_hand_over(tl_task *t)
+{
+    tl_server *server = t->server;
+    void *displaced = NULL;
+    t->lane = t->lane == TL_LANE_FAST ? TL_LANE_WORK : t->lane;
+    TL_TRY(check_room(t));
+    /* whoever left before this was read was told of by now */
+    while (tl_server_peers_hear(server)) {
+    }
+    if (tl_server_peers_has_left(server, t->fd)) {
+        return tl_fail(TL_ECANCELLED, "its client left");
+    }
+    tl_task *copy = tl_mem_new(1, sizeof *copy);
+    if (copy == NULL) {
+        return tl_fail(TL_ENOMEM, "a request of %zu bytes", t->request->body.len);
+    }
+    memcpy(copy, t, sizeof *copy);
+    copy->next_beat_ns = t->received_ns + t->heartbeat_ns;
+    list_add(server, copy);
+    tl_metrics_queued(server->options.metrics, t->lane); /* a worker may take it at once */
+    if (!tl_queue_push(server->queues[t->lane], owner_of(t), copy, &displaced)) {
+        tl_metrics_dropped(server->options.metrics, t->lane);
+        list_remove(server, copy);
+        tl_mem_free(copy);
+        return queue_is_full(t);
+    }
+    if (displaced != NULL) {
+        tl_metrics_dropped(server->options.metrics, t->lane);
+        refuse(displaced, queue_is_full(t));
+    }
+    t->request = NULL;
+    return TL_OK;
+}
+
+/* ---- heartbeats and deadlines ------------------------------------------------------------ */
+
+static void send_heartbeat(tl_task *t)
+{
+    uint8_t bytes[TL_ENVELOPE_ERROR_BYTES];
+    size_t len = tl_envelope_pack_heartbeat(t->request_id, bytes);
+    zmq_msg_t payload;
+    if (zmq_msg_init_size(&payload, len) != 0) {
+        return; /* the next one may get memory */
+    }
+    memcpy(zmq_msg_data(&payload), bytes, len);
+    if (!tl_server_send_to_client(t, &payload)) {
+        t->is_gone = true;
+        atomic_store_explicit(&t->is_cancelled, true, memory_order_relaxed);
+    }
+}
+
+static bool wants_beats(const tl_task *t)
+{
+    return t->heartbeat_ns > 0 && !t->is_gone;
+}
+
+void tl_server_tend(tl_server *server)
+{
+    tl_task *next = NULL;
+    int64_t now_ns = server->at_workers != NULL ? tl_clock_ns() : 0;
+    for (tl_task *t = server->at_workers; t != NULL; t = next) {
+        next = t->next;
+        if (!t->is_overdue && now_ns > t->deadline_ns) {
+            t->is_overdue = true; /* at a worker, it sees that itself */
+            if (take_back(t)) {
+                refuse(
+                    t, tl_fail(TL_EDEADLINE, "the deadline passed before a worker was free"));
+                continue;
+            }
+        }
+        if (wants_beats(t) && now_ns >= t->next_beat_ns) {
+            send_heartbeat(t);
+            t->next_beat_ns = now_ns + t->heartbeat_ns;
+        }
+    }
+}
+
+int64_t tl_server_tend_at_ns(const tl_server *server)
+{
+    int64_t at_ns = INT64_MAX;
+    for (const tl_task *t = server->at_workers; t != NULL; t = t->next) {
+        at_ns = !t->is_overdue && t->deadline_ns < at_ns ? t->deadline_ns : at_ns;
+        at_ns = wants_beats(t) && t->next_beat_ns < at_ns ? t->next_beat_ns : at_ns;
+    }
+    return at_ns;
+}
