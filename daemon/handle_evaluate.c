@@ -9,6 +9,7 @@
 #include "grading/evaluate.h"
 #include "measurements/columns.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef Tailor__V1__EvaluateRequest evaluate_request;
@@ -344,6 +345,30 @@ static bool step(void *context, const char *what, int64_t done, int64_t total)
     return tl_job_step(c->job, what, (uint64_t)done, (uint64_t)total) == TL_OK;
 }
 
+enum {
+    KEPT_NAME_BYTES = 64
+};
+
+/* Another version may grade otherwise. */
+static void name_kept(int column, char name[KEPT_NAME_BYTES])
+{
+    (void)snprintf(name, KEPT_NAME_BYTES, "%.32s/%d", TL_VERSION, column);
+}
+
+static void remember(void *context, int column, const void *data, size_t len)
+{
+    char name[KEPT_NAME_BYTES];
+    name_kept(column, name);
+    tl_job_keep(((const evaluation_context *)context)->job, name, data, len);
+}
+
+static tl_err recall(void *context, int column, void **out_data, size_t *out_len)
+{
+    char name[KEPT_NAME_BYTES];
+    name_kept(column, name);
+    return tl_job_kept(((const evaluation_context *)context)->job, name, out_data, out_len);
+}
+
 static bool takes(const void *context, const char *method)
 {
     const evaluate_request *request = ((const evaluation_context *)context)->request;
@@ -380,6 +405,8 @@ static tl_err evaluate(
             .n_samples = (int)request->samples,
             .seed = request->has_seed ? request->seed : 1,
             .progress = step,
+            .remember = remember,
+            .recall = recall,
             .context = &context};
         err = tl_evaluate(&options, &notes, &evaluation);
     }

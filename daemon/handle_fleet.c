@@ -14,7 +14,8 @@ typedef Tailor__V1__FleetReply fleet_reply;
 
 enum {
     MAX_TABLE_BYTES = 4 * 1024 * 1024,
-    FIRST_LINE = 2
+    FIRST_LINE = 2,
+    ROWS_PER_STEP = 16 /* between looks at the job */
 };
 
 /* A row whose design is found together with others (optimizer/fleet.h). */
@@ -29,6 +30,7 @@ typedef struct waiting {
 typedef struct fleet {
     tl_call *call;
     const fleet_request *request;
+    tl_job *job; /* of the run; NULL: of none */
     tl_space *space;
     size_t n_slots;
     int n;
@@ -69,9 +71,9 @@ static void fleet_done(fleet *f)
     tl_space_unref(f->space);
 }
 
-static tl_err fleet_init(tl_call *call, const fleet_request *request, fleet *f)
+static tl_err fleet_init(tl_call *call, const fleet_request *request, tl_job *job, fleet *f)
 {
-    *f = (fleet){.call = call, .request = request};
+    *f = (fleet){.call = call, .request = request, .job = job};
     TL_TRY(tl_engine_space(call->engine, request->space, &f->space));
     f->n_slots = (size_t)tl_space_n_slots(f->space);
     f->names = tl_mem_new(TL_FLEET_MAX_ROWS, sizeof *f->names);
@@ -232,10 +234,20 @@ static tl_err answer_row(fleet *f, const tl_fleet_row *row)
     return err;
 }
 
+/* What the run's job has to say about going on. */
+static tl_err check_job(const fleet *f)
+{
+    return f->job != NULL ? tl_job_piece_step(f->job, f->request->rows_before + (uint64_t)f->n)
+                          : TL_OK;
+}
+
 static tl_err on_row(void *context, tl_fleet_row *row)
 {
     fleet *f = context;
     TL_TRY(tl_call_check(f->call));
+    if (f->n % ROWS_PER_STEP == 0) {
+        TL_TRY(check_job(f));
+    }
     f->names[f->n] = tl_mem_strdup(tl_fleet_row_name(row));
     if (f->names[f->n] == NULL) {
         return tl_fail(TL_ENOMEM, "a fleet");
@@ -306,10 +318,9 @@ static tl_err answer(const fleet *f, fleet_reply *reply)
     return tl_table_reply_texts(reply->table, "error", (const char *const *)f->errors);
 }
 
-static tl_err run(
-    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+static tl_err solve(
+    tl_call *call, const fleet_request *request, tl_job *job, fleet_reply *reply)
 {
-    const fleet_request *request = (const fleet_request *)request_base;
     fleet f;
     tl_fleet_source source = {
         .origin = tl_handle_origin(request->origin, "the fleet"),
@@ -317,16 +328,65 @@ static tl_err run(
         .csv = request->csv.data,
         .len = request->csv.len,
         .limits = request->limits};
-    TL_TRY(tl_handle_check_bytes("csv", &request->csv, MAX_TABLE_BYTES));
-    TL_TRY(tl_solver_check_method(request->method));
-    tl_err err = fleet_init(call, request, &f);
+    tl_err err = fleet_init(call, request, job, &f);
     if (err == TL_OK && (err = check_task(&f)) == TL_OK &&
         (err = tl_fleet_read(&source, on_row, &f)) == TL_OK &&
-        (err = solve_waiting(&f)) == TL_OK) {
-        err = answer(&f, (fleet_reply *)reply_base);
+        (err = solve_waiting(&f)) == TL_OK && (err = check_job(&f)) == TL_OK) {
+        err = answer(&f, reply);
     }
     fleet_done(&f);
     return err;
+}
+
+/* ---- runs: pieces that are one job ---------------------------------------------------------- */
+
+static tl_err check_run(const char *run)
+{
+    size_t len = strlen(run);
+    return len == 0 || (len >= TL_JOB_MIN_TOKEN_BYTES && len <= TL_JOB_MAX_TOKEN_BYTES)
+               ? TL_OK
+               : tl_fail(
+                     TL_EINVAL, "run: got %zu bytes, want %d to %d", len,
+                     (int)TL_JOB_MIN_TOKEN_BYTES, (int)TL_JOB_MAX_TOKEN_BYTES);
+}
+
+static tl_err end_run(tl_call *call, const fleet_request *request, fleet_reply *reply)
+{
+    bool is_done = request->run_end == TAILOR__V1__FLEET_REQUEST__RUN_END__DONE;
+    tl_job_end_run(tl_engine_jobs(call->engine), request->run, is_done ? TL_OK : TL_ECANCELLED);
+    reply->table = tl_table_reply_new(0);
+    return reply->table != NULL ? TL_OK : tl_fail(TL_ENOMEM, "a fleet");
+}
+
+static tl_err solve_piece(tl_call *call, const fleet_request *request, fleet_reply *reply)
+{
+    tl_job *job = NULL;
+    tl_job_piece piece = {
+        .run = request->run,
+        .method = "fleet.run",
+        .subject = request->space,
+        .total = request->rows_total};
+    if (request->run[0] == '\0') {
+        return solve(call, request, NULL, reply);
+    }
+    TL_TRY(tl_job_join(tl_engine_jobs(call->engine), call, &piece, &job));
+    tl_err err = solve(call, request, job, reply);
+    tl_job_leave(job);
+    return err;
+}
+
+static tl_err run(
+    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+{
+    const fleet_request *request = (const fleet_request *)request_base;
+    fleet_reply *reply = (fleet_reply *)reply_base;
+    TL_TRY(check_run(request->run));
+    if (request->run_end != TAILOR__V1__FLEET_REQUEST__RUN_END__GOES_ON) {
+        return end_run(call, request, reply);
+    }
+    TL_TRY(tl_handle_check_bytes("csv", &request->csv, MAX_TABLE_BYTES));
+    TL_TRY(tl_solver_check_method(request->method));
+    return solve_piece(call, request, reply);
 }
 
 const tl_method tl_method_fleet_run = {

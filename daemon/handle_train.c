@@ -2,6 +2,7 @@
 
 /* Method train.run: a model from the stored measurements. */
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "daemon/handle.h"
@@ -10,6 +11,7 @@
 #include "measurements/columns.h"
 #include "optimizer/optimizer.h"
 #include "predictors/train.h"
+#include "proto/job.pb-c.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -315,6 +317,69 @@ static tl_err add_optimizer(
     return err;
 }
 
+/* ---- what an interrupted training goes on from --------------------------------------------------- */
+
+static const char kept_name[] = "predictors";
+
+/* The predictors are fitted: a run after a restart begins with the optimizer. */
+static void remember(tl_job *job, const tl_model *model, const tl_text *notes)
+{
+    Tailor__Job__V1__KeptModel kept;
+    tl_bytes packed = {0};
+    tl_bytes bytes = {0};
+    tailor__job__v1__kept_model__init(&kept);
+    kept.notes = notes->data != NULL ? notes->data : kept.notes;
+    if (tl_text_err(notes) == TL_OK && tl_model_pack(model, &packed) == TL_OK) {
+        kept.model = (ProtobufCBinaryData){.len = packed.len, .data = packed.data};
+        if (tl_wire_pack((ProtobufCMessage *)&kept, &bytes) == TL_OK) {
+            tl_job_keep(job, kept_name, bytes.data, bytes.len);
+        }
+    }
+    tl_mem_free(packed.data);
+    tl_mem_free(bytes.data);
+}
+
+static tl_err unpack_kept(
+    const void *data,
+    size_t len,
+    const tl_predictor *former,
+    tl_text *notes,
+    tl_model **out_model)
+{
+    ProtobufCMessage *message = NULL;
+    TL_TRY(tl_wire_unpack(
+        &tailor__job__v1__kept_model__descriptor, data, len, TL_WIRE_MAX_MEMORY_BYTES,
+        &message));
+    const Tailor__Job__V1__KeptModel *kept =
+        (const Tailor__Job__V1__KeptModel *)(const void *)message;
+    tl_err err = tl_model_unpack(
+        tl_predictor_space(former), tl_features_n_source(tl_predictor_features(former)),
+        kept->model.data, kept->model.len, "what the job kept", out_model);
+    if (err == TL_OK) {
+        tl_text_add(notes, kept->notes);
+    }
+    tl_wire_free(message);
+    return err;
+}
+
+/* False: from the start. What cannot be read, as of another version, is trained again. */
+static bool recall(
+    tl_job *job, const tl_predictor *former, tl_text *notes, tl_model **out_model)
+{
+    void *data = NULL;
+    size_t len = 0;
+    tl_err err = tl_job_kept(job, kept_name, &data, &len);
+    if (err == TL_OK) {
+        err = unpack_kept(data, len, former, notes, out_model);
+        tl_mem_free(data);
+    }
+    if (err != TL_OK && err != TL_ENOTFOUND) {
+        tl_log(TL_LOG_WARN, "a training begins again: %s", tl_err_detail());
+    }
+    tl_err_clear();
+    return err == TL_OK;
+}
+
 /* ---- the report --------------------------------------------------------------------------------- */
 
 static tl_err add_figures(const tl_model *model, Tailor__V1__Table *table)
@@ -353,6 +418,31 @@ static tl_err report(const tl_model *model, const tl_text *notes, train_reply *r
 
 /* ---- the method --------------------------------------------------------------------------------- */
 
+/* The predictors: trained now, or in a run that was interrupted after that. */
+static tl_err fit(
+    tl_call *call,
+    const train_request *request,
+    const tl_predictor *former,
+    tl_job *job,
+    tl_text *notes,
+    tl_model **out_model)
+{
+    material m = {0};
+    const tl_space *space = tl_predictor_space(former);
+    if (recall(job, former, notes, out_model)) {
+        return TL_OK;
+    }
+    tl_err err = collect(call, request, space, notes, &m);
+    if (err == TL_OK) {
+        err = train(request, space, &m, tl_predictor_model(former), job, notes, out_model);
+    }
+    if (err == TL_OK) {
+        remember(job, *out_model, notes);
+    }
+    material_done(&m);
+    return err;
+}
+
 static tl_err train_and_store(
     tl_call *call,
     const train_request *request,
@@ -361,14 +451,11 @@ static tl_err train_and_store(
     train_reply *reply)
 {
     tl_predictors *predictors = tl_engine_predictors(call->engine);
-    material m = {0};
     tl_text notes = {0};
     tl_model *model = NULL;
     tl_predictor *former = NULL;
-    tl_err err = collect(call, request, space, &notes, &m);
-    if (err == TL_OK && (err = tl_predictors_get(predictors, space, NULL, &former)) == TL_OK &&
-        (err = train(request, space, &m, tl_predictor_model(former), job, &notes, &model)) ==
-            TL_OK &&
+    tl_err err = tl_predictors_get(predictors, space, NULL, &former);
+    if (err == TL_OK && (err = fit(call, request, former, job, &notes, &model)) == TL_OK &&
         (err = add_optimizer(request, former, job, &notes, model)) == TL_OK &&
         (err = tl_text_err(&notes)) == TL_OK &&
         (err = tl_predictors_store(predictors, space, model)) == TL_OK) {
@@ -377,7 +464,6 @@ static tl_err train_and_store(
     tl_model_free(model);
     tl_predictor_unref(former);
     tl_text_done(&notes);
-    material_done(&m);
     return err;
 }
 

@@ -26,14 +26,14 @@ static tl_job *find_or_add(tl_jobs *jobs, const tl_call *call, const tl_job_piec
             tl_jobs_set_begun(job);
             memcpy(job->record.view.what, step_name, sizeof step_name);
             job->is_stored = true;
-            job->saved_ns = 0;
+            job->saved_ns = INT64_MIN / 2; /* the next note is written */
         }
     } else if (job->record.view.state == TL_JOB_ENDED && !job->record.view.is_cancelled) {
         tl_jobs_set_state(job, TL_JOB_RUNNING); /* a piece that is asked again */
         job->record.view.result = TL_OK;
         job->record.view.detail[0] = '\0';
         job->record.view.ended_unix_s = 0;
-        job->saved_ns = 0;
+        job->saved_ns = INT64_MIN / 2; /* the next note is written */
     }
     return job;
 }
@@ -88,7 +88,6 @@ static void close_run(tl_job *job, tl_err result, const char *detail)
 
 void tl_job_leave(tl_job *job)
 {
-    tl_jobs_note_now_and_then(job);
     (void)pthread_mutex_lock(&job->jobs->lock);
     job->n_pieces--;
     job->left_ns = tl_clock_ns();

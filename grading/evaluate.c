@@ -2,6 +2,7 @@
 #include "grading/evaluate.h"
 
 #include "base/mem.h"
+#include "grading/kept.h"
 #include "grading/unseen.h"
 #include "numerics/rng.h"
 
@@ -346,6 +347,24 @@ static tl_err grade_column(
     return err;
 }
 
+/* From an earlier run, else now. */
+static tl_err recall_or_grade(
+    const tl_pool *pool,
+    int i,
+    const tl_evaluate_options *options,
+    tl_text *notes,
+    tl_evaluation *out)
+{
+    int n_before = out->n_grades;
+    size_t notes_before = notes->len;
+    if (tl_kept_recall(options, i, notes, out)) {
+        return TL_OK;
+    }
+    TL_TRY(grade_column(pool, i, options, notes, out));
+    tl_kept_remember(options, i, n_before, notes_before, notes, out);
+    return TL_OK;
+}
+
 static tl_err grade_all(
     const tl_pool *pool, const tl_evaluate_options *options, tl_text *notes, tl_evaluation *out)
 {
@@ -360,7 +379,7 @@ static tl_err grade_all(
             !options->progress(options->context, subject, i, options->n_columns)) {
             return tl_fail(TL_ECANCELLED, "grading, at %s", subject);
         }
-        TL_TRY(grade_column(pool, i, options, notes, out));
+        TL_TRY(recall_or_grade(pool, i, options, notes, out));
         n_graded += out->n_grades > n_before;
     }
     if (n_graded == 0) {

@@ -49,6 +49,13 @@ typedef struct tl_evaluate_options {
     uint64_t seed;
     /* Called now and then on the calling thread; false cancels. May be NULL. */
     bool (*progress)(void *context, const char *what, int64_t done, int64_t total);
+    /*
+     * Grades outlive a run that ends in the midst: remember() is given bytes when column i is
+     * graded, and recall() gives them back to a later run (the bytes are then tl_evaluate()'s),
+     * which grades the column anew unless it has the same options and columns. Both or neither.
+     */
+    void (*remember)(void *context, int column, const void *data, size_t len);
+    tl_err (*recall)(void *context, int column, void **out_data, size_t *out_len);
     void *context;
 } tl_evaluate_options;
 

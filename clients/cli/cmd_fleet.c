@@ -10,6 +10,7 @@
 #include "clients/cli/progress.h"
 #include "clients/cli/render.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -50,10 +51,29 @@ typedef struct run_state {
     tl_fleet_out *out;
     uint64_t first, end; /* end UINT64_MAX: as long as there are rows */
     uint64_t n_done, n_resumed, n_infeasible, n_failed;
+    uint64_t n_asked; /* rows given to the crew, and those done before */
+    tailor_fleet_options question;
+    char token[TAILOR_TOKEN_BYTES]; /* of the run, for the daemon's list of jobs */
     tl_progress progress;
     int64_t begun_ns;
     tl_text warned; /* warnings that were shown, a line each */
 } run_state;
+
+/* Ctrl-C: what is answered by then is written, and the daemon told. */
+static volatile sig_atomic_t is_interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    is_interrupted = 1;
+}
+
+static void catch_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL); /* a second one ends the program at once */
+}
 
 /* ---- arguments ----------------------------------------------------------------------------- */
 
@@ -169,6 +189,9 @@ static tl_err stream(run_state *run)
     bool is_at_end = false;
     show_progress(run);
     while (!is_at_end || !tl_fleet_crew_is_idle(run->crew)) {
+        if (is_interrupted) {
+            return tl_fail(TL_ECANCELLED, "interrupted");
+        }
         if (is_at_end || !tl_fleet_crew_has_room(run->crew)) {
             TL_TRY(take(run));
             continue;
@@ -181,6 +204,8 @@ static tl_err stream(run_state *run)
         }
         is_at_end = piece.csv.len == 0;
         if (!is_at_end) {
+            piece.rows_before = run->n_asked;
+            run->n_asked += piece.n_rows;
             tl_fleet_crew_give(run->crew, &piece);
         }
     }
@@ -232,7 +257,7 @@ static tl_err start(run_state *run)
         .timeout_ms = (int)args->timeout_ms,
         .name = "tailor fleet",
         .key_file = args->key_file};
-    tailor_fleet_options question = {
+    run->question = (tailor_fleet_options){
         .space = args->space,
         .task = args->task,
         .max_latency_ms = tl_goal_given(&args->max_latency_ms),
@@ -246,17 +271,22 @@ static tl_err start(run_state *run)
         .method = args->method,
         .seed = args->has_seed ? &args->seed : NULL,
         .origin = args->devices,
+        .run = run->token,
     };
     tl_fleet_out_options out = {
         .path = args->out,
         .is_resumed = args->is_resumed,
         .is_whole = args->shard != NULL,
         .has_header = !args->is_json};
+    if (tailor_new_token(run->token) != TAILOR_OK) {
+        return tl_fail(TL_EIO, "%s", tailor_err_detail());
+    }
     TL_TRY(find_range(run));
+    run->question.rows_total = run->end == UINT64_MAX ? 0 : run->end - run->first;
     TL_TRY(tl_fleet_rows_open(args->devices, &run->rows));
-    TL_TRY(tl_fleet_crew_new(&client, &question, n_threads_of(args), &run->crew));
+    TL_TRY(tl_fleet_crew_new(&client, &run->question, n_threads_of(args), &run->crew));
     TL_TRY(tl_fleet_out_open(&out, &run->out, &run->n_resumed));
-    run->n_done = run->n_resumed;
+    run->n_done = run->n_asked = run->n_resumed;
     if (run->n_resumed > run->end - run->first) {
         return tl_fail(
             TL_ESTATE, "%s: has %llu rows, but %s only %llu; it cannot be resumed", args->out,
@@ -310,6 +340,7 @@ static int run(tl_cli *cli)
         tl_cli_say(cli, "%s is there whole; nothing is left to do", cli->args->out);
         return TL_EXIT_DONE;
     }
+    catch_interrupt();
     tl_err err = start(&run);
     if (err == TL_OK) {
         err = stream(&run);
@@ -321,6 +352,9 @@ static int run(tl_cli *cli)
     int status = status_of(&run, err);
     tl_fleet_out_close(run.out);
     tl_fleet_crew_free(run.crew);
+    if (run.n_asked > run.n_resumed && err != TL_EUNREACHABLE) {
+        (void)tailor_fleet_end(cli->client, &run.question, err != TL_OK);
+    }
     tl_fleet_rows_close(run.rows);
     tl_text_done(&run.warned);
     return status;

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clients/cli/fleet_crew.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "base/units.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum {
+    AGAIN_MS = 200, /* before a daemon that went away is asked again */
     MAX_THREADS = 64,
     PLACES_PER_THREAD = 2, /* one is asked while another is read or written */
     DETAIL_BYTES = 512
@@ -33,7 +37,9 @@ struct tl_fleet_crew {
     uint64_t n_given, n_begun,
         n_taken; /* place i % n_places holds piece i; only the owner gives and takes */
     bool is_stopped;
-    pthread_mutex_t lock; /* of the places' results, n_given, n_begun and is_stopped */
+    bool has_answers;     /* the daemon has answered a piece */
+    bool has_told;        /* that it went away since */
+    pthread_mutex_t lock; /* of the places' results, n_given, n_begun and the flags */
     pthread_cond_t given, done;
 };
 
@@ -42,13 +48,40 @@ static place *place_of(tl_fleet_crew *crew, uint64_t i)
     return &crew->places[i % crew->n_places];
 }
 
+/*
+ * Whether a piece that failed so may be asked again: the daemon went away, or is about to. One that
+ * never answered is not waited for.
+ */
+static bool may_wait(tl_fleet_crew *crew, tl_err err, int64_t since_ns)
+{
+    bool is_gone =
+        err == TL_EUNREACHABLE ||
+        (err == TL_ESTATE && strstr(tailor_err_detail(), "the daemon is stopping") != NULL);
+    bool is_patient = tl_clock_ns() - since_ns < TAILOR_FOLLOW_PATIENCE_MS * TL_NS_PER_MS;
+    (void)pthread_mutex_lock(&crew->lock);
+    bool goes_on = is_gone && is_patient && crew->has_answers && !crew->is_stopped;
+    bool is_news = goes_on && !crew->has_told;
+    crew->has_told = crew->has_told || goes_on;
+    (void)pthread_mutex_unlock(&crew->lock);
+    if (is_news) {
+        (void)fprintf(stderr, "tailor fleet: the daemon went away; waiting for it\n");
+    }
+    return goes_on;
+}
+
 static void ask(tl_fleet_crew *crew, tailor_client *client, place *p)
 {
+    const struct timespec again = {.tv_nsec = AGAIN_MS * TL_NS_PER_MS};
+    int64_t begun_ns = tl_clock_ns();
     tailor_fleet_options question = crew->question;
     question.csv = p->piece.csv.data;
     question.csv_len = p->piece.csv.len;
     question.first_line = p->piece.first_line;
-    p->err = (tl_err)tailor_fleet(client, &question, &p->part);
+    question.rows_before = p->piece.rows_before;
+    while ((p->err = (tl_err)tailor_fleet(client, &question, &p->part)) != TL_OK &&
+           may_wait(crew, p->err, begun_ns)) {
+        (void)nanosleep(&again, NULL);
+    }
     if (p->err != TL_OK) {
         (void)snprintf(p->detail, sizeof p->detail, "%s", tailor_err_detail());
     }
@@ -80,6 +113,8 @@ static void *work(void *hand_base)
         ask(crew, h.client, p);
         (void)pthread_mutex_lock(&crew->lock);
         p->is_done = true;
+        crew->has_answers = crew->has_answers || p->err == TL_OK;
+        crew->has_told = crew->has_told && p->err != TL_OK;
         (void)pthread_cond_signal(&crew->done);
     }
     (void)pthread_mutex_unlock(&crew->lock);

@@ -4,7 +4,8 @@
 
 /*
  * Several pieces of a fleet asked at once, so that all workers of the daemon have
- * something to do. Each thread has a connection of its own; answers come back in the
+ * something to do. A daemon that goes away after it answered some is waited for, five minutes
+ * for each piece. Each thread has a connection of its own; answers come back in the
  * order in which the pieces were given.
  *
  *     while (... more pieces, or some under way ...) {

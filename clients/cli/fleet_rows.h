@@ -26,6 +26,7 @@ typedef struct tl_fleet_piece {
     tl_text csv; /* a header and rows, of the first piece maybe none; empty after the last */
     uint64_t first_line; /* of its first row in the file */
     uint64_t n_rows;
+    uint64_t rows_before; /* of the run; the caller's to set */
 } tl_fleet_piece;
 
 void tl_fleet_piece_done(tl_fleet_piece *piece);
