@@ -71,6 +71,7 @@ class Sourced(Learned):
 
     sources = {}  # latency_ms of a design, by the name of a device
     n_designs = 400
+    effort = "quick"
 
     @classmethod
     def learn(cls):
@@ -79,7 +80,7 @@ class Sourced(Learned):
         columns["energy_mj@" + first] = lambda d: 2.0 * truth(d)
         columns["accuracy@toy"] = harness.accuracy
         cls.report = cls.learn_table(harness.table(harness.cells(cls.n_designs), columns),
-                                     "--devices", ",".join(cls.sources))
+                                     "--devices", ",".join(cls.sources), "--effort", cls.effort)
 
 
 class Trained(Learned):

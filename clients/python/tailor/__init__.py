@@ -13,11 +13,12 @@ None. What fails raises a `TailorError`.
 """
 from . import calls
 from .aio import AsyncClient
-from .calls import Call
+from .call import Call
 from .client import Client
 from .errors import (Busy, Cancelled, Damaged, DeadlinePassed, Denied, Exists, Invalid,
                      LimitExceeded, NotFinite, NotFound, NotPossible, OutOfMemory, SystemRefused,
                      TailorError, Unreachable, WrongShape, WrongVersion)
+from .jobs import Job
 from .keys import Keys, key_pair, read_keys
 from .results import (Answer, Evaluation, Front, ImportReport, Lowered, Network, Op, Progress,
                       TrainReport)
@@ -27,7 +28,7 @@ from .version import __version__
 __all__ = [
     "Answer", "AsyncClient", "Busy", "Call", "Cancelled", "Cell", "Client", "Column", "Damaged",
     "DeadlinePassed", "Denied", "Evaluation", "Exists", "Front", "ImportReport", "Invalid",
-    "Keys", "LimitExceeded", "Lowered", "Network", "NotFinite", "NotFound", "NotPossible", "Op",
+    "Job", "Keys", "LimitExceeded", "Lowered", "Network", "NotFinite", "NotFound", "NotPossible", "Op",
     "OutOfMemory", "Progress", "Row", "SystemRefused", "Table", "TailorError", "TrainReport",
     "Unreachable", "WrongShape", "WrongVersion", "__version__", "calls", "key_pair", "read_keys",
 ]

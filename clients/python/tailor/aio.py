@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from . import calls
-from .calls import Call, Steps
+from .call import Call, Pause, Steps
 from .client import FLEET_WINDOW, WINDOW, with_self
 from .connection import Connection
-from .errors import TailorError, Unreachable
+from .errors import NotPossible, TailorError, Unreachable
 from .keys import find_keys
 from .table import Row, Table
 from .wire import (DEFAULT_HEARTBEAT_MS, DEFAULT_TIMEOUT_MS, LINGER_MS, Flight, Flights, WarningFn,
@@ -37,14 +37,18 @@ def _stepping(
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
         steps = make(*args, **kwargs)
         try:
-            call = next(steps)
+            step = next(steps)
             while True:
                 try:
-                    result = await self.ask(call)
+                    result = None
+                    if isinstance(step, Pause):
+                        await asyncio.sleep(step.seconds)
+                    else:
+                        result = await self.ask(step)
                 except BaseException as error:
-                    call = steps.throw(error)
+                    step = steps.throw(error)
                 else:
-                    call = steps.send(result)
+                    step = steps.send(result)
         except StopIteration as end:
             result_of: T = end.value
             return result_of
@@ -73,8 +77,8 @@ class AsyncClient:
                 client.design("nasbench201", "board", max_latency_ms=x) for x in (0.5, 1.0)))
 
     Made and used within one running loop, by any number of its tasks; a call waits its turn where
-    64 are under way. A task that is cancelled while it trains, evaluates or follows a job cancels
-    that in the daemon too. See Client for what the arguments mean.
+    64 are under way. A task that is cancelled while it trains or evaluates cancels that in the
+    daemon too. See Client for what the arguments mean.
     """
 
     def __init__(
@@ -82,10 +86,11 @@ class AsyncClient:
             name: str = "python", key_file: str | os.PathLike[str] | None = None,
             server_key: str | None = None, public_key: str | None = None,
             secret_key: str | None = None, on_warning: WarningFn | None = None,
-            heartbeat_ms: int = DEFAULT_HEARTBEAT_MS) -> None:
+            retries: int | None = None, heartbeat_ms: int = DEFAULT_HEARTBEAT_MS) -> None:
         self._loop = asyncio.get_running_loop()
         self._flights = Flights(endpoint_or_default(endpoint), name, timeout_ms,
-                                heartbeat_ms)
+                                heartbeat_ms, retries)
+        self._pid = os.getpid()
         self._on_warning = on_warning
         self._waiting: dict[Flight[Any], asyncio.Event] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -108,6 +113,11 @@ class AsyncClient:
     @timeout_ms.setter
     def timeout_ms(self, timeout_ms: int) -> None:
         self._flights.timeout_ms = timeout_ms
+
+    @property
+    def n_retries(self) -> int:
+        """How many calls were repeated so far: the daemon was busy or the connection lost."""
+        return self._flights.n_retries
 
     async def close(self) -> None:
         """Ends the connection, and what other tasks wait for; may be called twice."""
@@ -190,6 +200,8 @@ class AsyncClient:
     def _start(self, call: Call[T], event: asyncio.Event) -> Flight[T]:
         if self._connection.is_closed:
             raise ValueError("the client is closed")
+        if os.getpid() != self._pid:
+            raise NotPossible("a child process opens a client of its own")
         flight = self._flights.add(call)
         self._waiting[flight] = event
         self._pump()
@@ -260,7 +272,9 @@ class AsyncClient:
     measure_suggest = _asking(calls.measure_suggest)
     measure_export = _asking(calls.measure_export)
     train = _asking(calls.train)
+    train_start = _asking(calls.train_start)
     evaluate = _asking(calls.evaluate)
+    evaluate_start = _asking(calls.evaluate_start)
     predict = _asking(calls.predict)
     design = _asking(calls.design)
     pareto = _asking(calls.pareto)
@@ -269,5 +283,7 @@ class AsyncClient:
     model_list = _asking(calls.model_list)
     model_show = _asking(calls.model_show)
     job_list = _asking(calls.job_list)
+    job_show = _asking(calls.job_show)
+    job_follow = _stepping(calls.job_follow)
     job_cancel = _asking(calls.job_cancel)
     status = _asking(calls.status)

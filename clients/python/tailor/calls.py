@@ -12,124 +12,53 @@ Names and units are those of the command line; an argument that is None is left 
 """
 from __future__ import annotations
 
-import enum
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from . import tailor_pb2 as pb
+from .call import (Call, ProgressFn, Repeat, Steps, as_answer, as_name, as_nothing, as_table,
+                   as_text, asking_for_table, name_body, put)
 from .errors import Damaged, TailorError
 from .fleet import fleet_pieces
 from .inputs import TableLike, YamlLike, read_chunks, read_table, read_yaml
-from .results import (Answer, Evaluation, Front, ImportReport, Lowered, Network, Op, Progress,
-                      TrainReport)
-from .table import Table, joined, table_of
+from .jobs import (evaluate, evaluate_start, job_cancel, job_follow, job_list, job_show, train,
+                   train_start)
+from .results import Answer, ImportReport, Lowered, Network, Op, Progress
+from .table import Table, table_of
 
-T = TypeVar("T")
-ProgressFn = Callable[[Progress], None]
-
-
-class Repeat(enum.Enum):
-    """What becomes of a call whose answer was lost with the connection."""
-
-    FREELY = enum.auto()  # it is asked again
-    REMOVAL = enum.auto()  # asked again; one that finds nothing left did its work before
-    NEVER = enum.auto()  # the caller decides
-
-
-@dataclass(frozen=True)
-class Call(Generic[T]):
-    """One request. read(reply, parts) makes its result of the final reply and the parts."""
-
-    method: str
-    body: bytes
-    read: Callable[[Any, Sequence[bytes]], T]
-    is_bounded: bool = True  # by the client's timeout; else it ends by itself
-    repeat: Repeat = Repeat.FREELY
-    progress: ProgressFn | None = None
-
-
-# An exchange of several requests: yields calls, is sent their results, returns its own.
-Steps = Generator[Call[Any], Any, T]
-
-# ---- common shapes of answers --------------------------------------------------------------
-
-
-def _nothing(reply: Any, parts: Sequence[bytes]) -> None:
-    return None
-
-
-def _table(reply: Any, parts: Sequence[bytes]) -> Table:
-    tables = [table_of(pb.Table.FromString(part)) for part in parts]
-    tables.append(table_of(pb.Table.FromString(reply.body), reply.warnings))
-    return joined(tables)
-
-
-def _text(reply: Any, parts: Sequence[bytes]) -> str:
-    return str(pb.Text.FromString(reply.body).text)
-
-
-def _name(reply: Any, parts: Sequence[bytes]) -> str:
-    return str(pb.Name.FromString(reply.body).name)
-
-
-def _answer(reply: Any, parts: Sequence[bytes]) -> Answer:
-    m = pb.Answer.FromString(reply.body)
-    front = m.front
-    return Answer(
-        table=table_of(m.table, reply.warnings), is_infeasible=m.is_infeasible, model=m.model,
-        task=m.task, method=m.method, n_evaluations=m.n_evaluations,
-        operators=table_of(m.operators) if m.HasField("operators") else None,
-        slots=table_of(m.slots) if m.HasField("slots") else None,
-        front=Front(front.cost, front.hypervolume, front.hypervolume_low, front.hypervolume_high,
-                    front.corner_cost, front.corner_accuracy) if m.HasField("front") else None,
-        warnings=tuple(reply.warnings))
-
-
-def _list(method: str) -> Call[Table]:
-    return Call(method, b"", _table)
-
-
-def _named(message: Any, name: str) -> bytes:
-    return bytes(message(name=name).SerializeToString())
-
-
-def _set(message: Any, **values: Any) -> Any:
-    """Sets the fields that are given; has_NAME too where the message has it."""
-    for name, value in values.items():
-        if value is None:
-            continue
-        setattr(message, name, value)
-        if "has_" + name in message.DESCRIPTOR.fields_by_name:
-            setattr(message, "has_" + name, True)
-    return message
-
+__all__ = [
+    "Call", "design", "device_add", "device_list", "device_remove", "device_show", "evaluate",
+    "evaluate_start", "fleet", "job_cancel", "job_follow", "job_list", "job_show",
+    "measure_export", "measure_import", "measure_suggest", "model_list", "model_show", "pareto",
+    "predict", "proxy", "space_add", "space_list", "space_lower", "space_remove", "space_show",
+    "status", "train", "train_start",
+]
 
 # ---- spaces --------------------------------------------------------------------------------
 
 
 def space_list() -> Call[Table]:
     """The known search spaces: space, kind, slots, designs, origin."""
-    return _list("space.list")
+    return asking_for_table("space.list")
 
 
 def space_show(space: str) -> Call[str]:
     """The YAML that defines a space."""
-    return Call("space.show", _named(pb.Name, space), _text)
+    return Call("space.show", name_body(pb.Name, space), as_text)
 
 
 def space_add(yaml: YamlLike) -> Call[str]:
     """Adds a space from its YAML (a path, the text as bytes, or a dictionary); its name."""
     origin, text = read_yaml(yaml, "space")
     return Call("space.add", pb.SpaceAddRequest(origin=origin, yaml=text).SerializeToString(),
-                _name)
+                as_name)
 
 
 def space_remove(space: str, *, with_measurements: bool = False) -> Call[None]:
     """Removes an added space; NotPossible where it has measurements, unless told so."""
     message = pb.SpaceRemoveRequest(name=space, with_measurements=with_measurements)
-    return Call("space.remove", message.SerializeToString(), _nothing, repeat=Repeat.REMOVAL)
+    return Call("space.remove", message.SerializeToString(), as_nothing, repeat=Repeat.REMOVAL)
 
 
 def space_lower(space: str, designs: TableLike) -> Call[Lowered]:
@@ -166,12 +95,12 @@ def _op(index: int, m: Any) -> Op:
 
 def device_list() -> Call[Table]:
     """The known devices, shipped and registered."""
-    return _list("device.list")
+    return asking_for_table("device.list")
 
 
 def device_show(device: str) -> Call[str]:
     """The profile of a device, as YAML."""
-    return Call("device.show", _named(pb.Name, device), _text)
+    return Call("device.show", name_body(pb.Name, device), as_text)
 
 
 def device_add(profile: YamlLike | None = None, *, name: str | None = None) -> Call[str]:
@@ -180,15 +109,15 @@ def device_add(profile: YamlLike | None = None, *, name: str | None = None) -> C
     if (profile is None) == (name is None):
         raise ValueError("device_add: want either a profile or a name")
     if profile is None:
-        return Call("device.add", _named(pb.DeviceAddRequest, name or ""), _name)
+        return Call("device.add", name_body(pb.DeviceAddRequest, name or ""), as_name)
     origin, text = read_yaml(profile, "profile")
     return Call("device.add", pb.DeviceAddRequest(origin=origin, yaml=text).SerializeToString(),
-                _name)
+                as_name)
 
 
 def device_remove(device: str) -> Call[None]:
     """Forgets a device and its measurements."""
-    return Call("device.remove", _named(pb.Name, device), _nothing, repeat=Repeat.REMOVAL)
+    return Call("device.remove", name_body(pb.Name, device), as_nothing, repeat=Repeat.REMOVAL)
 
 
 # ---- measurements --------------------------------------------------------------------------
@@ -204,22 +133,22 @@ def measure_import(
     origin, chunks = read_chunks(table, "table")
     begin = pb.ImportBegin(space=space, origin=origin).SerializeToString()
     import_id = yield Call("measure.begin", begin, _import_id)
-    named = pb.ImportId(import_id=import_id).SerializeToString()
+    open_import = pb.ImportId(import_id=import_id).SerializeToString()
     done = 0
     started_s = time.monotonic()
     try:
         for sequence, chunk in enumerate(chunks):
             feed = pb.ImportFeed(import_id=import_id, sequence=sequence, csv=chunk)
-            yield Call("measure.feed", feed.SerializeToString(), _nothing, is_bounded=False)
+            yield Call("measure.feed", feed.SerializeToString(), as_nothing, is_bounded=False)
             done += len(chunk)
             if progress is not None:
                 progress(Progress("bytes", done, 0, time.monotonic() - started_s, 0))
         report: ImportReport = yield Call(
-            "measure.commit", named, _report, is_bounded=False, repeat=Repeat.NEVER)
+            "measure.commit", open_import, _report, is_bounded=False, repeat=Repeat.NEVER)
     except (GeneratorExit, TailorError):
         raise  # a daemon that refused it has dropped it
     except BaseException:
-        yield Call("measure.abort", named, _nothing)
+        yield Call("measure.abort", open_import, as_nothing)
         raise
     return report
 
@@ -242,66 +171,14 @@ def measure_suggest(
     message = pb.SuggestRequest(space=space, device=device, count=count)
     if candidates is not None:
         message.origin, message.candidates_csv = read_table(candidates, "candidates")
-    _set(message, seed=seed)
-    return Call("measure.suggest", message.SerializeToString(), _table)
+    put(message, seed=seed)
+    return Call("measure.suggest", message.SerializeToString(), as_table)
 
 
 def measure_export(space: str, device: str | None = None) -> Call[Table]:
     """The stored measurements of a space, of one device where one is named."""
-    message = _set(pb.ExportRequest(space=space), device=device)
-    return Call("measure.export", message.SerializeToString(), _table)
-
-
-# ---- training, evaluation ------------------------------------------------------------------
-
-
-def train(
-        space: str, *, devices: Sequence[str] | None = None, tasks: Sequence[str] | None = None,
-        effort: str | None = None, seed: int | None = None,
-        progress: ProgressFn | None = None) -> Call[TrainReport]:
-    """Fits the predictors and the optimizer of a space to its stored measurements.
-
-    devices: exactly these sources; None: the shipped ones and all that is stored. effort: of the
-    optimizer, "none", "quick" or "long". Returns when the new model is stored; not bounded by the
-    timeout. progress may cancel it: client.job_cancel(p.job_id)."""
-    message = pb.TrainRequest(
-        space=space, devices=_words(devices), has_devices=devices is not None,
-        tasks=_words(tasks), has_tasks=tasks is not None)
-    _set(message, effort=effort, seed=seed)
-
-    def read(reply: Any, parts: Sequence[bytes]) -> TrainReport:
-        m = pb.TrainReply.FromString(reply.body)
-        return TrainReport(m.model, table_of(m.report), tuple(m.notes), tuple(reply.warnings))
-
-    return Call("train.run", message.SerializeToString(), read, is_bounded=False,
-                repeat=Repeat.NEVER, progress=progress)
-
-
-def evaluate(
-        space: str, *, subjects: Sequence[str] | None = None,
-        methods: Sequence[str] | None = None, metric: str | None = None,
-        samples: int | None = None, seed: int | None = None,
-        progress: ProgressFn | None = None) -> Call[Evaluation]:
-    """Grades the predictors of a space on its stored measurements; not bounded by the timeout.
-
-    subjects: devices, or tasks where metric is "accuracy"."""
-    message = pb.EvaluateRequest(
-        space=space, subjects=_words(subjects), methods=_words(methods))
-    _set(message, metric=metric, samples=samples, seed=seed)
-
-    def read(reply: Any, parts: Sequence[bytes]) -> Evaluation:
-        m = pb.EvaluateReply.FromString(reply.body)
-        return Evaluation(table_of(m.figures), table_of(m.curves), tuple(m.notes),
-                          tuple(reply.warnings))
-
-    return Call("evaluate.run", message.SerializeToString(), read, is_bounded=False,
-                progress=progress)
-
-
-def _words(names: Sequence[str] | None) -> list[str]:
-    if isinstance(names, str):
-        raise TypeError(f"got the text {names!r}, want a sequence of names")
-    return list(names or ())
+    message = put(pb.ExportRequest(space=space), device=device)
+    return Call("measure.export", message.SerializeToString(), as_table)
 
 
 # ---- predictions and designs ---------------------------------------------------------------
@@ -313,8 +190,8 @@ def predict(
     each design, in their order, None where nothing is known."""
     origin, text = read_table(designs, "designs")
     message = pb.PredictRequest(space=space, device=device, origin=origin, designs_csv=text)
-    _set(message, task=task)
-    return Call("predict.run", message.SerializeToString(), _answer)
+    put(message, task=task)
+    return Call("predict.run", message.SerializeToString(), as_answer)
 
 
 def design(
@@ -332,12 +209,12 @@ def design(
     nearest design."""
     message = pb.DesignRequest(
         space=space, device=device, with_infeasible=with_infeasible, explain=explain)
-    _set(message, task=task, maximize=maximize, minimize=minimize, count=count, propose=propose,
+    put(message, task=task, maximize=maximize, minimize=minimize, count=count, propose=propose,
          method=method, budget_us=budget_us, seed=seed)
-    _set(message.limits, max_latency_ms=max_latency_ms, max_energy_mj=max_energy_mj,
+    put(message.limits, max_latency_ms=max_latency_ms, max_energy_mj=max_energy_mj,
          min_accuracy=min_accuracy, confidence=confidence)
-    _set(message.weights, latency=weight_latency, energy=weight_energy)
-    return Call("design.run", message.SerializeToString(), _answer)
+    put(message.weights, latency=weight_latency, energy=weight_energy)
+    return Call("design.run", message.SerializeToString(), as_answer)
 
 
 def pareto(
@@ -348,10 +225,10 @@ def pareto(
     """The predicted Pareto front of accuracy against latency, or energy where minimize says
     "energy_mj"; cheapest first. The answer has its front."""
     message = pb.ParetoRequest(space=space, device=device)
-    _set(message, task=task, minimize=minimize, points=points, budget_us=budget_us, seed=seed)
-    _set(message.limits, max_latency_ms=max_latency_ms, max_energy_mj=max_energy_mj,
+    put(message, task=task, minimize=minimize, points=points, budget_us=budget_us, seed=seed)
+    put(message.limits, max_latency_ms=max_latency_ms, max_energy_mj=max_energy_mj,
          min_accuracy=min_accuracy, confidence=confidence)
-    return Call("pareto.run", message.SerializeToString(), _answer)
+    return Call("pareto.run", message.SerializeToString(), as_answer)
 
 
 def proxy(
@@ -360,8 +237,8 @@ def proxy(
     """How well known devices rank designs as this one does, best first; with points the designs
     of the best one's front instead."""
     message = pb.ProxyRequest(space=space, device=device)
-    _set(message, task=task, metric=metric, points=points, seed=seed)
-    return Call("proxy.run", message.SerializeToString(), _answer)
+    put(message, task=task, metric=metric, points=points, seed=seed)
+    return Call("proxy.run", message.SerializeToString(), as_answer)
 
 
 def fleet(
@@ -377,10 +254,10 @@ def fleet(
     dotted (peak_gflops.fp32); columns named like the limits replace them for their row. What is
     wrong with a row stands in its error, which is "" on success."""
     message = pb.FleetRequest(space=space)
-    _set(message, task=task, maximize=maximize, minimize=minimize, method=method, seed=seed)
-    _set(message.limits, max_latency_ms=max_latency_ms, max_energy_mj=max_energy_mj,
+    put(message, task=task, maximize=maximize, minimize=minimize, method=method, seed=seed)
+    put(message.limits, max_latency_ms=max_latency_ms, max_energy_mj=max_energy_mj,
          min_accuracy=min_accuracy, confidence=confidence)
-    _set(message.weights, latency=weight_latency, energy=weight_energy)
+    put(message.weights, latency=weight_latency, energy=weight_energy)
 
     def read(reply: Any, parts: Sequence[bytes]) -> Table:
         return table_of(pb.FleetReply.FromString(reply.body).table, reply.warnings)
@@ -395,24 +272,14 @@ def fleet(
 
 def model_list() -> Call[Table]:
     """The model in use for each space."""
-    return _list("model.list")
+    return asking_for_table("model.list")
 
 
 def model_show(space: str) -> Call[str]:
     """A space's model: known devices, tasks, held-out figures, provenance."""
-    return Call("model.show", _named(pb.Name, space), _text)
-
-
-def job_list() -> Call[Table]:
-    """The jobs that run and those that ended last."""
-    return _list("job.list")
-
-
-def job_cancel(job_id: int) -> Call[None]:
-    """Asks a job to end."""
-    return Call("job.cancel", pb.JobId(job_id=job_id).SerializeToString(), _nothing)
+    return Call("model.show", name_body(pb.Name, space), as_text)
 
 
 def status() -> Call[Table]:
     """What the daemon is and holds: name, value."""
-    return _list("status.get")
+    return asking_for_table("status.get")

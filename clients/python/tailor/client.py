@@ -7,15 +7,16 @@ import inspect
 import os
 import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from . import calls
-from .calls import Call, Steps
+from .call import Call, Pause, Steps
 from .connection import Connection
-from .errors import TailorError, Unreachable
+from .errors import NotPossible, TailorError, Unreachable
 from .keys import find_keys
 from .table import Row, Table
 from .wire import (DEFAULT_HEARTBEAT_MS, DEFAULT_TIMEOUT_MS, LINGER_MS, Flight, Flights, WarningFn,
@@ -48,14 +49,18 @@ def _stepping(make: Callable[P, Steps[T]]) -> Callable[Concatenate[Client, P], T
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
         steps = make(*args, **kwargs)
         try:
-            call = next(steps)
+            step = next(steps)
             while True:
                 try:
-                    result = self.ask(call)
+                    result = None
+                    if isinstance(step, Pause):
+                        time.sleep(step.seconds)
+                    else:
+                        result = self.ask(step)
                 except BaseException as error:
-                    call = steps.throw(error)
+                    step = steps.throw(error)
                 else:
-                    call = steps.send(result)
+                    step = steps.send(result)
         except StopIteration as end:
             result_of: T = end.value
             return result_of
@@ -113,14 +118,16 @@ class Client:
     else may read; or server_key, public_key and secret_key, 40 characters each; else the file
     $TAILOR_KEY.
 
-    A client survives a daemon that restarts: it connects again, and repeats a call whose answer
-    was lost, except an import's commit and a training, which raise Unreachable: whoever lost one
-    decides whether to begin again. A busy daemon is asked again until the timeout. One that
-    gives no sign of life for three times heartbeat_ms hangs, and the call raises Unreachable; 0
-    asks for none.
+    A call gives its result or raises within its timeout, whatever happens to the daemon. Without
+    one it is tried again until the timeout (Unreachable); so it is while the daemon is busy (Busy)
+    and where the connection is lost, up to the third loss (Unreachable). Between tries it waits
+    for a random time, up to 8 ms at first and a second later on; retries says how many at most
+    (None: as many as the time allows). A training and the commit of an import are not repeated:
+    whoever lost one decides whether to begin again. A daemon that gives no sign of life for three
+    times heartbeat_ms hangs (Unreachable); 0 asks for no signs.
 
     Threads may share one, and their calls overlap; a progress function is called in the thread
-    that asked, which may use the client meanwhile. Not for use across a fork.
+    that asked, which may use the client meanwhile. A child process opens clients of its own.
 
     on_warning is told every warning that comes with an answer; they stand in the answer too,
     where it has a place for them.
@@ -131,9 +138,10 @@ class Client:
             name: str = "python", key_file: str | os.PathLike[str] | None = None,
             server_key: str | None = None, public_key: str | None = None,
             secret_key: str | None = None, on_warning: WarningFn | None = None,
-            heartbeat_ms: int = DEFAULT_HEARTBEAT_MS) -> None:
+            retries: int | None = None, heartbeat_ms: int = DEFAULT_HEARTBEAT_MS) -> None:
         self._flights = Flights(endpoint_or_default(endpoint), name, timeout_ms,
-                                heartbeat_ms)
+                                heartbeat_ms, retries)
+        self._pid = os.getpid()
         self._on_warning = on_warning
         self._lock = threading.RLock()  # again by a stream that is collected meanwhile
         self._sleepers: set[_Sleeper] = set()
@@ -153,6 +161,11 @@ class Client:
     @timeout_ms.setter
     def timeout_ms(self, timeout_ms: int) -> None:
         self._flights.timeout_ms = timeout_ms
+
+    @property
+    def n_retries(self) -> int:
+        """How many calls were repeated so far: the daemon was busy or the connection lost."""
+        return self._flights.n_retries
 
     def close(self) -> None:
         """Ends the connection, and what other threads wait for; may be called twice."""
@@ -230,6 +243,8 @@ class Client:
         with self._lock:
             if self._connection.is_closed:
                 raise ValueError("the client is closed")
+            if os.getpid() != self._pid:
+                raise NotPossible("a child process opens a client of its own")
             flight = self._flights.add(call)
             self._pump()
         return flight
@@ -304,7 +319,9 @@ class Client:
     measure_suggest = _asking(calls.measure_suggest)
     measure_export = _asking(calls.measure_export)
     train = _asking(calls.train)
+    train_start = _asking(calls.train_start)
     evaluate = _asking(calls.evaluate)
+    evaluate_start = _asking(calls.evaluate_start)
     predict = _asking(calls.predict)
     design = _asking(calls.design)
     pareto = _asking(calls.pareto)
@@ -313,5 +330,7 @@ class Client:
     model_list = _asking(calls.model_list)
     model_show = _asking(calls.model_show)
     job_list = _asking(calls.job_list)
+    job_show = _asking(calls.job_show)
+    job_follow = _stepping(calls.job_follow)
     job_cancel = _asking(calls.job_cancel)
     status = _asking(calls.status)

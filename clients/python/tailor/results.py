@@ -38,7 +38,7 @@ class TrainReport:
     """The new model, and its figures on held-out designs and devices."""
 
     model: str
-    report: Table  # part, subject, metric, value
+    report: Table  # part, subject, figure, value, designs
     notes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 

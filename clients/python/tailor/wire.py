@@ -27,9 +27,10 @@ from typing import Any, Generic, TypeVar
 from google.protobuf.message import DecodeError
 
 from . import tailor_pb2 as pb
-from .calls import Call, Repeat, job_cancel
+from .call import Call, Repeat
 from .errors import (Busy, Damaged, LimitExceeded, NotFound, TailorError, Unreachable,
                      WrongVersion, error_of)
+from .jobs import job_cancel
 from .results import Progress
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ MAX_UNDER_WAY = 64  # as many as the daemon lets wait
 # The daemon is told to give up this share earlier than the client, so that its answer says so.
 EARLIER_FRACTION = 20
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.008, 1.0
-DEFAULT_HEARTBEAT_MS = 5_000
+DEFAULT_HEARTBEAT_MS = 1_000
 MISSED_HEARTBEATS = 3
 # A request that ends every daemon that is given it is not given to more than these.
 MAX_LOST = 3
@@ -117,15 +118,19 @@ class Flight(Generic[T]):
 class Flights:
     """All requests of one client."""
 
-    def __init__(self, endpoint: str, name: str, timeout_ms: int, heartbeat_ms: int) -> None:
-        if heartbeat_ms < 0:
-            raise ValueError(f"heartbeat_ms: got {heartbeat_ms}, want 0 or more")
+    def __init__(self, endpoint: str, name: str, timeout_ms: int, heartbeat_ms: int,
+                 retries: int | None) -> None:
+        for what, number in (("heartbeat_ms", heartbeat_ms), ("retries", retries or 0)):
+            if number < 0:
+                raise ValueError(f"{what}: got {number}, want 0 or more")
         self.endpoint = endpoint
         self.is_connected = False
         self.refusal: TailorError | None = None  # why the last handshake failed
+        self.n_retries = 0  # so far
         self.n_events = 0  # counts what may concern somebody who waits
         self.timeout_ms = timeout_ms
         self._name = name
+        self._retries = retries
         self._heartbeat_ms = heartbeat_ms
         self._has_heartbeats = False  # the daemon sent one: an older one sends none
         self._last_id = 0
@@ -158,7 +163,7 @@ class Flights:
                 f"{call.method}: a request of {len(call.body)} bytes, at most "
                 f"{MAX_MESSAGE_BYTES - ENVELOPE_BYTES}")
         self.n_events += 1
-        flight = Flight(call, self._timeout_ms / 1000)
+        flight = Flight(call, (call.timeout_ms or self._timeout_ms) / 1000)
         self._waiting.append(flight)
         self._admit()
         return flight
@@ -198,7 +203,8 @@ class Flights:
         now = time.monotonic()
         for flight in [f for f in self._flights if f.is_sent]:
             flight.n_lost += 1
-            if flight.call.repeat is Repeat.NEVER or flight.n_lost >= MAX_LOST:
+            if (flight.call.repeat is Repeat.NEVER or flight.n_lost >= MAX_LOST
+                    or not self._may_repeat(flight)):
                 self._end(flight, Unreachable(
                     f"the connection to the daemon at {self.endpoint} was lost during "
                     f"{flight.call.method}"))
@@ -244,7 +250,7 @@ class Flights:
         error = None
         if reply.error != 0:
             error = error_of(reply.error, reply.error_name, reply.error_detail)
-        if isinstance(error, Busy):
+        if isinstance(error, Busy) and self._may_repeat(flight):
             flight.put_off(time.monotonic())
             if flight.send_at_s is not None and flight.send_at_s < flight.patience_s:
                 return
@@ -253,6 +259,9 @@ class Flights:
             error = None  # a former try did it
         flight.reply = reply
         self._end(flight, error)
+
+    def _may_repeat(self, flight: Flight[Any]) -> bool:
+        return self._retries is None or flight.n_tries <= self._retries
 
     def _progress(self, flight: Flight[Any], reply: Any) -> None:
         try:
@@ -293,6 +302,7 @@ class Flights:
             self._last_id += 1
             flight.request_id = self._last_id
             flight.n_tries += 1
+            self.n_retries += flight.n_tries > 1
             flight.n_missed = 0
             flight.send_at_s = None
             flight.beat_s = now + self._heartbeat_ms / 1000
@@ -312,6 +322,8 @@ class Flights:
 
     def not_sent(self, flight: Flight[Any]) -> None:
         """The socket had no room, or just lost its connection: later."""
+        self.n_retries -= flight.n_tries > 1
+        flight.n_tries -= 1
         flight.send_at_s = time.monotonic() + NO_ROOM_S
         flight.is_sent = False
 

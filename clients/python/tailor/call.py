@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a call is, and what many of them share."""
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, Union
+
+from . import tailor_pb2 as pb
+from .results import Answer, Front, Progress
+from .table import Table, joined, table_of
+
+T = TypeVar("T")
+ProgressFn = Callable[[Progress], None]
+
+
+class Repeat(enum.Enum):
+    """What becomes of a call whose answer was lost with the connection."""
+
+    FREELY = enum.auto()  # it is asked again
+    REMOVAL = enum.auto()  # asked again; one that finds nothing left did its work before
+    NEVER = enum.auto()  # the caller decides
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request. read(reply, parts) makes its result of the final reply and the parts."""
+
+    method: str
+    body: bytes
+    read: Callable[[Any, Sequence[bytes]], T]
+    is_bounded: bool = True  # by the client's timeout; else it ends by itself
+    repeat: Repeat = Repeat.FREELY
+    timeout_ms: int | None = None  # None: the client's
+    progress: ProgressFn | None = None
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Between two calls."""
+
+    seconds: float
+
+
+# An exchange of several requests: yields calls and pauses, is sent their results or thrown their
+# errors, returns its own result.
+Steps = Generator[Union[Call[Any], Pause], Any, T]
+
+# ---- common shapes of answers --------------------------------------------------------------
+
+
+def as_nothing(reply: Any, parts: Sequence[bytes]) -> None:
+    return None
+
+
+def as_table(reply: Any, parts: Sequence[bytes]) -> Table:
+    tables = [table_of(pb.Table.FromString(part)) for part in parts]
+    tables.append(table_of(pb.Table.FromString(reply.body), reply.warnings))
+    return joined(tables)
+
+
+def as_text(reply: Any, parts: Sequence[bytes]) -> str:
+    return str(pb.Text.FromString(reply.body).text)
+
+
+def as_name(reply: Any, parts: Sequence[bytes]) -> str:
+    return str(pb.Name.FromString(reply.body).name)
+
+
+def as_answer(reply: Any, parts: Sequence[bytes]) -> Answer:
+    m = pb.Answer.FromString(reply.body)
+    front = m.front
+    return Answer(
+        table=table_of(m.table, reply.warnings), is_infeasible=m.is_infeasible, model=m.model,
+        task=m.task, method=m.method, n_evaluations=m.n_evaluations,
+        operators=table_of(m.operators) if m.HasField("operators") else None,
+        slots=table_of(m.slots) if m.HasField("slots") else None,
+        front=Front(front.cost, front.hypervolume, front.hypervolume_low, front.hypervolume_high,
+                    front.corner_cost, front.corner_accuracy) if m.HasField("front") else None,
+        warnings=tuple(reply.warnings))
+
+
+def asking_for_table(method: str) -> Call[Table]:
+    return Call(method, b"", as_table)
+
+
+def name_body(message: Any, name: str) -> bytes:
+    return bytes(message(name=name).SerializeToString())
+
+
+def put(message: Any, **values: Any) -> Any:
+    """Sets the fields that are given; has_NAME too where the message has it."""
+    for name, value in values.items():
+        if value is None:
+            continue
+        setattr(message, name, value)
+        if "has_" + name in message.DESCRIPTOR.fields_by_name:
+            setattr(message, "has_" + name, True)
+    return message

@@ -1,0 +1,437 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The Python clients against daemons that lie, stammer, hang and go away."""
+import asyncio
+import os
+import shutil
+import tempfile
+import threading
+import time
+import unittest
+
+import pypackage
+import zmq
+
+tailor = pypackage.tailor
+pb = tailor.wire.pb
+
+LIST = tailor.calls.device_list()
+
+
+def final(request, **fields):
+    """A good answer, changed by fields."""
+    fields = {"protocol": 1, "request_id": request.request_id, **fields}
+    return pb.Reply(**fields).SerializeToString()
+
+
+def table(*columns, n_rows=1):
+    return pb.Table(columns=columns, n_rows=n_rows).SerializeToString()
+
+
+class FakeDaemon:
+    """A ROUTER that answers every request with the replies that answer(request, n) yields; n
+    counts requests. A reply None ends the connections, as a crash would."""
+
+    def __init__(self, endpoint, answer):
+        self.endpoint, self.answer = endpoint, answer
+        self.requests = []
+        self._stop, self._told = zmq.Context.instance().socket(zmq.PAIR), None
+        self._stop.bind("inproc://stop-%d" % id(self))
+        self._told = zmq.Context.instance().socket(zmq.PAIR)
+        self._told.connect("inproc://stop-%d" % id(self))
+        self._thread = threading.Thread(target=self._serve)
+        self._listen()
+        self._thread.start()
+
+    def _listen(self):
+        self._socket = zmq.Context.instance().socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.bind(self.endpoint)
+
+    def _serve(self):
+        poller = zmq.Poller()
+        poller.register(self._told, zmq.POLLIN)
+        poller.register(self._socket, zmq.POLLIN)
+        while True:
+            if self._told in dict(poller.poll()):
+                break
+            frames = self._socket.recv_multipart()
+            request = pb.Request.FromString(frames[-1])
+            self.requests.append(request)
+            for reply in self.answer(request, len(self.requests)):
+                if reply is None:
+                    poller.unregister(self._socket)
+                    self._socket.close(0)
+                    self._listen()
+                    poller.register(self._socket, zmq.POLLIN)
+                    break
+                self._socket.send_multipart([frames[0], b"", reply])
+        self._socket.close(0)
+
+    def close(self):
+        self._stop.send(b"")
+        self._thread.join()
+        self._stop.close(0)
+        self._told.close(0)
+
+
+class FaultCase(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="tailor-py-", dir="/tmp")
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.n_daemons = 0
+        self.next_endpoint()
+
+    def next_endpoint(self):
+        self.endpoint = "ipc://%s/socket-%d" % (self.folder, self.n_daemons)
+
+    def daemon(self, answer):
+        self.n_daemons += 1
+        self.next_endpoint()
+        fake = FakeDaemon(self.endpoint, answer)
+        self.addCleanup(fake.close)
+        return fake
+
+    def client(self, timeout_ms=5000, **options):
+        client = tailor.Client(self.endpoint, timeout_ms, **options)
+        self.addCleanup(client.close)
+        return client
+
+    def raised(self, kind, answer, call=LIST, timeout_ms=5000, **options):
+        """What both clients raise, the blocking one's."""
+        fake = self.daemon(answer)
+
+        async def ask():
+            async with tailor.AsyncClient(self.endpoint, timeout_ms, **options) as client:
+                await client.ask(call)
+
+        with self.assertRaises(kind):
+            asyncio.run(ask())
+        fake.requests.clear()
+        with self.assertRaises(kind) as caught:
+            self.client(timeout_ms, **options).ask(call)
+        return caught.exception
+
+
+class Garbage(FaultCase):
+    def test_what_is_no_reply_is_damaged(self):
+        for garbage in (b"\xff\xff\xff", b"\x0a", b"\x07" * 100):
+            with self.subTest(garbage=garbage):
+                self.raised(tailor.Damaged, lambda request, n, g=garbage: [g])
+
+    def test_a_reply_of_another_version_is_told(self):
+        error = self.raised(tailor.WrongVersion, lambda r, n: [final(r, protocol=7)])
+        self.assertIn("speaks version 7", str(error))
+
+    def test_a_body_that_is_none_is_damaged(self):
+        self.raised(tailor.Damaged, lambda r, n: [final(r, body=b"\xff\xff")])
+
+    def test_a_damaged_part_or_progress_is_damaged(self):
+        for kind in (pb.Reply.PART, pb.Reply.PROGRESS):
+            self.raised(tailor.Damaged, lambda r, n, k=kind: [
+                final(r, kind=k, body=b"\xff"), final(r)])
+
+    def test_tables_whose_sizes_disagree_are_damaged(self):
+        number, text = pb.Column.NUMBER, pb.Column.TEXT
+        column = pb.Column(name="a", kind=number, number=[1.0])
+        for body in (
+                table(n_rows=2 ** 62), table(column, n_rows=2), table(column, column),
+                table(pb.Column(name="a", kind=text, dictionary=["x"], index=[1])),
+                table(pb.Column(name="a", kind=text, dictionary=["x"], index=[0, 0]))):
+            call = tailor.calls.device_list()
+            reply = pb.Reply(body=body)
+            with self.assertRaises(tailor.Damaged):
+                call.read(reply, [])
+
+    def test_parts_of_different_tables_are_damaged(self):
+        a, b = (table(pb.Column(name=name, kind=pb.Column.NUMBER, number=[1])) for name in "ab")
+        self.assertEqual([1.0, 1.0], LIST.read(pb.Reply(body=a), [a]).column("a"))
+        with self.assertRaises(tailor.Damaged):
+            LIST.read(pb.Reply(body=b), [a])
+
+    def test_networks_that_point_nowhere_are_damaged(self):
+        call = tailor.calls.space_lower("any", b"a\n1\n")
+        design = pb.Table(columns=[pb.Column(name="a", kind=1, number=[1])], n_rows=1)
+        for inputs, networks in (([0], 1), ([-2], 1), ([-1], 2), ([-1], 0)):
+            network = pb.Network(in_ch=3, in_size=32, ops=[pb.Op(kind="conv", inputs=inputs)])
+            reply = pb.LowerReply(designs=design, networks=[network] * networks)
+            with self.assertRaises(tailor.Damaged):
+                call.read(pb.Reply(body=reply.SerializeToString()), [])
+
+    def test_errors_of_unknown_numbers_keep_number_and_name(self):
+        error = self.raised(tailor.TailorError, lambda r, n: [
+            final(r, error=99, error_name="ENEW", error_detail="said")])
+        self.assertEqual((99, "ENEW", "said"), (error.code, error.name, error.detail))
+
+    def test_an_answer_that_names_no_request_is_everybodys_error(self):
+        self.raised(tailor.Invalid, lambda r, n: [
+            final(r, request_id=0, error=2, error_name="EINVAL", error_detail="unreadable")])
+
+    def test_replies_to_others_and_of_new_kinds_are_passed_over(self):
+        good = table(pb.Column(name="a", kind=pb.Column.NUMBER, number=[5]))
+        self.daemon(lambda r, n: [
+            final(r, request_id=r.request_id + 1000, body=b"\xff"), final(r, kind=17),
+            final(r, body=good), final(r, body=b"\xff")])
+        client = self.client()
+        for _ in range(2):
+            self.assertEqual([5.0], client.device_list().column("a"))
+
+
+class Faults(FaultCase):
+    def test_a_busy_daemon_is_asked_again(self):
+        busy = {"error": 12, "error_name": "EBUSY"}
+        fake = self.daemon(lambda r, n: [final(r, **busy) if n < 4 else final(r)])
+        client = self.client()
+        client.device_list()
+        self.assertEqual((4, 3), (len(fake.requests), client.n_retries))
+        self.assertEqual(4, len({r.request_id for r in fake.requests}))
+
+    def test_a_daemon_that_stays_busy_is_told_as_such(self):
+        busy = {"error": 12, "error_name": "EBUSY"}
+        self.raised(tailor.Busy, lambda r, n: [final(r, **busy)], timeout_ms=300)
+        self.raised(tailor.Busy, lambda r, n: [final(r, **busy)], retries=0)
+
+    def test_the_daemon_is_told_what_is_left_of_the_time(self):
+        fake = self.daemon(lambda r, n: [
+            final(r, error=12, error_name="EBUSY") if n < 2 else final(r)])
+        self.client(4000).device_list()
+        first, second = (r.deadline_ms for r in fake.requests)
+        self.assertLess(second, first)
+        self.assertLess(first, 4000)
+        self.assertEqual(1000, fake.requests[0].heartbeat_ms)
+
+    def test_a_lost_answer_is_asked_for_again(self):
+        good = table(pb.Column(name="a", kind=pb.Column.NUMBER, number=[5]))
+        part = {"kind": pb.Reply.PART, "body": good}
+        fake = self.daemon(lambda r, n: [final(r, **part), None] if n < 3 else [
+            final(r, **part), final(r, body=good)])
+        self.assertEqual([5.0, 5.0], self.client().device_list().column("a"))
+        self.assertEqual(3, len(fake.requests))
+
+    def test_three_losses_are_enough(self):
+        self.raised(tailor.Unreachable, lambda r, n: [None])
+
+    def test_a_training_that_was_lost_is_not_begun_again(self):
+        def answer(request, n):
+            yield None if request.method == "train.run" else final(request)
+        fake = self.daemon(answer)
+        with self.assertRaises(tailor.Unreachable) as caught:
+            self.client().train("any")
+        self.assertIn("lost during train.run", str(caught.exception))
+        self.assertEqual(1, len(fake.requests))
+
+    def test_what_is_gone_after_a_lost_removal_was_removed(self):
+        gone = {"error": 3, "error_name": "ENOTFOUND"}
+        fake = self.daemon(lambda r, n: [None if n == 1 else final(r, **gone)])
+        client = self.client()
+        self.assertIsNone(client.device_remove("board"))
+        self.assertEqual(2, len(fake.requests))
+        self.assertRaises(tailor.NotFound, client.device_remove, "board")
+
+    def test_a_daemon_that_never_answers_is_unreachable_in_time(self):
+        error = self.raised(tailor.Unreachable, lambda r, n: [], timeout_ms=200)
+        self.assertIn("within 200 ms", str(error))
+
+    def test_a_daemon_that_falls_silent_hangs(self):
+        call = tailor.calls.train("any")
+        error = self.raised(tailor.Unreachable, lambda r, n: [final(r, kind=3)], call,
+                            heartbeat_ms=50)
+        self.assertIn("hangs", str(error))
+
+    def test_without_a_first_heartbeat_silence_means_nothing(self):
+        """An older daemon sends none."""
+        end = threading.Event()
+
+        def answer(request, n):
+            end.wait(1)
+            yield final(request)
+        self.daemon(answer)
+        threading.Timer(0.4, end.set).start()
+        self.client(heartbeat_ms=20).train("any")
+
+    def test_a_call_given_up_is_cancelled_in_the_daemon(self):
+        told = threading.Event()
+
+        def answer(request, n):
+            if request.method == "train.run":
+                yield final(request, kind=1, body=pb.Progress(job_id=77).SerializeToString())
+            elif request.method == "job.cancel":
+                self.assertEqual(77, pb.JobId.FromString(request.body).job_id)
+                told.set()
+                yield final(request)
+        self.daemon(answer)
+
+        async def give_up():
+            async with tailor.AsyncClient(self.endpoint) as client:
+                begun = asyncio.Event()
+                task = asyncio.create_task(client.train("any", progress=lambda p: begun.set()))
+                await begun.wait()
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+        asyncio.run(give_up())
+        self.assertTrue(told.wait(10))
+        told.clear()
+
+        def stop(progress):
+            raise KeyboardInterrupt
+        with self.assertRaises(KeyboardInterrupt), tailor.Client(self.endpoint) as client:
+            client.train("any", progress=stop)
+        self.assertTrue(told.wait(10))
+
+    def test_closing_ends_what_others_wait_for(self):
+        begun = threading.Event()
+
+        def answer(request, n):
+            begun.set()
+            return ()
+        self.daemon(answer)
+        client, caught = self.client(), []
+
+        def ask():
+            try:
+                client.train("any")
+            except tailor.Unreachable as error:
+                caught.append(error)
+        thread = threading.Thread(target=ask)
+        thread.start()
+        begun.wait()
+        client.close()
+        thread.join()
+        self.assertIn("was closed", str(caught[0]))
+        self.assertRaises(ValueError, client.status)
+
+    def test_a_child_opens_its_own(self):
+        self.daemon(lambda r, n: [final(r)])
+        client = self.client()
+        client.device_list()
+        child = os.fork()
+        if child == 0:
+            try:
+                client.device_list()
+            except tailor.NotPossible:
+                os._exit(42)
+            os._exit(1)
+        self.assertEqual(42, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        client.device_list()
+
+    def test_more_calls_than_may_be_under_way_wait_their_turn(self):
+        held, most = [], []
+
+        def answer(request, n):
+            held.append(request)
+            most.append(len(held))
+            if n == 64:
+                self.assertEqual(64, len(held))
+            if n >= 64:  # nobody is answered before
+                for waiting in held:
+                    yield final(waiting)
+                held.clear()
+        self.daemon(answer)
+
+        async def ask():
+            async with tailor.AsyncClient(self.endpoint) as client:
+                await asyncio.gather(*(client.ask(LIST) for _ in range(64 * 3)))
+        asyncio.run(ask())
+        self.assertEqual(64, max(most))
+
+    def test_a_request_too_long_is_refused_before_it_is_sent(self):
+        fake = self.daemon(lambda r, n: [final(r)])
+        with self.assertRaises(tailor.LimitExceeded):
+            self.client().predict("any", "any", b"x" * (64 * 1024 * 1024))
+        self.assertEqual([], fake.requests)
+
+
+class Arguments(FaultCase):
+    def test_endpoints_and_numbers_that_are_none_are_refused(self):
+        for endpoint in ("nonsense", "tcp://", "http://host:1"):
+            with self.assertRaises(tailor.Invalid):
+                tailor.Client(endpoint)
+        for options in ({"timeout_ms": 0}, {"timeout_ms": -5}, {"heartbeat_ms": -1},
+                        {"retries": -1}):
+            with self.assertRaises(ValueError):
+                tailor.Client(self.endpoint, **options)
+        with self.assertRaises(ValueError):
+            self.client().batch([LIST], window=0)
+
+    def test_the_endpoint_comes_from_the_environment(self):
+        with pypackage.environment(TAILOR_ENDPOINT=self.endpoint), tailor.Client() as client:
+            self.assertEqual(self.endpoint, client.endpoint)
+        with pypackage.environment(TAILOR_ENDPOINT=None), tailor.Client() as client:
+            self.assertEqual("tcp://127.0.0.1:7411", client.endpoint)
+
+    def test_names_are_not_taken_apart(self):
+        """A text is a sequence of letters too."""
+        with self.assertRaises(TypeError):
+            tailor.calls.train("any", devices="pixel6")
+
+    def test_files_that_are_not_there_are_python_errors(self):
+        client = self.client()
+        for ask in (lambda: client.predict("any", "any", "/no/such.csv"),
+                    lambda: client.space_add("/no/such.yaml"),
+                    lambda: client.measure_import("any", "/no/such.csv"),
+                    lambda: list(client.fleet("any", "/no/such.csv"))):
+            self.assertRaises(FileNotFoundError, ask)
+
+    def test_errors_can_be_pickled(self):
+        import pickle
+        error = pickle.loads(pickle.dumps(tailor.NotFound("x")))
+        self.assertEqual((3, "ENOTFOUND", "x"), (error.code, error.name, str(error)))
+
+
+class KeyFiles(FaultCase):
+    def key_file(self, text, mode=0o600):
+        path = os.path.join(self.folder, "some.key")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, mode)
+        return path
+
+    def good(self):
+        public, secret = tailor.key_pair()
+        return f"# mine\nname: me\npublic: {public}\nsecret: {secret}\nserver: {public}\n"
+
+    def test_a_file_is_read(self):
+        keys = tailor.read_keys(self.key_file(self.good()))
+        self.assertEqual([40] * 3, [len(k) for k in (
+            keys.server_key, keys.public_key, keys.secret_key)])
+        self.assertNotIn(keys.secret_key, repr(keys))
+
+    def test_a_file_that_others_may_read_is_refused(self):
+        for mode in (0o640, 0o604, 0o620):
+            with self.assertRaises(tailor.Denied) as caught:
+                tailor.read_keys(self.key_file(self.good(), mode))
+            self.assertIn("chmod go-rwx", str(caught.exception))
+
+    def test_what_is_no_key_file_is_refused(self):
+        good = self.good()
+        for text, said in ((good + "colour: red\n", "line 6"), ("", "want the lines"),
+                           (good + good, "a second name"), (good[:-2], "characters"),
+                           (good.replace("server", "# server"), "want the lines"),
+                           (good + "\0", "zero byte")):
+            with self.assertRaises(tailor.Invalid) as caught:
+                tailor.read_keys(self.key_file(text))
+            self.assertIn(said, str(caught.exception))
+        with self.assertRaises(tailor.LimitExceeded):
+            tailor.read_keys(self.key_file("#" * 5000))
+        with self.assertRaises(tailor.NotFound):
+            tailor.read_keys(os.path.join(self.folder, "none"))
+        with self.assertRaises(tailor.SystemRefused):
+            tailor.read_keys(self.folder)  # mode 0700
+
+    def test_keys_are_wanted_whole(self):
+        public, secret = tailor.key_pair()
+        for options in ({"server_key": public}, {"public_key": public, "secret_key": secret},
+                        {"server_key": "short", "public_key": public, "secret_key": secret}):
+            with self.assertRaises(tailor.Invalid):
+                tailor.Client("tcp://127.0.0.1:1", **options)
+
+    def test_the_environment_names_a_file_which_local_sockets_ignore(self):
+        path = self.key_file("nonsense")
+        with pypackage.environment(TAILOR_KEY=path):
+            self.assertRaises(tailor.Invalid, tailor.Client, "tcp://127.0.0.1:1")
+            self.client()
+
+
+if __name__ == "__main__":
+    pypackage.main()
