@@ -88,6 +88,9 @@ static tl_err run_remove(
         (const Tailor__V1__SpaceRemoveRequest *)request_base;
     (void)reply_base;
     TL_TRY(tl_handle_check_name("space", request->name));
+    if (request->with_measurements && call->role < TL_ROLE_ADMIN) {
+        return tl_fail(TL_EDENIED, "%s: only an admin removes measurements", request->name);
+    }
     return tl_engine_space_remove(call->engine, request->name, request->with_measurements != 0);
 }
 
@@ -126,7 +129,7 @@ const tl_method tl_method_space_add = {
 
 const tl_method tl_method_space_remove = {
     .name = "space.remove",
-    .summary = "Removes an added space, with its measurements only when told so",
+    .summary = "Removes an added space, with its measurements only when an admin says so",
     .request = &tailor__v1__space_remove_request__descriptor,
     .reply = &tailor__v1__empty__descriptor,
     .run = run_remove,

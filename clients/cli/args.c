@@ -71,6 +71,7 @@ static const struct field {
     FIELD("propose", TL_KEY_PROPOSE, FIELD_COUNT, propose),
     FIELD("samples", TL_KEY_SAMPLES, FIELD_COUNT, samples),
     FIELD("with-infeasible", TL_KEY_WITH_INFEASIBLE, FIELD_FLAG, with_infeasible),
+    FIELD("with-measurements", TL_KEY_WITH_MEASUREMENTS, FIELD_FLAG, with_measurements),
 #undef FIELD
 };
 

@@ -41,6 +41,7 @@ enum {
     TL_KEY_EXPLAIN,
     TL_KEY_CANDIDATES,
     TL_KEY_WITH_INFEASIBLE,
+    TL_KEY_WITH_MEASUREMENTS,
     TL_KEY_METHODS,
     TL_KEY_METRIC,
     TL_KEY_SAMPLES,
@@ -97,7 +98,7 @@ typedef struct tl_args {
     uint32_t budget_us;
     const char *maximize, *minimize, *method, *metric;
     bool has_explain;
-    bool with_infeasible;
+    bool with_infeasible, with_measurements;
     const char *candidates;
     uint32_t points;
     const char *plot;

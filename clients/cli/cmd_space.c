@@ -51,12 +51,20 @@ done:
 static int run_remove(tl_cli *cli)
 {
     const char *name = cli->args->arguments[0];
-    tailor_err err = tailor_space_remove(cli->client, name);
+    tailor_err err = cli->args->with_measurements
+                         ? tailor_space_remove_with_measurements(cli->client, name)
+                         : tailor_space_remove(cli->client, name);
     if (err != TAILOR_OK) {
         return tl_cli_refused(cli, err);
     }
     return tl_cli_print_name(cli, "removed", name);
 }
+
+static const struct argp_option remove_options[] = {
+    {"with-measurements", TL_KEY_WITH_MEASUREMENTS, NULL, 0,
+     "also where measurements of it are stored: they are lost (asks for the role admin)", 0},
+    {0              },
+};
 
 const tl_command tl_cmd_space_list = {
     .name = "space list",
@@ -90,6 +98,7 @@ const tl_command tl_cmd_space_remove = {
     .summary = "Removes an added space",
     .args_doc = "SPACE",
     .doc = "Removes a space that was added.",
+    .options = remove_options,
     .min_arguments = 1,
     .max_arguments = 1,
     .run = run_remove,

@@ -212,6 +212,9 @@ class ServingTest(FolderCase):
             self.paths["reader"], "device", "add", "--name", "x"))
         self.ok(self.paths["writer"], "device", "add", "--name", "x")
         self.ok(self.paths["admin"], "device", "remove", "x")
+        words = ("space", "remove", "nowhere", "--with-measurements")
+        self.assertIn("only an admin", self.refused(self.paths["writer"], *words))
+        self.assertIn("no space", self.refused(self.paths["admin"], *words))
         self.assertIn("key=a-reader", self.daemon.log())
 
     def test_the_key_may_stand_in_the_environment(self):
