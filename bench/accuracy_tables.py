@@ -7,12 +7,9 @@ not: what bench_accuracy and bench_conditions print, kept.
 """
 import argparse
 import os
-import subprocess
-import sys
 
 import harness
 
-SPACES = os.path.join(harness.SOURCE_DIR, "spaces")
 ONE_THREAD = "one thread; times are wall clock"
 
 # Cases and seeds of the intervals of what is shipped.
@@ -26,18 +23,13 @@ ENSEMBLES = [("deep", None, SMALL + ["nasbench201-5000"]), ("repulsive .01", .01
              ("repulsive .1", .1, SMALL), ("16 heads, no repulsion", 1e-12, SMALL)]
 
 
-def print_of(program, *arguments):
-    path = os.path.join(harness.BUILD_DIR, "bench", program)
-    done = subprocess.run([path, harness.DATA_DIR, SPACES, *map(str, arguments)],
-                          capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{program} {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stderr}")
-    lines = [line.split("\t") for line in done.stdout.splitlines() if not line.startswith("#")]
-    return lines[0], lines[1:]
+def print_of(name, *arguments):
+    return harness.lines_of(harness.run_bench(
+        name, harness.DATA_DIR, harness.SPACES_DIR, *arguments))
 
 
 def run(case, seeds, repulsion=None):
-    header, rows = print_of("bench_accuracy", seeds, case, *([] if repulsion is None else [repr(repulsion)]))
+    header, rows = print_of("accuracy", seeds, case, *([] if repulsion is None else [repr(repulsion)]))
     print(f"{case}, {seeds} seeds{'' if repulsion is None else f', repulsion {repulsion}'}: {len(rows)} tasks", flush=True)
     return header, rows
 
@@ -79,12 +71,12 @@ def ensembles(n_seeds, kept):
 
 def conditions(n_seeds, kept):
     seeds = n_seeds or 3
-    header, rows = print_of("bench_conditions", 1, seeds, "joined,shipped")
+    header, rows = print_of("conditions", 1, seeds, "joined,shipped")
     harness.keep_result("conditions", [
         f"{seeds} seeds; a fifth of the cells held out in all tables alike, bits of weights not looked at; Spearman on cells with a path; "
         "bench/bench_conditions.c says what each column is; - not run", ONE_THREAD], header, rows)
     tried = "separate,joined,taught,drowned,noisy,per_column"
-    header, rows = print_of("bench_conditions", 1, 1, tried, "dev")
+    header, rows = print_of("conditions", 1, 1, tried, "dev")
     harness.keep_result("conditions_dev", [
         "seed 1, development split: another fifth of the cells held out, the first not looked at; otherwise as conditions.tsv",
         "- not run; 0: not among the variant's tasks", ONE_THREAD], header, rows)

@@ -13,9 +13,6 @@ The table of coverage by pool: --samples 20,200 --pools ND,FD,F1,F2,F3,F4,FA,NE 
 """
 import argparse
 import concurrent.futures
-import csv
-import os
-import subprocess
 
 import harness
 
@@ -24,13 +21,8 @@ POOLS = "ND NH NE FD F1 F2 F3 F4 FA MV MN".split()
 
 def run(pool, samples, seeds, settings=""):
     """The table of one pool: header, rows."""
-    program = os.path.join(harness.BUILD_DIR, "bench", "bench_pools")
-    spaces = os.path.join(harness.SOURCE_DIR, "spaces")
-    done = subprocess.run([program, spaces, harness.DATA_DIR, samples, str(seeds), pool,
-                           *settings.split()], capture_output=True, text=True, check=True)
-    lines = [l for l in done.stdout.splitlines() if not l.startswith("#")]
-    table = list(csv.reader(lines, delimiter="\t"))
-    return table[0], table[1:]
+    return harness.lines_of(harness.run_bench(
+        "pools", harness.SPACES_DIR, harness.DATA_DIR, samples, seeds, pool, *settings.split()))
 
 
 def main():

@@ -7,13 +7,10 @@ bench_joint and keeps what they print.
 """
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 
 import harness
 
-SPACES = os.path.join(harness.SOURCE_DIR, "spaces")
 PARETO = [
     "pool ND: predictors trained on its nine known devices, each test device seen through 20 random measurements, cifar100",
     "share: of the volume of the exact front of the same predictors, from the corner of the largest latency and the median "
@@ -31,13 +28,8 @@ JOINT = [
 
 
 def run(name, *arguments):
-    path = os.path.join(harness.BUILD_DIR, "bench", "bench_" + name)
-    done = subprocess.run([path, SPACES, harness.DATA_DIR, *map(str, arguments)],
-                          stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"bench_{name}: exit {done.returncode}")
-    lines = [line.split("\t") for line in done.stdout.splitlines()]
-    return lines[0], lines[1:]
+    return harness.lines_of(harness.run_bench(
+        name, harness.SPACES_DIR, harness.DATA_DIR, *arguments))
 
 
 def pareto(seeds):

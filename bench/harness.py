@@ -19,6 +19,7 @@ import time
 SOURCE_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD_DIR = os.environ.get("TL_BUILD_DIR", os.path.join(SOURCE_DIR, "build", "release"))
 DATA_DIR = os.environ.get("TL_DATA_DIR", os.path.join(SOURCE_DIR, "..", "shared", "data"))
+SPACES_DIR = os.path.join(SOURCE_DIR, "spaces")
 RESULTS_DIR = os.path.join(SOURCE_DIR, "bench", "results")
 
 
@@ -30,10 +31,32 @@ def program(name):
     sys.exit(f"{name} is not built in {BUILD_DIR}: cmake --build it, or set TL_BUILD_DIR")
 
 
+def run_bench(name, *arguments):
+    """What bench_NAME prints; its standard error is ours."""
+    words = [f"bench_{name}", *map(str, arguments)]
+    done = subprocess.run([os.path.join(BUILD_DIR, "bench", words[0]), *words[1:]],
+                          stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(words)}: exit {done.returncode}")
+    return done.stdout
+
+
+def lines_of(text):
+    """Header and rows of a tab-separated print, without its comments."""
+    lines = [l.split("\t") for l in text.splitlines() if "\t" in l and not l.startswith("#")]
+    return lines[0], lines[1:]
+
+
+def records_of(text):
+    """The same as dictionaries."""
+    header, rows = lines_of(text)
+    return [dict(zip(header, row)) for row in rows]
+
+
 class Daemon:
     """tailord on an ipc endpoint in a new folder; `with` stops it and removes the folder."""
 
-    def __init__(self, models=None, workers=2, also_listen=None):
+    def __init__(self, models=None, workers=2, also_listen=None, keys=None):
         self.dir = tempfile.mkdtemp(prefix="tailor-bench-")
         self.models = models
         if models is None:
@@ -41,6 +64,7 @@ class Daemon:
             os.mkdir(self.models)
         self.endpoint = f"ipc://{self.dir}/socket"
         more = ["--listen", also_listen] if also_listen else []
+        more += ["--keys", keys] if keys else []
         self.log = open(os.path.join(self.dir, "log"), "w", encoding="utf-8")
         self.process = subprocess.Popen(
             [program("tailord"), "--data", os.path.join(self.dir, "data"), "--models", self.models,

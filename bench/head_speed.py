@@ -6,10 +6,8 @@ sources (800 designs each) through the daemon with two workers.
     bench/head_speed.py [--runs 50]
 """
 import argparse
-import csv
 import os
 import random
-import subprocess
 import time
 
 import harness
@@ -42,17 +40,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=50)
     options = parser.parse_args()
-    program = os.path.join(harness.BUILD_DIR, "bench", "bench_head")
-    done = subprocess.run([program, os.path.join(harness.SOURCE_DIR, "spaces"), harness.DATA_DIR,
-                           str(options.runs)], capture_output=True, text=True, check=True)
-    lines = [l for l in done.stdout.splitlines() if not l.startswith("#")]
-    table = list(csv.reader(lines, delimiter="\t"))
-    rows = table[1:] + train_fa(3)
+    header, rows = harness.lines_of(harness.run_bench(
+        "head", harness.SPACES_DIR, harness.DATA_DIR, options.runs))
+    rows += train_fa(3)
     for row in rows:
         print(*row, sep="\t")
     harness.keep_result("head_speed", [
         f"{options.runs} runs (train: 3), one thread, its processor time; training also by the clock",
-        f"{os.getloadavg()[1]:.0f} programs ran at once on {os.cpu_count()} cores in the last minutes"], table[0], rows)
+        f"{os.getloadavg()[1]:.0f} programs ran at once on {os.cpu_count()} cores in the last minutes"], header, rows)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ in the results. --raw reads what bench_optimizer printed before instead of runni
 import argparse
 import math
 import os
-import subprocess
-import sys
 import tempfile
 
 import harness
@@ -70,18 +68,8 @@ HEADER = ["group", "training", "pool", "method", "seeds", "problems", "evaluatio
           "gap", "gap_sd", "optimum", "us"]
 
 
-def run(program, *arguments):
-    command = [os.path.join(harness.BUILD_DIR, "bench", program),
-               os.path.join(harness.SOURCE_DIR, "spaces"), harness.DATA_DIR, *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)}: exit {done.returncode}")
-    return done.stdout
-
-
-def read(text):
-    lines = [l.split("\t") for l in text.splitlines() if "\t" in l and not l.startswith("#")]
-    return [dict(zip(lines[0], l)) for l in lines[1:]]
+def run(name, *arguments):
+    return harness.run_bench(name, harness.SPACES_DIR, harness.DATA_DIR, *arguments)
 
 
 def summary(group, label, rows):
@@ -115,8 +103,8 @@ def read_raw(path):
 def keep_alternate(raw, models):
     """Its own designs measured, and all trained again: mean over seeds."""
     text = read_raw(raw["alternate"]) if "alternate" in raw else run(
-        "bench_alternate", os.path.join(models, "ND.tlm"), *ALTERNATE)
-    lines = read(text)
+        "alternate", os.path.join(models, "ND.tlm"), *ALTERNATE)
+    lines = harness.records_of(text)
     rows = []
     for way in dict.fromkeys(r["way"] for r in lines):
         mine = [r for r in lines if r["way"] == way]
@@ -153,8 +141,8 @@ def main():
             texts = read_raw(raw[group]).split("# next") if group in raw else []
             for i, (label, pool, settings) in enumerate(GROUPS[group]):
                 text = texts[i] if group in raw else run(
-                    "bench_optimizer", pool, os.path.join(models, pool + ".tlm"), *settings)
-                rows += summary(group, label, read(text))
+                    "optimizer", pool, os.path.join(models, pool + ".tlm"), *settings)
+                rows += summary(group, label, harness.records_of(text))
     harness.keep_result("optimizer", [
         "predictors: the pool's known devices, 512 measurements each, 3,000 designs with "
         "accuracies (NQ: nasbench201-qat150); none of the devices asked about",

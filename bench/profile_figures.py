@@ -7,13 +7,10 @@ bench_zero_shot, bench_energy and bench_bits and keeps what they print.
 """
 import argparse
 import os
-import subprocess
-import sys
 
 import harness
 
 CATALOGUE = os.path.join(harness.SOURCE_DIR, "device-profiles", "catalogue")
-SPACES = os.path.join(harness.SOURCE_DIR, "spaces")
 
 ZERO_SHOT = [
     "each device of a table is left out in turn and predicted from its published profile and the models of the others, "
@@ -42,13 +39,8 @@ BITS = [
 
 
 def run(name, *arguments):
-    path = os.path.join(harness.BUILD_DIR, "bench", "bench_" + name)
-    done = subprocess.run([path, SPACES, harness.DATA_DIR, *map(str, arguments)],
-                          capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"bench_{name}: exit {done.returncode}\n{done.stderr}")
-    lines = [line.split("\t") for line in done.stdout.splitlines()]
-    return lines[0], lines[1:]
+    return harness.lines_of(harness.run_bench(
+        name, harness.SPACES_DIR, harness.DATA_DIR, *arguments))
 
 
 def main():

@@ -8,26 +8,17 @@ few-shot head. Runs bench_proxy and keeps what it prints.
 FILE: what `bench_selection accuracies` wrote; made anew where it is not there.
 """
 import argparse
-import csv
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 
 import harness
 
-SPACES = os.path.join(harness.SOURCE_DIR, "spaces")
 REUSABLE = .9
 
 
 def run(name, *arguments):
-    program = os.path.join(harness.BUILD_DIR, "bench", "bench_" + name)
-    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"bench_{name}: exit {done.returncode}\n{done.stderr}")
-    lines = [line for line in done.stdout.splitlines() if not line.startswith("#")]
-    return list(csv.DictReader(lines, delimiter="\t"))
+    return harness.records_of(harness.run_bench(name, *arguments))
 
 
 def agreement(rows, estimate, low, high):
@@ -47,7 +38,7 @@ def agreement(rows, estimate, low, high):
 def keep_agreement(seeds):
     out = []
     for space in ("nasbench201", "fbnet"):
-        rows = run("proxy", "agreement", SPACES, harness.DATA_DIR, space, seeds)
+        rows = run("proxy", "agreement", harness.SPACES_DIR, harness.DATA_DIR, space, seeds)
         for samples in ("5", "10", "20", "50"):
             some = [r for r in rows if r["samples"] == samples]
             out.append([space, samples, "draws", *agreement(some, "spearman", "low", "high")])
@@ -65,7 +56,7 @@ def keep_agreement(seeds):
 
 
 def keep_designs(seeds, accuracies):
-    rows = run("proxy", "designs", SPACES, harness.DATA_DIR, accuracies, seeds)
+    rows = run("proxy", "designs", harness.SPACES_DIR, harness.DATA_DIR, accuracies, seeds)
     out = []
     for kind in ("all", "reusable", "other"):
         groups = {}
@@ -99,7 +90,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         accuracies = options.accuracies or os.path.join(scratch, "accuracies.csv")
         if not os.path.exists(accuracies):
-            run("selection", "accuracies", SPACES, harness.DATA_DIR, accuracies)
+            run("selection", "accuracies", harness.SPACES_DIR, harness.DATA_DIR, accuracies)
         keep_designs(options.seeds, accuracies)
 
 

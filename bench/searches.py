@@ -12,8 +12,6 @@ anew. Rows of pools that are not asked for stay as they are in the results.
 import argparse
 import math
 import os
-import subprocess
-import sys
 import tempfile
 
 import harness
@@ -32,16 +30,11 @@ HEADER = ["pool", "task", "method", "seeds", "problems", "evaluations", "ms", "s
 
 
 def run(pool, models, *settings):
-    program = os.path.join(harness.BUILD_DIR, "bench", "bench_searches")
     task, number, without = POOLS[pool]
     only = "|".join(m for m in METHODS if m not in without)
-    command = [program, os.path.join(harness.SOURCE_DIR, "spaces"), harness.DATA_DIR, pool,
-               os.path.join(models, pool + ".tlm"), f"task={number}", f"only={only}", *settings]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)}: exit {done.returncode}")
-    lines = [l.split("\t") for l in done.stdout.splitlines() if not l.startswith("#")]
-    return [dict(zip(lines[0], l)) for l in lines[1:]]
+    return harness.records_of(harness.run_bench(
+        "searches", harness.SPACES_DIR, harness.DATA_DIR, pool,
+        os.path.join(models, pool + ".tlm"), f"task={number}", f"only={only}", *settings))
 
 
 def spread(values):
