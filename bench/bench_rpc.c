@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/keyfile.h"
 #include "base/mem.h"
 #include "proto/tailor.pb-c.h"
 #include "proto/wire.h"
@@ -43,6 +44,8 @@ typedef struct settings {
     int n_endpoints, n;
     const char *method, *space, *device, *task, *designs, *body, *maximize, *minimize;
     Tailor__V1__Limits limits;
+    tl_key_file key;
+    bool has_key;
 } settings;
 
 typedef struct samples {
@@ -105,14 +108,26 @@ static bool start_echo(echo *e, const char *like)
 
 /* ---- round trips ------------------------------------------------------------------------- */
 
-static void *connect_to(void *context, const char *endpoint)
+/* Keys of a daemon that asks for them; of an echo none. */
+static bool show_key(void *socket, const tl_key_file *key)
+{
+    return key == NULL ||
+           (zmq_setsockopt(
+                socket, ZMQ_CURVE_SERVERKEY, key->server_key, sizeof key->server_key) == 0 &&
+            zmq_setsockopt(
+                socket, ZMQ_CURVE_PUBLICKEY, key->public_key, sizeof key->public_key) == 0 &&
+            zmq_setsockopt(
+                socket, ZMQ_CURVE_SECRETKEY, key->secret_key, sizeof key->secret_key) == 0);
+}
+
+static void *connect_to(void *context, const char *endpoint, const tl_key_file *key)
 {
     int patience_ms = PATIENCE_MS;
     int no_linger = 0;
     void *socket = zmq_socket(context, ZMQ_DEALER);
     (void)zmq_setsockopt(socket, ZMQ_RCVTIMEO, &patience_ms, sizeof patience_ms);
     (void)zmq_setsockopt(socket, ZMQ_LINGER, &no_linger, sizeof no_linger);
-    if (zmq_connect(socket, endpoint) != 0) {
+    if (!show_key(socket, key) || zmq_connect(socket, endpoint) != 0) {
         (void)zmq_close(socket);
         return NULL;
     }
@@ -223,8 +238,8 @@ static bool bench_endpoint(const settings *set, const char *endpoint, const tl_b
         (void)fprintf(stderr, "%s: cannot start\n", endpoint);
         goto done;
     }
-    void *daemon = connect_to(e->context, endpoint);
-    void *bare = connect_to(e->context, e->endpoint);
+    void *daemon = connect_to(e->context, endpoint, set->has_key ? &set->key : NULL);
+    void *bare = connect_to(e->context, e->endpoint, NULL);
     is_fine =
         daemon != NULL && bare != NULL && run_block(daemon, bare, e, request, WARM_UP, NULL);
     while (is_fine && s.n < set->n) {
@@ -323,7 +338,8 @@ static const struct argp_option options[] = {
     {"maximize",                          'M', "WHAT", 0, "for design.run", 0},
     {"minimize", 'o', "WHAT", 0, "for design.run", 0},
     {"body",                                 'b', "FILE", 0, "the packed request of any method", 0},
-    {"count",'n', "N", 0, "round trips; 1000 unless given", 0},
+    {"key",'k', "FILE", 0, "for daemons that ask for one; the echo does not", 0},
+    {"count",                                'n', "N", 0, "round trips; 1000 unless given", 0},
     {0                               },
 };
 
@@ -345,6 +361,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case 'b': set->body = value; break;
     case 'M': set->maximize = value; break;
     case 'o': set->minimize = value; break;
+    case 'k':
+        if (tl_key_file_read(value, TL_FILE_SECRET, &set->key) != TL_OK) {
+            argp_error(state, "%s", tl_err_detail());
+        }
+        set->has_key = true;
+        break;
     case 'n': set->n = (int)strtol(value, NULL, 10); break;
     case 'x':
         set->limits.has_max_latency_ms = true;

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long things take: round trips beside a bare ZeroMQ echo in the same run, and whole commands.
 
-    bench/speed.py [--runs 5] [--only round_trips|batch|commands]
+    bench/speed.py [--runs 5] [--only round_trips|rpc_curve|batch|commands]
 """
 import argparse
 import os
 import subprocess
+import tempfile
 import time
 
 import harness
@@ -15,13 +16,9 @@ from latency_pools import POOLS
 MODELS = os.path.join(harness.SOURCE_DIR, "models")
 
 
-def rpc(daemon, endpoint, *options):
+def rpc(endpoint, *options):
     """One line of bench_rpc as a dictionary."""
-    done = subprocess.run(
-        [os.path.join(harness.BUILD_DIR, "bench", "bench_rpc"), "--connect", endpoint, *options],
-        capture_output=True, text=True, check=True)
-    header, line = done.stdout.strip().split("\n")[-2:]
-    return dict(zip(header.split("\t"), line.split("\t")))
+    return harness.records_of(harness.run_bench("rpc", "--connect", endpoint, *options))[-1]
 
 
 def round_trips(daemon, tcp, table):
@@ -33,7 +30,7 @@ def round_trips(daemon, tcp, table):
     rows = []
     for transport, endpoint in (("ipc", daemon.endpoint), ("tcp", tcp)):
         for name, options in cases:
-            r = rpc(daemon, endpoint, *options)
+            r = rpc(endpoint, *options)
             rows.append([transport, name] + [float(r[k]) for k in (
                 "echo_p50_us", "echo_p99_us", "method_p50_us", "method_p99_us", "itself_p50_us",
                 "over_ideal")])
@@ -80,12 +77,9 @@ def whole_commands(runs, table):
 
 def batches():
     """A batch of accuracy predictions beside its own sgemm, as bench_batch prints it."""
-    done = subprocess.run(
-        [os.path.join(harness.BUILD_DIR, "bench", "bench_batch"), MODELS,
-         os.path.join(harness.SOURCE_DIR, "spaces")], capture_output=True, text=True, check=True)
-    header, *lines = done.stdout.strip().split("\n")
-    print(done.stdout, end="", flush=True)
-    return header.split("\t"), [line.split("\t") for line in lines]
+    text = harness.run_bench("batch", MODELS, harness.SPACES_DIR)
+    print(text, end="", flush=True)
+    return harness.lines_of(text)
 
 
 def keep_round_trips(runs):
@@ -96,6 +90,47 @@ def keep_round_trips(runs):
     harness.keep_result("round_trips", ["alternating blocks of 100 round trips, echo and method"],
                         ["transport", "what", "echo_p50_us", "echo_p99_us", "p50_us", "p99_us",
                          "itself_p50_us", "over_ideal"], rows)
+
+
+def new_key(folder):
+    """A client's key, in a new folder of keys below this one."""
+    done = subprocess.run(
+        [harness.program("tailor"), "key", "new", "--name", "bench", "--role", "reader", "--out",
+         os.path.join(folder, "keys")], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def keep_rpc_curve(runs):
+    """The same requests over tcp to a daemon with keys and to one without, in turn."""
+    table = harness.Table("nasbench201.csv")
+    asked = ["--space", "nasbench201", "--device", "pixel3"]
+    port = 7400 + os.getpid() % 250 * 2
+    plain, curve = (f"tcp://127.0.0.1:{port + i}" for i in range(2))
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, \
+            harness.Daemon(models=MODELS, also_listen=plain) as daemon:
+        key = new_key(folder)
+        with harness.Daemon(models=MODELS, also_listen=curve, keys=os.path.dirname(key)):
+            for name, n, options in (
+                    ("status", 1000, ["--method", "status.get"]),
+                    ("predict, one design", 1000, ["--method", "predict.run", *asked, "--designs",
+                     daemon.write("one.csv", table.slots, table.designs[:1])]),
+                    ("design of 15,625", 1000, ["--method", "design.run", *asked,
+                                                "--max-latency-ms", "5"]),
+                    ("predict, 15,625 designs", 100, ["--method", "predict.run", *asked, "--designs",
+                     daemon.write("all.csv", table.slots, table.designs)])):
+                options += ["--count", n]
+                turns = [(rpc(plain, *options), rpc(curve, *options, "--key", key))
+                         for _ in range(runs)]
+                p50 = [[float(turn[i]["method_p50_us"]) for turn in turns] for i in range(2)]
+                p99 = [[float(turn[i]["method_p99_us"]) for turn in turns] for i in range(2)]
+                middle = [harness.quantile(x, .5) for x in (*p50, *p99)]
+                rows.append([name, runs * n, *middle, middle[1] - middle[0]])
+                print(*rows[-1], sep="\t", flush=True)
+    harness.keep_result("rpc_curve", [
+        "tcp on this machine; a daemon without keys and one with, in turn; medians over runs of each run's p50 and p99"],
+                        ["what", "round_trips", "plain_p50_us", "curve_p50_us", "plain_p99_us",
+                         "curve_p99_us", "curve_costs_us"], rows)
 
 
 def keep_batch(runs):
@@ -116,7 +151,7 @@ def keep_commands(runs):
                         whole_commands(runs, harness.Table("nasbench201.csv")))
 
 
-PARTS = {"round_trips": keep_round_trips, "batch": keep_batch, "commands": keep_commands}
+PARTS = {"round_trips": keep_round_trips, "rpc_curve": keep_rpc_curve, "batch": keep_batch, "commands": keep_commands}
 
 
 def main():
