@@ -31,19 +31,44 @@ static tl_err find_profile(tl_call *call, const char *device, tl_profile *out_pr
                : tl_registry_find(tl_engine_registry(call->engine), device, out_profile);
 }
 
+/* Reading a model and fitting a device take too long for the router thread. */
+static tl_err find_predictor(tl_call *call, tl_text *complaint, tl_subject *subject)
+{
+    tl_predictors *predictors = tl_engine_predictors(call->engine);
+    if (tl_predictors_find(predictors, subject->space, complaint, &subject->predictor)) {
+        return TL_OK;
+    }
+    TL_TRY(tl_call_leave_router(call));
+    return tl_predictors_get(predictors, subject->space, complaint, &subject->predictor);
+}
+
+static tl_err find_view(tl_call *call, tl_subject *subject)
+{
+    tl_predictors *predictors = tl_engine_predictors(call->engine);
+    if (!subject->is_registered) {
+        TL_TRY(tl_call_leave_router(call));
+        return view_profile(subject, &subject->view);
+    }
+    if (call->is_on_router) {
+        TL_TRY(tl_predictors_find_view(
+            predictors, subject->predictor, &subject->profile, &subject->view));
+        return subject->view != NULL ? TL_OK : tl_call_leave_router(call);
+    }
+    return tl_predictors_view(
+        predictors, subject->predictor, &subject->profile, &subject->view);
+}
+
 /* device NULL: the profile is there already. */
 static tl_err find_parts(
     tl_call *call, const char *space, const char *device, const char *task, tl_subject *subject)
 {
     tl_text complaint = {0};
     tl_text note = {0};
-    tl_predictors *predictors = tl_engine_predictors(call->engine);
     tl_err err = TL_OK;
     subject->is_registered = device != NULL;
     if ((err = tl_engine_space(call->engine, space, &subject->space)) != TL_OK ||
         (err = find_profile(call, device, &subject->profile)) != TL_OK ||
-        (err = tl_predictors_get(
-             predictors, subject->space, &complaint, &subject->predictor)) != TL_OK ||
+        (err = find_predictor(call, &complaint, subject)) != TL_OK ||
         (err = tl_predictor_resolve_task(
              subject->predictor, task, subject->profile.condition, &note, &subject->task)) !=
             TL_OK) {
@@ -51,10 +76,7 @@ static tl_err find_parts(
     }
     warn_of(call, &complaint);
     warn_of(call, &note);
-    err = subject->is_registered
-              ? tl_predictors_view(
-                    predictors, subject->predictor, &subject->profile, &subject->view)
-              : view_profile(subject, &subject->view);
+    err = find_view(call, subject);
 done:
     tl_text_done(&complaint);
     tl_text_done(&note);

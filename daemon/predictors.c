@@ -48,7 +48,10 @@ typedef struct space_entry {
 struct tl_predictors {
     tl_views *views;
     char *dirs[N_ORIGINS];
-    pthread_mutex_t lock; /* of all below; held while a model is read */
+    /* What is below changes only under both: loading, while files are looked at and read, and
+     * lock, for the moment of the change. Who only reads takes lock alone, and never waits for a
+     * file; who loads reads without it. */
+    pthread_mutex_t loading, lock;
     space_entry spaces[MAX_SPACES];
     int n_spaces;
 };
@@ -74,6 +77,7 @@ tl_err tl_predictors_new(
     if (predictors == NULL) {
         return tl_fail(TL_ENOMEM, "predictors");
     }
+    (void)pthread_mutex_init(&predictors->loading, NULL);
     (void)pthread_mutex_init(&predictors->lock, NULL);
     predictors->dirs[ORIGIN_TRAINED] = join(data_dir, "models");
     predictors->dirs[ORIGIN_SHIPPED] = tl_mem_strdup(models_dir);
@@ -104,6 +108,7 @@ void tl_predictors_free(tl_predictors *predictors)
         tl_mem_free(predictors->dirs[k]);
     }
     (void)pthread_mutex_destroy(&predictors->lock);
+    (void)pthread_mutex_destroy(&predictors->loading);
     tl_mem_free(predictors);
 }
 
@@ -150,9 +155,16 @@ static tl_err read_model(
     return err;
 }
 
-static void complain(space_entry *entry)
+static void set_complaint(tl_predictors *predictors, space_entry *entry, const char *text)
 {
-    (void)snprintf(entry->complaint, sizeof entry->complaint, "%s", tl_err_detail());
+    (void)pthread_mutex_lock(&predictors->lock);
+    (void)snprintf(entry->complaint, sizeof entry->complaint, "%s", text);
+    (void)pthread_mutex_unlock(&predictors->lock);
+}
+
+static void complain(tl_predictors *predictors, space_entry *entry)
+{
+    set_complaint(predictors, entry, tl_err_detail());
     tl_log(
         TL_LOG_WARN, "model of %s: %s; the previous one stays", entry->name, entry->complaint);
 }
@@ -173,22 +185,30 @@ static tl_optimizer *read_optimizer(const tl_space *space, const tl_model *model
 }
 
 static void put_to_use(
-    space_entry *entry, const tl_space *space, tl_predictor *fresh, origin_kind origin)
+    tl_predictors *predictors,
+    space_entry *entry,
+    const tl_space *space,
+    tl_predictor *fresh,
+    origin_kind origin)
 {
-    tl_predictor_unref(entry->predictor);
-    tl_optimizer_unref(entry->optimizer);
-    entry->optimizer = read_optimizer(space, tl_predictor_model(fresh));
+    tl_optimizer *optimizer = read_optimizer(space, tl_predictor_model(fresh));
+    (void)pthread_mutex_lock(&predictors->lock);
+    tl_predictor *former = entry->predictor;
+    tl_optimizer *former_optimizer = entry->optimizer;
+    entry->optimizer = optimizer;
     entry->predictor = fresh;
     entry->origin = origin;
-    (void)snprintf(entry->digest, sizeof entry->digest, "%s", tl_space_digest(space));
+    (void)pthread_mutex_unlock(&predictors->lock);
+    tl_predictor_unref(former);
+    tl_optimizer_unref(former_optimizer);
 }
 
 /* Without any model, so that there is always a predictor. */
-static tl_err start_bare(space_entry *entry, const tl_space *space)
+static tl_err start_bare(tl_predictors *predictors, space_entry *entry, const tl_space *space)
 {
     tl_predictor *bare = NULL;
     TL_TRY(tl_predictor_new(space, NULL, &bare));
-    put_to_use(entry, space, bare, N_ORIGINS);
+    put_to_use(predictors, entry, space, bare, N_ORIGINS);
     return TL_OK;
 }
 
@@ -196,7 +216,7 @@ static tl_err start_bare(space_entry *entry, const tl_space *space)
 static tl_err reload(tl_predictors *predictors, space_entry *entry, const tl_space *space)
 {
     int n_weights = tl_features_n_source(tl_predictor_features(entry->predictor));
-    entry->complaint[0] = '\0';
+    set_complaint(predictors, entry, "");
     for (int k = 0; k < N_ORIGINS; k++) {
         char path[PATH_BYTES];
         tl_model *model = NULL;
@@ -208,19 +228,19 @@ static tl_err reload(tl_predictors *predictors, space_entry *entry, const tl_spa
         }
         if (read_model(space, path, n_weights, &model) != TL_OK ||
             tl_predictor_new(space, model, &fresh) != TL_OK) {
-            complain(entry);
+            complain(predictors, entry);
             if (entry->origin <= (origin_kind)k) {
                 return TL_OK; /* the one in use came from here: it stays */
             }
             continue;
         }
-        put_to_use(entry, space, fresh, (origin_kind)k);
+        put_to_use(predictors, entry, space, fresh, (origin_kind)k);
         tl_log(
             TL_LOG_INFO, "model of %s: %s (%s)", entry->name, tl_predictor_model(fresh)->name,
             path);
         return TL_OK;
     }
-    return entry->origin == N_ORIGINS ? TL_OK : start_bare(entry, space);
+    return entry->origin == N_ORIGINS ? TL_OK : start_bare(predictors, entry, space);
 }
 
 static bool has_changed(tl_predictors *predictors, const space_entry *entry)
@@ -248,6 +268,22 @@ static space_entry *find_entry(tl_predictors *predictors, const char *name)
     return NULL;
 }
 
+static bool is_of(const space_entry *entry, const tl_space *space)
+{
+    return entry != NULL && strcmp(entry->digest, tl_space_digest(space)) == 0;
+}
+
+static void remove_entry(tl_predictors *predictors, space_entry *entry)
+{
+    (void)pthread_mutex_lock(&predictors->lock);
+    space_entry former = *entry;
+    *entry = predictors->spaces[--predictors->n_spaces];
+    (void)pthread_mutex_unlock(&predictors->lock);
+    tl_predictor_unref(former.predictor);
+    tl_optimizer_unref(former.optimizer);
+}
+
+/* Nobody sees the new one before its model was read. */
 static tl_err add_entry(
     tl_predictors *predictors, const tl_space *space, space_entry **out_entry)
 {
@@ -255,36 +291,73 @@ static tl_err add_entry(
         return tl_fail(TL_ELIMIT, "more than %d spaces in use", (int)MAX_SPACES);
     }
     space_entry *entry = &predictors->spaces[predictors->n_spaces];
-    *entry = (space_entry){.origin = N_ORIGINS};
+    *entry = (space_entry){.origin = N_ORIGINS, .looked_ns = tl_clock_ns()};
     (void)snprintf(entry->name, sizeof entry->name, "%s", tl_space_name(space));
-    TL_TRY(start_bare(entry, space));
+    (void)snprintf(entry->digest, sizeof entry->digest, "%s", tl_space_digest(space));
+    tl_err err = start_bare(predictors, entry, space);
+    if (err == TL_OK) {
+        err = reload(predictors, entry, space);
+    }
+    if (err != TL_OK) {
+        tl_predictor_unref(entry->predictor);
+        tl_optimizer_unref(entry->optimizer);
+        return err;
+    }
+    (void)pthread_mutex_lock(&predictors->lock);
     predictors->n_spaces++;
+    (void)pthread_mutex_unlock(&predictors->lock);
     *out_entry = entry;
     return TL_OK;
 }
 
-/* The entry, up to date with the files as of at most a second ago. The lock is held. */
+static bool is_due(const space_entry *entry)
+{
+    return tl_clock_ns() - entry->looked_ns > TL_NS_PER_S;
+}
+
+/* The entry, up to date with the files as of at most a second ago. Loading is held. */
 static tl_err refresh(
     tl_predictors *predictors, const tl_space *space, bool is_forced, space_entry **out_entry)
 {
-    int64_t now_ns = tl_clock_ns();
     space_entry *entry = find_entry(predictors, tl_space_name(space));
-    bool is_new = entry == NULL;
-    if (is_new) {
-        TL_TRY(add_entry(predictors, space, &entry));
-    } else if (strcmp(entry->digest, tl_space_digest(space)) != 0) {
-        TL_TRY(start_bare(entry, space));
-        is_new = true;
+    if (entry != NULL && !is_of(entry, space)) {
+        remove_entry(predictors, entry);
+        entry = NULL;
     }
-    bool is_due = is_new || is_forced || now_ns - entry->looked_ns > TL_NS_PER_S;
-    if (is_due) {
-        entry->looked_ns = now_ns;
-        if (is_new || is_forced || has_changed(predictors, entry)) {
+    if (entry == NULL) {
+        return add_entry(predictors, space, out_entry);
+    }
+    if (is_forced || is_due(entry)) {
+        (void)pthread_mutex_lock(&predictors->lock);
+        entry->looked_ns = tl_clock_ns();
+        (void)pthread_mutex_unlock(&predictors->lock);
+        if (is_forced || has_changed(predictors, entry)) {
             TL_TRY(reload(predictors, entry, space));
         }
     }
     *out_entry = entry;
     return TL_OK;
+}
+
+/* What is in use, where nobody has to look at files for it; is_any: or should, but need not. */
+static bool find_ready(
+    tl_predictors *predictors,
+    const tl_space *space,
+    bool is_any,
+    tl_text *complaint,
+    tl_predictor **out_predictor)
+{
+    (void)pthread_mutex_lock(&predictors->lock);
+    const space_entry *entry = find_entry(predictors, tl_space_name(space));
+    bool is_ready = is_of(entry, space) && (is_any || !is_due(entry));
+    if (is_ready) {
+        *out_predictor = tl_predictor_ref(entry->predictor);
+        if (complaint != NULL && entry->complaint[0] != '\0') {
+            tl_text_addf(complaint, "%s", entry->complaint);
+        }
+    }
+    (void)pthread_mutex_unlock(&predictors->lock);
+    return is_ready;
 }
 
 tl_err tl_predictors_get(
@@ -294,16 +367,31 @@ tl_err tl_predictors_get(
     tl_predictor **out_predictor)
 {
     space_entry *entry = NULL;
-    (void)pthread_mutex_lock(&predictors->lock);
+    if (find_ready(predictors, space, false, complaint, out_predictor)) {
+        return TL_OK;
+    }
+    if (pthread_mutex_trylock(&predictors->loading) != 0) {
+        /* somebody is at it: the one in use will do, if there is one */
+        if (find_ready(predictors, space, true, complaint, out_predictor)) {
+            return TL_OK;
+        }
+        (void)pthread_mutex_lock(&predictors->loading);
+    }
     tl_err err = refresh(predictors, space, false, &entry);
     if (err == TL_OK) {
-        *out_predictor = tl_predictor_ref(entry->predictor);
-        if (complaint != NULL && entry->complaint[0] != '\0') {
-            tl_text_addf(complaint, "%s", entry->complaint);
-        }
+        TL_ASSERT(find_ready(predictors, space, true, complaint, out_predictor));
     }
-    (void)pthread_mutex_unlock(&predictors->lock);
+    (void)pthread_mutex_unlock(&predictors->loading);
     return err;
+}
+
+bool tl_predictors_find(
+    tl_predictors *predictors,
+    const tl_space *space,
+    tl_text *complaint,
+    tl_predictor **out_predictor)
+{
+    return find_ready(predictors, space, false, complaint, out_predictor);
 }
 
 tl_optimizer *tl_predictors_optimizer(tl_predictors *predictors, const tl_predictor *predictor)
@@ -332,12 +420,12 @@ tl_err tl_predictors_store(
     tl_err err = tl_file_write(path, packed.data, packed.len);
     tl_mem_free(packed.data);
     if (err == TL_OK) {
-        (void)pthread_mutex_lock(&predictors->lock);
+        (void)pthread_mutex_lock(&predictors->loading);
         err = refresh(predictors, space, true, &entry);
         if (err == TL_OK && entry->complaint[0] != '\0') {
             err = tl_fail(TL_ESTATE, "%s", entry->complaint);
         }
-        (void)pthread_mutex_unlock(&predictors->lock);
+        (void)pthread_mutex_unlock(&predictors->loading);
     }
     return err;
 }
@@ -346,7 +434,7 @@ tl_err tl_predictors_origin(
     tl_predictors *predictors, const tl_space *space, tl_model_origin *out_origin)
 {
     space_entry *entry = NULL;
-    (void)pthread_mutex_lock(&predictors->lock);
+    (void)pthread_mutex_lock(&predictors->loading);
     tl_err err = refresh(predictors, space, false, &entry);
     if (err == TL_OK) {
         *out_origin = (tl_model_origin){.kind = origin_names[entry->origin]};
@@ -358,7 +446,7 @@ tl_err tl_predictors_origin(
         }
         memcpy(out_origin->complaint, entry->complaint, sizeof out_origin->complaint);
     }
-    (void)pthread_mutex_unlock(&predictors->lock);
+    (void)pthread_mutex_unlock(&predictors->loading);
     return err;
 }
 
@@ -395,16 +483,14 @@ tl_err tl_predictors_in_use(
 void tl_predictors_forget(tl_predictors *predictors, const char *space_name)
 {
     char path[PATH_BYTES];
-    (void)pthread_mutex_lock(&predictors->lock);
+    (void)pthread_mutex_lock(&predictors->loading);
     space_entry *entry = find_entry(predictors, space_name);
     if (entry != NULL) {
-        tl_predictor_unref(entry->predictor);
-        tl_optimizer_unref(entry->optimizer);
-        *entry = predictors->spaces[--predictors->n_spaces];
+        remove_entry(predictors, entry);
     }
     path_of(predictors, ORIGIN_TRAINED, space_name, path);
     (void)unlink(path);
-    (void)pthread_mutex_unlock(&predictors->lock);
+    (void)pthread_mutex_unlock(&predictors->loading);
 }
 
 tl_err tl_predictors_view(
@@ -414,4 +500,13 @@ tl_err tl_predictors_view(
     tl_view **out_view)
 {
     return tl_views_get(predictors->views, predictor, profile, out_view);
+}
+
+tl_err tl_predictors_find_view(
+    tl_predictors *predictors,
+    tl_predictor *predictor,
+    const tl_profile *profile,
+    tl_view **out_view)
+{
+    return tl_views_find(predictors->views, predictor, profile, out_view);
 }

@@ -11,7 +11,8 @@
  * at again at most once a second; a changed one is read completely before it
  * takes the place of the former, and one that is damaged or of another version
  * leaves the former in place and a complaint. Answers under way keep the
- * predictor that they started with.
+ * predictor that they started with, and while one thread reads a file the others go on
+ * with what is in use.
  *
  * All functions may be called from any thread.
  */
@@ -20,6 +21,7 @@
 #include "optimizer/optimizer.h"
 #include "predictors/predictor.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct tl_predictors tl_predictors;
@@ -42,6 +44,13 @@ TL_MUST_USE tl_err tl_predictors_get(
     tl_text *complaint,
     tl_predictor **out_predictor);
 
+/* The same where it is in use and no file has to be looked at for it, at once; else false. */
+bool tl_predictors_find(
+    tl_predictors *predictors,
+    const tl_space *space,
+    tl_text *complaint,
+    tl_predictor **out_predictor);
+
 /*
  * The optimizer that came with the predictor's model, with a reference for the caller
  * (tl_optimizer_unref); NULL where it has none, or the predictor is in use no more.
@@ -53,6 +62,13 @@ tl_optimizer *tl_predictors_optimizer(tl_predictors *predictors, const tl_predic
  * reference for the caller (tl_view_unref).
  */
 TL_MUST_USE tl_err tl_predictors_view(
+    tl_predictors *predictors,
+    tl_predictor *predictor,
+    const tl_profile *profile,
+    tl_view **out_view);
+
+/* The same where it is kept and fresh, at once; otherwise *out_view is NULL. */
+TL_MUST_USE tl_err tl_predictors_find_view(
     tl_predictors *predictors,
     tl_predictor *predictor,
     const tl_profile *profile,

@@ -215,3 +215,13 @@ tl_err tl_views_get(
     }
     return err;
 }
+
+tl_err tl_views_find(
+    tl_views *views, tl_predictor *predictor, const tl_profile *profile, tl_view **out_view)
+{
+    uint64_t revision = 0;
+    const char *space = tl_space_name(tl_predictor_space(predictor));
+    TL_TRY(tl_columns_revision(views->store, space, &revision));
+    *out_view = find_current(views, predictor, profile, revision, NULL);
+    return TL_OK;
+}

@@ -36,6 +36,10 @@ void tl_views_free(tl_views *views); /* NULL is fine */
 TL_MUST_USE tl_err tl_views_get(
     tl_views *views, tl_predictor *predictor, const tl_profile *profile, tl_view **out_view);
 
+/* The same where it is kept and fresh, at once; otherwise *out_view is NULL. */
+TL_MUST_USE tl_err tl_views_find(
+    tl_views *views, tl_predictor *predictor, const tl_profile *profile, tl_view **out_view);
+
 /* How many are kept. */
 size_t tl_views_n(tl_views *views);
 

@@ -6,6 +6,8 @@
 #include "daemon/predictors.h"
 #include "measurements/columns.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -175,6 +177,82 @@ static void answers_under_way_keep_their_model(void **state)
     close_all(&f);
 }
 
+enum {
+    N_READERS = 2,
+    N_SWAPS = 4
+};
+
+typedef struct reader {
+    fixture *fixture;
+    atomic_bool *is_over;
+    int n_strange;
+    pthread_t thread;
+} reader;
+
+static void *read_on(void *context)
+{
+    reader *r = context;
+    while (!atomic_load(r->is_over)) {
+        tl_predictor *predictor = NULL;
+        tl_err err =
+            tl_predictors_get(r->fixture->predictors, r->fixture->space, NULL, &predictor);
+        const tl_model *model = err == TL_OK ? tl_predictor_model(predictor) : NULL;
+        r->n_strange += model == NULL || strncmp(model->name, "model", 5) != 0;
+        tl_predictor_unref(predictor);
+    }
+    return NULL;
+}
+
+/* Nobody sees a space without its model, or a model that is half there. */
+static void models_are_replaced_under_those_who_ask(void **state)
+{
+    (void)state;
+    fixture f = open_all();
+    atomic_bool is_over = false;
+    reader readers[N_READERS];
+    ship(&f, "model 0");
+    for (int i = 0; i < N_READERS; i++) {
+        readers[i] = (reader){.fixture = &f, .is_over = &is_over};
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, read_on, &readers[i]), 0);
+    }
+    for (int i = 1; i <= N_SWAPS; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "model %d", i);
+        train(&f, name);
+        assert_in_use(&f, name, NULL);
+    }
+    atomic_store(&is_over, true);
+    for (int i = 0; i < N_READERS; i++) {
+        assert_int_equal(pthread_join(readers[i].thread, NULL), 0);
+        assert_int_equal(readers[i].n_strange, 0);
+    }
+    close_all(&f);
+}
+
+static void what_is_at_hand_is_found_without_a_look_at_files(void **state)
+{
+    (void)state;
+    fixture f = open_all();
+    tl_predictor *predictor = NULL;
+    tl_view *view = NULL;
+    tl_view *found = NULL;
+    tl_profile profile;
+    ship(&f, "shipped");
+    assert_ok(tl_profile_bare("board", &profile));
+    assert_false(tl_predictors_find(f.predictors, f.space, NULL, &predictor));
+    assert_in_use(&f, "shipped", NULL);
+    assert_true(tl_predictors_find(f.predictors, f.space, NULL, &predictor));
+    assert_ok(tl_predictors_find_view(f.predictors, predictor, &profile, &found));
+    assert_null(found);
+    assert_ok(tl_predictors_view(f.predictors, predictor, &profile, &view));
+    assert_ok(tl_predictors_find_view(f.predictors, predictor, &profile, &found));
+    assert_ptr_equal(found, view);
+    tl_view_unref(found);
+    tl_view_unref(view);
+    tl_predictor_unref(predictor);
+    close_all(&f);
+}
+
 static void a_view_follows_what_is_measured(void **state)
 {
     (void)state;
@@ -221,6 +299,8 @@ int main(void)
         TEST(a_damaged_shipped_model_leaves_none_and_says_so),
         TEST(a_model_that_cannot_be_read_back_leaves_the_former_in_place),
         TEST(answers_under_way_keep_their_model),
+        TEST(models_are_replaced_under_those_who_ask),
+        TEST(what_is_at_hand_is_found_without_a_look_at_files),
         TEST(a_view_follows_what_is_measured),
     };
     return cmocka_run_group_tests_name("daemon/predictors", tests, NULL, NULL);
