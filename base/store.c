@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/store_check.h"
 #include "base/text.h"
 #include "base/units.h"
 
@@ -20,11 +21,16 @@
 enum {
     MAX_READERS = 1024, /* reads at one moment */
     FILE_MODE = 0600,   /* keys and profiles are the owner's business */
-    REASON_BYTES = 128
+    REASON_BYTES = 128,
+    FORMAT = 2 /* of the values: with heads; 1 had none */
 };
+
+static const char format_key[] = TL_STORE_FORMAT_KEY;
 
 /* The map is address space only: the file grows as it fills. */
 static const size_t default_map_bytes = (size_t)1 << (sizeof(size_t) > 4 ? 36 : 30);
+
+#define MARK_NAME "holds-data"
 
 static const char *const db_names[] = {
 #define TL_DB_NAME(id, name) [TL_DB_##id] = (name),
@@ -41,6 +47,7 @@ struct tl_store {
     pid_t pid;   /* of the opener: LMDB must not be used across fork() */
     pthread_mutex_t writer;
     bool has_writer_mutex;
+    tl_store_report report; /* of the check before it was opened */
 };
 
 struct tl_store_txn {
@@ -64,6 +71,7 @@ static tl_err code_of(int status)
     case MDB_VERSION_MISMATCH:
     case MDB_INCOMPATIBLE: return TL_EVERSION;
     case MDB_BAD_TXN: return TL_ESTATE;
+    case MDB_PANIC: return TL_EIO;
     case ENOMEM: return TL_ENOMEM;
     default: return TL_EIO;
     }
@@ -119,9 +127,44 @@ static tl_err lock_dir(tl_store *store, const char *path)
     int len = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
     if (ftruncate(store->lock_fd, 0) != 0 ||
         write(store->lock_fd, holder, (size_t)len) != len) {
-        return fail_status(store, "lock", errno != 0 ? errno : EIO);
+        /* A full disk: who reads what is stored can do without the number. */
     }
     return TL_OK;
+}
+
+/*
+ * A file that is empty or gone would be made anew, and everything lost without a word: a
+ * folder that held a store has a mark. What is there is read through before LMDB follows it.
+ */
+static tl_err check_file(tl_store *store, const char *path)
+{
+    tl_text mark = {0};
+    tl_err err = tl_store_check(path, false, &store->report);
+    if (err != TL_ENOTFOUND) {
+        return err;
+    }
+    if ((err = path_in(store, MARK_NAME, &mark)) == TL_OK && tl_file_exists(mark.data)) {
+        err = tl_fail(
+            TL_EDAMAGED,
+            "%s is empty or missing, but %s says that it held data: restore a backup (tailor "
+            "restore), or remove both to begin anew",
+            path, mark.data);
+    }
+    tl_text_done(&mark);
+    return err;
+}
+
+static tl_err set_mark(const tl_store *store)
+{
+    static const char text[] = "A data folder of tailord. Where this file is, store.mdb must "
+                               "be.\n";
+    tl_text mark = {0};
+    tl_err err = path_in(store, MARK_NAME, &mark);
+    if (err == TL_OK && !tl_file_exists(mark.data)) {
+        err = tl_file_write(mark.data, text, sizeof text - 1);
+    }
+    tl_text_done(&mark);
+    return err == TL_EIO ? TL_OK : err; /* a full disk: the next start sets it */
 }
 
 /*
@@ -148,6 +191,30 @@ static tl_err extend_short_file(tl_store *store)
     return TL_OK;
 }
 
+/*
+ * LMDB's table of readers is a sparse file in memory: on a full disk, a reader whose place was
+ * never used would end the process with SIGBUS. So all of it gets its place on the disk now.
+ */
+static tl_err fill_lock_file(const tl_store *store, const char *path)
+{
+    struct stat file;
+    tl_text name = {0};
+    tl_text_addf(&name, "%s-lock", path);
+    TL_TRY(tl_text_err(&name));
+    int status = 0;
+    int fd = open(name.data, O_RDWR | O_CLOEXEC);
+    tl_text_done(&name);
+    if (fd < 0 || fstat(fd, &file) != 0) {
+        status = errno;
+    } else {
+        status = posix_fallocate(fd, 0, file.st_size);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return status == 0 ? TL_OK : fail_status(store, "open", status);
+}
+
 static tl_err open_env(tl_store *store, const char *path)
 {
     int status = mdb_env_create(&store->env);
@@ -162,7 +229,138 @@ static tl_err open_env(tl_store *store, const char *path)
         return fail_status(store, "open", status);
     }
     TL_TRY(extend_short_file(store));
+    TL_TRY(fill_lock_file(store, path));
+    if ((status = mdb_reader_check(store->env, NULL)) != 0) {
+        return fail_status(store, "open", status);
+    }
     return tl_file_sync_dir(store->dir);
+}
+
+/* ---- heads of values --------------------------------------------------------- */
+
+/* LMDB does not write to what it is given. */
+static MDB_val val(const void *data, size_t len)
+{
+    union {
+        const void *given;
+        void *wanted;
+    } bytes = {.given = data};
+    return (MDB_val){.mv_data = bytes.wanted, .mv_size = len};
+}
+
+/* value must not lie in the map: the room for it may be where it was. */
+static int put_sealed(
+    MDB_txn *txn, MDB_dbi dbi, tl_db db, MDB_val *k, const void *value, size_t value_len)
+{
+    tl_store_head head =
+        tl_store_head_of(db_names[db], k->mv_data, k->mv_size, value, value_len);
+    MDB_val room = {.mv_size = sizeof head + value_len};
+    int status = mdb_put(txn, dbi, k, &room, MDB_RESERVE);
+    if (status == 0) {
+        char *to = room.mv_data;
+        memcpy(to, &head, sizeof head);
+        if (value_len > 0) {
+            memcpy(to + sizeof head, value, value_len);
+        }
+    }
+    return status;
+}
+
+static tl_err fail_damaged(const tl_store *store, tl_db db, const MDB_val *k)
+{
+    tl_text name = {0};
+    tl_store_name_entry(&name, db_names[db], k->mv_data, k->mv_size);
+    tl_err err = tl_fail(
+        TL_EDAMAGED,
+        "%s in %s/store.mdb is damaged: its checksum does not hold; write it again or restore "
+        "a backup",
+        name.data != NULL ? name.data : db_names[db], store->dir);
+    tl_text_done(&name);
+    return err;
+}
+
+/* Takes the head off. Where only the head is wanted, a long value is not read. */
+static tl_err unseal(
+    const tl_store *store, tl_db db, const MDB_val *k, bool is_whole, MDB_val *v)
+{
+    tl_store_head head;
+    if (v->mv_size < sizeof head) {
+        return fail_damaged(store, db, k);
+    }
+    memcpy(&head, v->mv_data, sizeof head);
+    v->mv_data = (char *)v->mv_data + sizeof head;
+    v->mv_size -= sizeof head;
+    tl_store_head wanted = head;
+    if (is_whole) {
+        wanted = tl_store_head_of(db_names[db], k->mv_data, k->mv_size, v->mv_data, v->mv_size);
+    } else {
+        wanted.key_sum = tl_store_key_sum(db_names[db], k->mv_data, k->mv_size);
+    }
+    return head.key_sum == wanted.key_sum && head.value_sum == wanted.value_sum
+               ? TL_OK
+               : fail_damaged(store, db, k);
+}
+
+/* Puts the value at the cursor behind a head; the cursor stands there again. */
+static int seal_one(
+    MDB_txn *txn, MDB_cursor *cursor, tl_db db, const MDB_val *key, const MDB_val *value)
+{
+    char key_copy[TL_STORE_MAX_KEY_BYTES];
+    MDB_val k = {.mv_data = key_copy, .mv_size = key->mv_size};
+    memcpy(key_copy, key->mv_data, key->mv_size);
+    char *copy = tl_mem_strndup(value->mv_data, value->mv_size);
+    if (copy == NULL) {
+        return ENOMEM;
+    }
+    int status = put_sealed(txn, mdb_cursor_dbi(cursor), db, &k, copy, value->mv_size);
+    tl_mem_free(copy);
+    MDB_val at = {.mv_data = NULL};
+    return status == 0 ? mdb_cursor_get(cursor, &k, &at, MDB_SET) : status;
+}
+
+static int seal_db(const tl_store *store, MDB_txn *txn, tl_db db)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val k;
+    MDB_val v;
+    int status = mdb_cursor_open(txn, store->dbis[db], &cursor);
+    if (status != 0) {
+        return status;
+    }
+    status = mdb_cursor_get(cursor, &k, &v, MDB_FIRST);
+    while (status == 0 && (status = seal_one(txn, cursor, db, &k, &v)) == 0) {
+        status = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    return status == MDB_NOTFOUND ? 0 : status;
+}
+
+/* A new store, or one written without heads, gets them all in the one transaction. */
+static tl_err settle_format(const tl_store *store, MDB_txn *txn)
+{
+    MDB_val k = val(format_key, sizeof format_key - 1);
+    MDB_val v;
+    uint32_t format = FORMAT;
+    int status = mdb_get(txn, store->dbis[TL_DB_META], &k, &v);
+    if (status == 0) {
+        if (v.mv_size == sizeof format) {
+            memcpy(&format, v.mv_data, sizeof format);
+        }
+        return v.mv_size == sizeof format && format == FORMAT
+                   ? TL_OK
+                   : tl_fail(
+                         TL_EVERSION, "the store in %s is of format %u, want %d", store->dir,
+                         format, (int)FORMAT);
+    }
+    status = status == MDB_NOTFOUND ? 0 : status;
+    for (int db = 0; db < TL_N_DBS && status == 0; db++) {
+        status = seal_db(store, txn, (tl_db)db);
+    }
+    if (status == 0) {
+        v = val(&format, sizeof format);
+        status = mdb_put(txn, store->dbis[TL_DB_META], &k, &v, 0);
+    }
+    return status == 0 ? TL_OK : fail_status(store, "write to", status);
 }
 
 static tl_err open_dbs(tl_store *store)
@@ -175,13 +373,16 @@ static tl_err open_dbs(tl_store *store)
     for (int db = 0; db < TL_N_DBS && status == 0; db++) {
         status = mdb_dbi_open(txn, db_names[db], MDB_CREATE, &store->dbis[db]);
     }
-    if (status != 0) {
+    tl_err err = status == 0 ? settle_format(store, txn) : fail_status(store, "open", status);
+    if (err != TL_OK) {
         mdb_txn_abort(txn);
-        return fail_status(store, "open", status);
+        return err;
     }
     status = mdb_txn_commit(txn);
     return status == 0 ? TL_OK : fail_status(store, "open", status);
 }
+
+/* ---- opening, and closing ------------------------------------------------------- */
 
 /* Checks for deadlock and for the wrong thread: both are bugs of ours. */
 static tl_err make_writer_mutex(tl_store *store)
@@ -220,10 +421,11 @@ static tl_err store_init(tl_store *store, const char *dir, size_t max_mib)
         (err = path_in(store, "lock", &path)) != TL_OK ||
         (err = lock_dir(store, path.data)) != TL_OK ||
         (err = path_in(store, "store.mdb", &path)) != TL_OK ||
-        (err = open_env(store, path.data)) != TL_OK) {
+        (err = check_file(store, path.data)) != TL_OK ||
+        (err = open_env(store, path.data)) != TL_OK || (err = open_dbs(store)) != TL_OK) {
         goto done;
     }
-    err = open_dbs(store);
+    err = set_mark(store);
 done:
     tl_text_done(&path);
     return err;
@@ -258,21 +460,17 @@ void tl_store_close(tl_store *store)
     if (store->has_writer_mutex) {
         (void)pthread_mutex_destroy(&store->writer);
     }
+    tl_text_done(&store->report.damaged);
     tl_mem_free(store->dir);
     tl_mem_free(store);
 }
 
-/* ---- writing --------------------------------------------------------------- */
-
-/* LMDB does not write to what it is given. */
-static MDB_val val(const void *data, size_t len)
+const char *tl_store_damage(const tl_store *store)
 {
-    union {
-        const void *given;
-        void *wanted;
-    } bytes = {.given = data};
-    return (MDB_val){.mv_data = bytes.wanted, .mv_size = len};
+    return store->report.damaged.data != NULL ? store->report.damaged.data : "";
 }
+
+/* ---- writing --------------------------------------------------------------- */
 
 static tl_err check_key(size_t key_len)
 {
@@ -339,8 +537,7 @@ tl_err tl_store_put(
 {
     TL_TRY(check_key(key_len));
     MDB_val k = val(key, key_len);
-    MDB_val v = val(value, value_len);
-    int status = mdb_put(txn->txn, txn->store->dbis[db], &k, &v, 0);
+    int status = put_sealed(txn->txn, txn->store->dbis[db], db, &k, value, value_len);
     return status == 0 ? TL_OK : fail_status(txn->store, "write to", status);
 }
 
@@ -419,7 +616,8 @@ static tl_err get(
     TL_TRY(check_key(key_len));
     MDB_val k = val(key, key_len);
     int status = mdb_get(txn, store->dbis[db], &k, out_value);
-    return status == 0 ? TL_OK : fail_status(store, "read", status);
+    return status == 0 ? unseal(store, db, &k, true, out_value)
+                       : fail_status(store, "read", status);
 }
 
 tl_err tl_store_get(
@@ -475,6 +673,13 @@ static int seek_range(MDB_cursor *cursor, const tl_store_range *range, MDB_val *
     return is_after ? mdb_cursor_get(cursor, k, v, MDB_NEXT) : status;
 }
 
+/* The store's own entry, which nobody else sees. */
+static bool is_format(tl_db db, const MDB_val *k)
+{
+    return db == TL_DB_META && k->mv_size == sizeof format_key - 1 &&
+           memcmp(k->mv_data, format_key, k->mv_size) == 0;
+}
+
 static tl_err iterate(
     tl_store *store,
     MDB_txn *txn,
@@ -493,9 +698,16 @@ static tl_err iterate(
     }
     status = seek_range(cursor, range, &k, &v);
     while (status == 0 && has_prefix(&k, range->prefix, range->prefix_len)) {
-        tl_store_entry entry = {k.mv_data, k.mv_size, v.mv_data, v.mv_size};
-        if ((err = visit(context, &entry)) != TL_OK) {
-            break;
+        if (!is_format(db, &k)) {
+            bool is_sound = unseal(store, db, &k, !range->heads_only, &v) == TL_OK;
+            if (!is_sound && !range->with_damaged) {
+                err = TL_EDAMAGED;
+                break;
+            }
+            tl_store_entry entry = {k.mv_data, k.mv_size, v.mv_data, v.mv_size, !is_sound};
+            if ((err = visit(context, &entry)) != TL_OK) {
+                break;
+            }
         }
         status = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
     }
@@ -558,7 +770,7 @@ tl_err tl_store_stat_get(tl_store *store, tl_store_stat *out_stat)
     for (int db = 0; db < TL_N_DBS && status == 0; db++) {
         MDB_stat entries = {0};
         status = mdb_stat(txn, store->dbis[db], &entries);
-        stat.n_entries[db] = entries.ms_entries;
+        stat.n_entries[db] = entries.ms_entries - (db == TL_DB_META ? 1 : 0);
     }
     mdb_txn_abort(txn);
     if (status != 0) {

@@ -31,6 +31,10 @@
  * fails with TL_ESTATE. A store must not be used in a child after fork(). A process
  * that may meet a file size limit must ignore SIGXFSZ.
  *
+ * Every value is kept with a checksum of its key and of it, and the structure of the file is
+ * checked before it is opened (base/store_check.h): what a disk or a memory changed is
+ * TL_EDAMAGED, and names the value, instead of a wrong answer.
+ *
  * Any call may fail with TL_EIO (the system refused a read or a write, as when the
  * disk is full), TL_EDAMAGED (the file is not what was written), TL_ELIMIT (max_mib
  * is reached) or TL_ENOMEM.
@@ -67,12 +71,16 @@ enum {
 /*
  * Opens or makes the store in dir, which is made when it is not there. max_mib
  * bounds the file; 0 is 64 GiB. Fails with TL_ESTATE when the folder is in
- * use, TL_EVERSION when the file is of another LMDB.
+ * use, TL_EVERSION when the file is of another LMDB, TL_EDAMAGED when it is damaged, or
+ * missing from a folder that held one.
  */
 TL_MUST_USE tl_err tl_store_open(const char *dir, size_t max_mib, tl_store **out_store);
 
 /* No transaction may be open. NULL is fine. */
 void tl_store_close(tl_store *store);
+
+/* The values found damaged when the store was opened, one a line; "" where all is well. */
+const char *tl_store_damage(const tl_store *store);
 
 /* ---- writing --------------------------------------------------------------- */
 
@@ -133,6 +141,7 @@ typedef struct tl_store_entry {
     size_t key_len;
     const void *value; /* at any address: copy numbers out with memcpy */
     size_t value_len;
+    bool is_damaged; /* only shown where the range asks for such */
 } tl_store_entry;
 
 /* Anything but TL_OK ends the walk and becomes its result. */
@@ -156,7 +165,10 @@ typedef struct tl_store_range {
     const void *prefix;
     size_t prefix_len; /* 0: any */
     const void *after;
-    size_t after_len; /* 0: from the first on */
+    size_t after_len;  /* 0: from the first on */
+    bool heads_only;   /* only the beginning of values is looked at: nothing checks the rest,
+                        * and of a long one it is not read */
+    bool with_damaged; /* damaged entries are shown, marked, instead of ending the walk */
 } tl_store_range;
 
 /* The same for a range; what comes before it is not read. */

@@ -59,7 +59,9 @@ static tl_err load_one_added(void *context, const tl_store_entry *entry)
 {
     tl_space_table *spaces = context;
     tl_space *space = NULL;
-    tl_err err = tl_space_parse(entry->value, entry->value_len, "stored space", &space);
+    tl_err err = entry->is_damaged
+                     ? TL_EDAMAGED
+                     : tl_space_parse(entry->value, entry->value_len, "stored space", &space);
     if (err == TL_OK) {
         err = tl_space_table_add(spaces, space, false);
     }
@@ -75,6 +77,20 @@ static tl_err load_one_added(void *context, const tl_store_entry *entry)
     return TL_OK;
 }
 
+/* What the store found: it is refused when it is asked for, and all else is served. */
+static void log_damage(const tl_store *store)
+{
+    for (const char *line = tl_store_damage(store); *line != '\0';) {
+        int len = (int)strcspn(line, "\n");
+        tl_log(
+            TL_LOG_ERROR,
+            "the store holds a damaged value: %.*s; write it again, or restore a "
+            "backup",
+            len, line);
+        line += len + (line[len] == '\n' ? 1 : 0);
+    }
+}
+
 static tl_err open_parts(tl_engine *engine, const tl_engine_options *options)
 {
     engine->data_dir = tl_mem_strdup(options->data_dir);
@@ -86,12 +102,14 @@ static tl_err open_parts(tl_engine *engine, const tl_engine_options *options)
     TL_TRY(tl_imports_new(&engine->imports));
     TL_TRY(load_built_in(engine->spaces, options->spaces_dir));
     TL_TRY(tl_store_open(options->data_dir, 0, &engine->store));
+    log_damage(engine->store);
     TL_TRY(tl_jobs_new(engine->store, &engine->jobs));
     TL_TRY(tl_registry_open(engine->store, options->catalogue_dir, &engine->registry));
     TL_TRY(tl_predictors_new(
         engine->store, engine->models_dir, engine->data_dir, &engine->predictors));
-    return tl_store_iterate(
-        engine->store, TL_DB_SPACES, NULL, 0, load_one_added, engine->spaces);
+    const tl_store_range all = {.with_damaged = true};
+    return tl_store_iterate_range(
+        engine->store, TL_DB_SPACES, &all, load_one_added, engine->spaces);
 }
 
 tl_err tl_engine_open(const tl_engine_options *options, tl_engine **out_engine)

@@ -29,7 +29,8 @@ tl_err tl_columns_get(
             subject);
     }
     if (err != TL_OK) {
-        return err;
+        return tl_fail_in(
+            err, "%s of space %s, %s: ", tl_metric_name(metric), tl_space_name(space), subject);
     }
     err = tl_record_decode(space, value, len, out_column);
     tl_mem_free(value);
@@ -114,8 +115,9 @@ tl_err tl_columns_list(tl_store *store, const char *space_name, tl_column_list *
 {
     listing l = {0};
     TL_TRY(tl_record_columns_key(space_name, &l.prefix));
-    tl_err err =
-        tl_store_iterate(store, TL_DB_MEASUREMENTS, l.prefix.bytes, l.prefix.len, add_info, &l);
+    const tl_store_range range = {
+        .prefix = l.prefix.bytes, .prefix_len = l.prefix.len, .heads_only = true};
+    tl_err err = tl_store_iterate_range(store, TL_DB_MEASUREMENTS, &range, add_info, &l);
     if (err != TL_OK) {
         tl_text_done(&l.names);
         tl_column_list_done(&l.list);
