@@ -230,6 +230,11 @@ void tl_job_finish_take(tl_job *job, tl_err result, const tl_call *call, tl_byte
         *reply = (tl_bytes){0};
         return;
     }
+    if (result == TL_ECANCELLED) { /* where it was by then is no reason */
+        (void)snprintf(
+            detail, sizeof detail, "job %llu was cancelled",
+            (unsigned long long)tl_job_id(job));
+    }
     tl_err err = pack_outcome(call, reply, &outcome);
     if (err != TL_OK && result == TL_OK) {
         result = err; /* a reply that nobody can get is none */

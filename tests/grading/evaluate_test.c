@@ -348,6 +348,108 @@ static void it_can_be_cancelled(void **state)
     trial_end(&t);
 }
 
+/* Bytes that an evaluation left, by column; recalled says how many were asked for and found. */
+typedef struct kept {
+    void *data[N_DEVICES];
+    size_t len[N_DEVICES];
+    int n_remembered, n_recalled;
+    int stops_at; /* column; N_DEVICES: none */
+} kept;
+
+static void remember(void *context, int column, const void *data, size_t len)
+{
+    kept *k = context;
+    k->n_remembered++;
+    tl_mem_free(k->data[column]);
+    k->data[column] = tl_mem_new(len, 1);
+    assert_non_null(k->data[column]);
+    memcpy(k->data[column], data, len);
+    k->len[column] = len;
+}
+
+static tl_err recall(void *context, int column, void **out_data, size_t *out_len)
+{
+    kept *k = context;
+    if (k->data[column] == NULL) {
+        return tl_fail(TL_ENOTFOUND, "nothing");
+    }
+    k->n_recalled++;
+    *out_data = tl_mem_new(k->len[column], 1);
+    assert_non_null(*out_data);
+    memcpy(*out_data, k->data[column], k->len[column]);
+    *out_len = k->len[column];
+    return TL_OK;
+}
+
+static bool stops_at(void *context, const char *what, int64_t done, int64_t total)
+{
+    const kept *k = context;
+    (void)what;
+    (void)total;
+    return done < k->stops_at;
+}
+
+static bool takes_gp(const void *context, const char *method)
+{
+    (void)context;
+    return strcmp(method, "gp") == 0;
+}
+
+static void assert_same_grades(const tl_evaluation *a, const tl_evaluation *b)
+{
+    assert_int_equal(a->n_grades, b->n_grades);
+    for (int i = 0; i < a->n_grades; i++) {
+        tl_grade one = a->grades[i];
+        tl_grade two = b->grades[i];
+        assert_string_equal(one.subject, two.subject);
+        assert_ptr_equal(one.method, two.method);
+        assert_int_equal(one.set, two.set);
+        assert_int_equal(one.n_designs, two.n_designs);
+        one.figures[TL_FIGURE_TIME_MS] = two.figures[TL_FIGURE_TIME_MS] = 0;
+        assert_memory_equal(one.figures, two.figures, sizeof one.figures);
+        assert_memory_equal(one.calibration, two.calibration, sizeof one.calibration);
+        assert_memory_equal(one.rejection, two.rejection, sizeof one.rejection);
+    }
+}
+
+static void what_was_graded_before_an_interruption_is_not_graded_again(void **state)
+{
+    (void)state;
+    trial t;
+    kept k = {.stops_at = 1};
+    tl_evaluation whole = {0};
+    trial_begin(&t);
+    t.options.takes = takes_gp;
+    assert_ok(tl_evaluate(&t.options, &t.notes, &whole));
+    t.options.remember = remember;
+    t.options.recall = recall;
+    t.options.progress = stops_at;
+    t.options.context = &k;
+    assert_err(TL_ECANCELLED, tl_evaluate(&t.options, &t.notes, &t.evaluation));
+    assert_int_equal(k.n_remembered, 1);
+    k.stops_at = N_DEVICES;
+    assert_ok(tl_evaluate(&t.options, &t.notes, &t.evaluation));
+    assert_int_equal(k.n_recalled, 1);
+    assert_int_equal(k.n_remembered, 2);
+    assert_same_grades(&whole, &t.evaluation);
+
+    tl_evaluation_done(&t.evaluation);
+    t.options.seed++; /* other grades: what is kept is of no use */
+    assert_ok(tl_evaluate(&t.options, &t.notes, &t.evaluation));
+    assert_int_equal(k.n_remembered, 4);
+    ((uint8_t *)k.data[0])[k.len[0] / 2] ^= 0x55U; /* damage does no harm */
+    tl_mem_free(k.data[1]);
+    k.data[1] = tl_mem_strdup("no grades");
+    k.len[1] = strlen(k.data[1]);
+    tl_evaluation_done(&t.evaluation);
+    assert_ok(tl_evaluate(&t.options, &t.notes, &t.evaluation));
+    for (int i = 0; i < N_DEVICES; i++) {
+        tl_mem_free(k.data[i]);
+    }
+    tl_evaluation_done(&whole);
+    trial_end(&t);
+}
+
 static void memory_that_runs_out_leaks_nothing(void **state)
 {
     world w;
@@ -382,6 +484,7 @@ int main(void)
         TEST(tasks_are_graded_alone_and_by_the_shipped_predictor_too),
         TEST(two_devices_are_graded_without_the_unseen),
         TEST(it_can_be_cancelled),
+        TEST(what_was_graded_before_an_interruption_is_not_graded_again),
         TEST(memory_that_runs_out_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
