@@ -6,7 +6,6 @@ not: what bench_accuracy and bench_conditions print, kept.
     bench/accuracy_tables.py [--only coverage|ensembles|conditions] [--seeds N] [--cases CASE,...]
 """
 import argparse
-import os
 
 import harness
 
