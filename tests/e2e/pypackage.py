@@ -8,7 +8,6 @@ python3-zmq and python3-protobuf are not.
 import contextlib
 import os
 import sys
-import unittest
 
 import harness
 

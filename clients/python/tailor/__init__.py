@@ -28,7 +28,8 @@ from .version import __version__
 __all__ = [
     "Answer", "AsyncClient", "Busy", "Call", "Cancelled", "Cell", "Client", "Column", "Damaged",
     "DeadlinePassed", "Denied", "Evaluation", "Exists", "Front", "ImportReport", "Invalid",
-    "Job", "Keys", "LimitExceeded", "Lowered", "Network", "NotFinite", "NotFound", "NotPossible", "Op",
-    "OutOfMemory", "Progress", "Row", "SystemRefused", "Table", "TailorError", "TrainReport",
-    "Unreachable", "WrongShape", "WrongVersion", "__version__", "calls", "key_pair", "read_keys",
+    "Job", "Keys", "LimitExceeded", "Lowered", "Network", "NotFinite", "NotFound",
+    "NotPossible", "Op", "OutOfMemory", "Progress", "Row", "SystemRefused", "Table",
+    "TailorError", "TrainReport", "Unreachable", "WrongShape", "WrongVersion", "__version__",
+    "calls", "key_pair", "read_keys",
 ]

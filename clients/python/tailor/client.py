@@ -70,7 +70,8 @@ def _stepping(make: Callable[P, Steps[T]]) -> Callable[Concatenate[Client, P], T
 
 
 def _streaming(
-        make: Callable[P, Iterator[Call[Table]]]) -> Callable[Concatenate[Client, P], Iterator[Row]]:
+        make: Callable[P, Iterator[Call[Table]]]
+) -> Callable[Concatenate[Client, P], Iterator[Row]]:
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[Row]:
         for flight in self._stream(make(*args, **kwargs), FLEET_WINDOW):
             yield from flight.result(self._on_warning).rows
