@@ -38,6 +38,7 @@ ALLOWED = {
     "clients/c": ["base", "proto"],
     "clients/cli": ["base", "proto", "clients/c"],
     "clients/agent": ["base", "proto", "clients/c", "numerics", "device-profiles"],
+    "examples/c": [],
     "bench": _DAEMON + ["daemon", "clients/c", "clients/agent"],
     "tests/support": ["base"],
     "tests/daemon": _DAEMON + ["daemon", "tests/support"],
@@ -57,6 +58,7 @@ OWNERS = [
                                  r"daemon/settings_file\.c"]),
     (r"zmq\.h", [r"daemon/server_impl\.h", r"clients/c/\w+\.c", r"bench/\w+\.c",
                  r"tests/(daemon|clients)/\w+\.c"]),
+    (r"tailor\.h", [r"examples/c/\w+\.c"]),
     (r"(oneapi/)?dnnl/?.*\.h", [r"clients/agent/dnn(\.c|_ops\.c|_impl\.h)"]),
     (r"microhttpd\.h", [r"daemon/metrics_http\.c"]),
     (r"jansson\.h", [r"clients/cli/render\.c"]),
@@ -80,7 +82,7 @@ MEMORY = "malloc calloc realloc aligned_alloc posix_memalign free strdup strndup
 NOISE = "printf vprintf puts putchar perror exit _exit abort quick_exit"
 
 # Who prints, logs and leaves: programs. base/err.c ends the process on a failed assertion.
-PROGRAMS = re.compile(r"(daemon|clients|tests|bench)/|base/err\.c$")
+PROGRAMS = re.compile(r"(daemon|clients|tests|bench|examples)/|base/err\.c$")
 MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 800
 

@@ -20,6 +20,9 @@ enum {
     /* A name that cannot be resolved, or a host that does not exist, is tried again then. */
     CONNECT_MS = 5000,
     MISSED_HEARTBEATS = 3,
+    /* A daemon that asks for a key often hangs up on a client without one before it could say
+     * so: then the handshake is repeated so often at once. */
+    MAX_HUNG_UP = 16,
     /* A request that ends every daemon that is given it is not given to more than these. */
     MAX_LOST = 3
 };
@@ -145,9 +148,11 @@ static void check_idle(flight *f)
 /* A link that stands. Nothing was sent yet, so this goes on for as long as there is time. */
 static tl_err connect(flight *f)
 {
+    unsigned n = 0;
+    unsigned n_hung_up = 0;
     f->refusal = TL_LINK_NOT_REFUSED; /* the daemon may have learned the key by now */
     check_idle(f);
-    for (unsigned n = 0;; n++) {
+    for (;;) {
         if (f->link == NULL) {
             TL_TRY(tl_client_link_open(f->client, &f->link));
         }
@@ -155,7 +160,10 @@ static tl_err connect(flight *f)
         if (f->link->state == TL_LINK_STANDS) {
             return TL_OK;
         }
+        bool is_hung_up =
+            f->link->refusal == TL_LINK_REFUSED && f->client->keys.server_key[0] == '\0';
         drop_link(f);
+        n += is_hung_up && n_hung_up++ < MAX_HUNG_UP ? 0 : 1;
         int64_t wait_ns = tl_backoff_ns(n, &f->random);
         int64_t left_ns = f->patience_ns - tl_clock_ns();
         if (left_ns <= 0) {

@@ -17,8 +17,8 @@ enum {
     /* Longer than a link is kept once it broke. None at all would drop the replies that came
      * before the end and were not read yet. */
     RECONNECT_MS = 24 * 3600 * 1000,
-    PING_MS = 10000,
-    PING_TIMEOUT_MS = 30000,
+    PING_MS = 5000,
+    PING_TIMEOUT_MS = 15000,
     ADDRESS_BYTES = 256,
     MONITOR_BYTES = 32,
     EVENT_BYTES = 8

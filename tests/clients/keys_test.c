@@ -268,8 +268,10 @@ static void who_has_no_key_is_told_so(void **state)
     (void)state;
     start(&s, &f);
     tailor_client *client = open_client(&s, NULL);
-    assert_int_equal(echo(client), TAILOR_EDENIED);
-    assert_non_null(strstr(tailor_err_detail(), "asks for a key"));
+    tailor_set_timeout_ms(client, SHORT_MS);
+    /* The daemon may hang up before it has told what it asks for. */
+    assert_int_not_equal(echo(client), TAILOR_OK);
+    assert_non_null(strstr(tailor_err_detail(), "for a key (--key FILE, TAILOR_KEY)"));
     tailor_close(client);
     tl_serving_stop(&s);
 }

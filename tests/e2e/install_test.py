@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """`cmake --install` to a prefix of its own: the programs run from there, with the spaces,
-catalogue and models that were installed, and a C client builds by pkg-config alone. The same from
+catalogue and models that were installed, and the C examples build by pkg-config alone. The same from
 the Debian package, unpacked but not installed."""
 import glob
 import os
@@ -11,27 +11,6 @@ import tempfile
 import unittest
 
 import harness
-
-CLIENT = """
-#include <stdio.h>
-#include <tailor.h>
-
-int main(int argc, char **argv)
-{
-    tailor_client *client = NULL;
-    tailor_table *table = NULL;
-    const tailor_options options = {.endpoint = argc == 2 ? argv[1] : NULL};
-    if (tailor_open(&options, &client) != TAILOR_OK ||
-        tailor_space_list(client, &table) != TAILOR_OK) {
-        fprintf(stderr, "%s\\n", tailor_err_detail());
-        return 1;
-    }
-    printf("%zu spaces\\n", tailor_table_n_rows(table));
-    tailor_table_free(table);
-    tailor_close(client);
-    return 0;
-}
-"""
 
 
 class Install(unittest.TestCase):
@@ -77,24 +56,39 @@ class Install(unittest.TestCase):
             keys = [line.lstrip("# ").split(":")[0] for line in example if ": " in line]
         self.assertIn("log-level", keys)
 
-    def test_a_client_builds_by_pkg_config(self):
+    def test_the_examples_build_by_pkg_config(self):
         library = os.path.join(self.prefix, "lib")
         if "asan" in subprocess.run(["ldd", os.path.join(library, "libtailor.so")], text=True,
                                     stdout=subprocess.PIPE, check=True).stdout:
             self.skipTest("a sanitized library loads into sanitized programs only")
-        source = os.path.join(self.folder, "client.c")
-        with open(source, "w", encoding="utf-8") as file:
-            file.write(CLIENT)
+        sources = glob.glob(os.path.join(self.prefix, "share/doc/tailor/examples/*.c"))
+        self.assertEqual(4, len(sources))
         flags = subprocess.run(
             ["pkg-config", "--cflags", "--libs", "tailor"], text=True, check=True,
             stdout=subprocess.PIPE,
             env={**os.environ, "PKG_CONFIG_PATH": os.path.join(library, "pkgconfig")}).stdout
-        client = os.path.join(self.folder, "client")
-        subprocess.run(["cc", "-Wall", "-Werror", "-o", client, source, *flags.split(),
-                        "-Wl,-rpath," + library], check=True)
-        told = subprocess.run([client, self.daemon.endpoint], text=True, check=True, timeout=60,
-                              stdout=subprocess.PIPE).stdout
-        self.assertEqual("6 spaces\n", told)
+        for source in sources:
+            subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", source[:-2],
+                            source, *flags.split(), "-Wl,-rpath," + library], check=True)
+        examples = os.path.dirname(sources[0])
+        environment = {**os.environ, "TAILOR_ENDPOINT": self.daemon.endpoint}
+        for words, wanted in ((["register_device", "board", "60"], "nor_conv_"),
+                              (["measure_and_refine", "nasbench201", "rig", "3"], "measured "),
+                              (["threads", "nasbench201", "pixel3", "2", "4"], "4 ms: ")):
+            told = subprocess.run([os.path.join(examples, words[0]), *words[1:]], text=True,
+                                  check=True, timeout=60, stdout=subprocess.PIPE,
+                                  env=environment).stdout
+            self.assertIn(wanted, told)
+
+    def test_symbols_have_the_version_that_they_came_with(self):
+        told = subprocess.run(
+            ["nm", "-D", "--defined-only", os.path.join(self.prefix, "lib/libtailor.so")],
+            text=True, check=True, stdout=subprocess.PIPE).stdout
+        symbols = [line.split()[2] for line in told.splitlines() if " T " in line]
+        self.assertIn("tailor_open@@TAILOR_1", symbols)
+        self.assertIn("tailor_n_retries@@TAILOR_2", symbols)
+        self.assertEqual(53, len([s for s in symbols if s.endswith("@@TAILOR_1")]))
+        self.assertEqual([], [s for s in symbols if not s.startswith("tailor_")])
 
 
 class DebianPackage(unittest.TestCase):

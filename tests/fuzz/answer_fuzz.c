@@ -61,6 +61,25 @@ tl_err tl_client_exchange(
         exchange->reply_type, piece, len, len * MEMORY_PER_BYTE + MIN_MEMORY, out_reply);
 }
 
+tailor_err tailor_call(
+    tailor_client *client, const tailor_request *request, char **out_reply, size_t *out_len)
+{
+    size_t len = 0;
+    const uint8_t *piece = next_piece(&len);
+    char *copy = tl_mem_new(len + 1, 1);
+    (void)client;
+    (void)request;
+    if (copy == NULL) {
+        return TAILOR_ENOMEM;
+    }
+    if (len > 0) {
+        memcpy(copy, piece, len);
+    }
+    *out_reply = copy;
+    *out_len = len;
+    return TAILOR_OK;
+}
+
 void tl_client_get_progress(
     tailor_client *client, tailor_progress_fn **out_progress, void **out_context)
 {
@@ -180,11 +199,10 @@ static void ask_fleet(tailor_client *client)
     tailor_fleet_part_free(part);
 }
 
-static void ask_train(tailor_client *client)
+/* Takes report. */
+static void read_report(tailor_err err, tailor_train_report *report)
 {
-    tailor_train_report *report = NULL;
-    tailor_train_options options = {.space = "toy"};
-    if (tailor_train(client, &options, &report) == TAILOR_OK) {
+    if (err == TAILOR_OK) {
         see(report->model);
         see_all(report->n_notes, report->notes);
         read_table(report->table);
@@ -193,11 +211,18 @@ static void ask_train(tailor_client *client)
     tailor_train_report_free(report);
 }
 
-static void ask_evaluate(tailor_client *client)
+static void ask_train(tailor_client *client)
 {
-    tailor_evaluation *evaluation = NULL;
-    tailor_evaluate_options options = {.space = "toy"};
-    if (tailor_evaluate(client, &options, &evaluation) == TAILOR_OK) {
+    tailor_train_report *report = NULL;
+    tailor_train_options options = {.space = "toy"};
+    tailor_err err = tailor_train(client, &options, &report);
+    read_report(err, report);
+}
+
+/* Takes evaluation. */
+static void read_evaluation(tailor_err err, tailor_evaluation *evaluation)
+{
+    if (err == TAILOR_OK) {
         see_all(evaluation->n_notes, evaluation->notes);
         read_table(evaluation->figures);
         read_table(evaluation->curves);
@@ -205,6 +230,36 @@ static void ask_evaluate(tailor_client *client)
         evaluation->curves = NULL;
     }
     tailor_evaluation_free(evaluation);
+}
+
+static void ask_evaluate(tailor_client *client)
+{
+    tailor_evaluation *evaluation = NULL;
+    tailor_evaluate_options options = {.space = "toy"};
+    tailor_err err = tailor_evaluate(client, &options, &evaluation);
+    read_evaluation(err, evaluation);
+}
+
+static void ask_job(tailor_client *client)
+{
+    tailor_job *job = NULL;
+    if (tailor_job_show(client, 1, &job) == TAILOR_OK) {
+        tailor_train_report *report = NULL;
+        tailor_evaluation *evaluation = NULL;
+        see(job->method);
+        see(job->subject);
+        see(job->state);
+        see(job->what);
+        see(job->client);
+        see(job->key);
+        see(job->error_detail);
+        see_all(job->n_warnings, job->warnings);
+        tailor_err err = tailor_job_train_report(job, &report);
+        read_report(err, report);
+        err = tailor_job_evaluation(job, &evaluation);
+        read_evaluation(err, evaluation);
+    }
+    tailor_job_free(job);
 }
 
 static void ask_lower(tailor_client *client)
@@ -259,9 +314,9 @@ static void read_reply(tailor_client *client)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const calls[])(tailor_client *) = {read_reply,   ask_tables, ask_texts,
-                                                     ask_predict,  ask_fleet,  ask_train,
-                                                     ask_evaluate, ask_lower,  ask_import};
+    static void (*const calls[])(tailor_client *) = {
+        read_reply, ask_tables,   ask_texts, ask_predict, ask_fleet,
+        ask_train,  ask_evaluate, ask_lower, ask_import,  ask_job};
     size_t before = tl_fuzz_blocks();
     if (size == 0) {
         return 0;
