@@ -206,6 +206,32 @@ class Many(Shipped):
                 best = self.client.design(SPACE, "board", max_latency_ms=5 + i % 50).best
                 self.assertEqual(best["e01"], rows[i]["e01"])
 
+    def test_a_long_fleet_is_a_job_while_it_is_iterated(self):
+        def fleet_jobs():
+            return [row for row in self.client.job_list() if row["method"] == "fleet.run"]
+
+        def end_of(row):
+            """The end is told, but not waited for."""
+            return self.client.job_follow(int(row["job"]))
+        before = len(fleet_jobs())
+        self.assertEqual(1, len(list(self.client.fleet(SPACE, [{"device": "board"}]))))
+        self.assertEqual(before, len(fleet_jobs()))  # a short one is none
+        devices = [{"class": "cpu", "peak_gflops.fp32": 20 + i} for i in range(600)]
+        self.assertEqual(600, len(list(self.client.fleet(SPACE, devices))))
+        job = end_of(fleet_jobs()[-1])
+        self.assertEqual(("done", 600, 600), (job.state, job.done, job.total))
+
+        rows = self.client.fleet(SPACE, devices)
+        next(rows)
+        rows.close()
+        self.assertEqual("cancelled", end_of(fleet_jobs()[-1]).state)
+
+        rows = self.client.fleet(SPACE, iter(devices * 5))
+        next(rows)
+        self.client.job_cancel(int(fleet_jobs()[-1]["job"]))
+        self.assertRaises(tailor.Cancelled, list, rows)
+        self.assertEqual(before + 3, len(fleet_jobs()))
+
     def test_sixty_four_tasks_ask_at_once(self):
         limits = [5.0 + i for i in range(64)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
@@ -14,8 +14,9 @@ from .call import Call, Pause, Steps
 from .client import FLEET_WINDOW, WINDOW, with_self
 from .connection import Connection
 from .errors import NotPossible, TailorError, Unreachable
+from .fleet import FleetRun
 from .keys import find_keys
-from .table import Row, Table
+from .table import Row
 from .wire import (DEFAULT_HEARTBEAT_MS, DEFAULT_TIMEOUT_MS, LINGER_MS, Flight, Flights, WarningFn,
                    endpoint_or_default)
 
@@ -58,12 +59,18 @@ def _stepping(
 
 
 def _streaming(
-        make: Callable[P, Iterator[Call[Table]]]
+        make: Callable[P, FleetRun]
 ) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[Row]]:
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Row]:
-        async for flight in self._stream(make(*args, **kwargs), FLEET_WINDOW):
-            for row in flight.result(self._on_warning).rows:
-                yield row
+        run = make(*args, **kwargs)
+        is_given_up = True
+        try:
+            async for flight in self._stream(run, FLEET_WINDOW):
+                for row in flight.result(self._on_warning).rows:
+                    yield row
+            is_given_up = False
+        finally:
+            self._ask_only(run.end(is_given_up=is_given_up))
 
     with_self(make, method)
     return method
@@ -206,6 +213,12 @@ class AsyncClient:
         self._waiting[flight] = event
         self._pump()
         return flight
+
+    def _ask_only(self, call: Call[None] | None) -> None:
+        """Without waiting for the answer."""
+        if call is not None and not self._connection.is_closed:
+            self._flights.add(call)
+            self._pump()
 
     def _first(self, flights: deque[Flight[T]]) -> Flight[T]:
         flight = flights.popleft()

@@ -13,14 +13,14 @@ Names and units are those of the command line; an argument that is None is left 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from . import tailor_pb2 as pb
 from .call import (Call, ProgressFn, Repeat, Steps, as_answer, as_name, as_nothing, as_table,
                    as_text, asking_for_table, name_body, put)
 from .errors import Damaged, TailorError
-from .fleet import fleet_pieces
+from .fleet import FleetRun
 from .inputs import TableLike, YamlLike, read_chunks, read_table, read_yaml
 from .jobs import (evaluate, evaluate_start, job_cancel, job_follow, job_list, job_show, train,
                    train_start)
@@ -247,24 +247,19 @@ def fleet(
         min_accuracy: float | None = None, confidence: float | None = None,
         maximize: str | None = None, minimize: str | None = None,
         weight_latency: float | None = None, weight_energy: float | None = None,
-        method: str | None = None, seed: int | None = None) -> Iterator[Call[Table]]:
+        method: str | None = None, seed: int | None = None) -> FleetRun:
     """One design for each row of a table of devices, in its order.
 
     A row names a registered device (column device) or describes one by profile keys, nested ones
     dotted (peak_gflops.fp32); columns named like the limits replace them for their row. What is
-    wrong with a row stands in its error, which is "" on success."""
+    wrong with a row stands in its error, which is "" on success. A long table is a job, in
+    job_list() as long as it is iterated."""
     message = pb.FleetRequest(space=space)
     put(message, task=task, maximize=maximize, minimize=minimize, method=method, seed=seed)
     put(message.limits, max_latency_ms=max_latency_ms, max_energy_mj=max_energy_mj,
          min_accuracy=min_accuracy, confidence=confidence)
     put(message.weights, latency=weight_latency, energy=weight_energy)
-
-    def read(reply: Any, parts: Sequence[bytes]) -> Table:
-        return table_of(pb.FleetReply.FromString(reply.body).table, reply.warnings)
-
-    for piece in fleet_pieces(devices):
-        message.origin, message.csv, message.first_line = piece.origin, piece.csv, piece.first_line
-        yield Call("fleet.run", message.SerializeToString(), read, is_bounded=False)
+    return FleetRun(message, devices)
 
 
 # ---- what the daemon holds and does --------------------------------------------------------

@@ -17,8 +17,9 @@ from . import calls
 from .call import Call, Pause, Steps
 from .connection import Connection
 from .errors import NotPossible, TailorError, Unreachable
+from .fleet import FleetRun
 from .keys import find_keys
-from .table import Row, Table
+from .table import Row
 from .wire import (DEFAULT_HEARTBEAT_MS, DEFAULT_TIMEOUT_MS, LINGER_MS, Flight, Flights, WarningFn,
                    endpoint_or_default)
 
@@ -70,11 +71,17 @@ def _stepping(make: Callable[P, Steps[T]]) -> Callable[Concatenate[Client, P], T
 
 
 def _streaming(
-        make: Callable[P, Iterator[Call[Table]]]
+        make: Callable[P, FleetRun]
 ) -> Callable[Concatenate[Client, P], Iterator[Row]]:
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[Row]:
-        for flight in self._stream(make(*args, **kwargs), FLEET_WINDOW):
-            yield from flight.result(self._on_warning).rows
+        run = make(*args, **kwargs)
+        is_given_up = True
+        try:
+            for flight in self._stream(run, FLEET_WINDOW):
+                yield from flight.result(self._on_warning).rows
+            is_given_up = False
+        finally:
+            self._ask_only(run.end(is_given_up=is_given_up))
 
     with_self(make, method)
     return method
@@ -249,6 +256,13 @@ class Client:
             flight = self._flights.add(call)
             self._pump()
         return flight
+
+    def _ask_only(self, call: Call[None] | None) -> None:
+        """Without waiting for the answer."""
+        with self._lock:
+            if call is not None and not self._connection.is_closed:
+                self._flights.add(call)
+                self._pump()
 
     def _drop(self, flights: Iterable[Flight[Any]]) -> None:
         with self._lock:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from typing import Any
 
+from . import tailor_pb2 as pb
+from .call import Call, as_nothing
 from .inputs import TableLike
-from .table import Table, print_cell
+from .table import Table, print_cell, table_of
 
 # Enough rows to share the work on a piece, few enough that rows come steadily.
 PIECE_ROWS = 256
@@ -19,6 +24,7 @@ PIECE_ROWS = 256
 class Piece:
     origin: str
     first_line: int  # of its first row, in the whole table
+    n_rows: int
     csv: bytes
 
 
@@ -56,7 +62,7 @@ def _pieces_of_csv(lines: Iterable[str], origin: str) -> Iterator[Piece]:
     if header is not None and (rows or not n_sent):
         yield _piece(origin, first_line, header, rows)
     elif header is None:
-        yield Piece(origin, 1, b"")
+        yield Piece(origin, 1, 0, b"")
 
 
 def _pieces_of_rows(devices: Iterable[Mapping[str, object]]) -> Iterator[Piece]:
@@ -83,4 +89,41 @@ def _piece(origin: str, first_line: int, header: Sequence[str], rows: list[list[
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    return Piece(origin, first_line, out.getvalue().encode())
+    return Piece(origin, first_line, len(rows), out.getvalue().encode())
+
+
+class FleetRun(Iterator[Call[Table]]):
+    """The calls for a table of devices, a piece each. Where it has several pieces they are one job
+    in job_list(), which job_cancel() ends; end() says that no more come."""
+
+    def __init__(self, question: Any, devices: TableLike) -> None:
+        self._question = question
+        self._pieces = fleet_pieces(devices)
+        self._n_given = 0
+        if not isinstance(devices, (str, bytes, os.PathLike)) and isinstance(devices, Sized):
+            question.rows_total = len(devices)
+        ahead = list(itertools.islice(self._pieces, 2))
+        if len(ahead) > 1:
+            question.run = secrets.token_hex(16)
+        self._pieces = itertools.chain(ahead, self._pieces)
+
+    def __next__(self) -> Call[Table]:
+        piece = next(self._pieces)
+        message = self._question
+        message.origin, message.csv, message.first_line = piece.origin, piece.csv, piece.first_line
+        message.rows_before = self._n_given
+        self._n_given += piece.n_rows
+        return Call("fleet.run", message.SerializeToString(), _read_part, is_bounded=False)
+
+    def end(self, *, is_given_up: bool) -> Call[None] | None:
+        """What ends the job, for the daemon's list; None where there is none."""
+        if not self._question.run or not self._n_given:
+            return None
+        end = pb.FleetRequest.GIVEN_UP if is_given_up else pb.FleetRequest.DONE
+        message = pb.FleetRequest(
+            space=self._question.space, run=self._question.run, run_end=end)
+        return Call("fleet.run", message.SerializeToString(), as_nothing)
+
+
+def _read_part(reply: Any, parts: Sequence[bytes]) -> Table:
+    return table_of(pb.FleetReply.FromString(reply.body).table, reply.warnings)
