@@ -18,6 +18,7 @@ typedef Tailor__Job__V1__JobOutcome outcome_message;
 enum {
     USUAL_ENDED = 50,    /* jobs in a list */
     FEW_ENDED_BYTES = 2, /* of a request for fewer than 128 of them */
+    FAST_REPLY_BYTES = 256 * 1024,
     MAX_REQUEST_BYTES = 1024 * 1024
 };
 
@@ -155,6 +156,9 @@ static tl_err run_show(
     job_reply *reply = (job_reply *)reply_base;
     tl_job_view view;
     TL_TRY(tl_jobs_find(tl_engine_jobs(call->engine), request->job_id, &view));
+    if (view.reply_bytes > FAST_REPLY_BYTES) {
+        TL_TRY(tl_call_leave_router(call));
+    }
     reply->job_id = view.id;
     reply->is_ended = view.state == TL_JOB_ENDED;
     reply->queued_unix_s = view.queued_unix_s;
@@ -308,7 +312,7 @@ const tl_method tl_method_job_start = {
     .reply = &tailor__v1__job_id__descriptor,
     .run = run_start,
     .min_role = TL_ROLE_READER,
-    .lane = TL_LANE_WORK,
+    .lane = TL_LANE_WRITE,
     .deadline_ms = TL_DEADLINE_SHORT_MS,
 };
 
