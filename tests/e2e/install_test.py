@@ -12,6 +12,26 @@ import unittest
 
 import harness
 
+DEBIAN_PYTHON = "/usr/bin/python3"
+ASK = """
+import tailor
+with tailor.Client() as client:
+    print(tailor.__file__, len(client.space_list()))
+"""
+
+
+def ask_with_python(case, folder, endpoint):
+    """Imports the package from a folder, with Debian's Python, and asks."""
+    try:
+        subprocess.run([DEBIAN_PYTHON, "-c", "import zmq, google.protobuf"], check=True,
+                       stderr=subprocess.DEVNULL)
+    except (OSError, subprocess.CalledProcessError):
+        return
+    told = subprocess.run(
+        [DEBIAN_PYTHON, "-c", ASK], text=True, check=True, timeout=60, stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": folder, "TAILOR_ENDPOINT": endpoint}).stdout
+    case.assertEqual("%s 6\n" % os.path.join(folder, "tailor", "__init__.py"), told)
+
 
 class Install(unittest.TestCase):
     @classmethod
@@ -55,6 +75,12 @@ class Install(unittest.TestCase):
         with open(os.path.join(self.prefix, wanted[2]), encoding="utf-8") as example:
             keys = [line.lstrip("# ").split(":")[0] for line in example if ": " in line]
         self.assertIn("log-level", keys)
+
+    def test_the_python_package_is_installed(self):
+        ask_with_python(self, os.path.join(self.prefix, "lib/python3/dist-packages"),
+                        self.daemon.endpoint)
+        for name in ("examples/measure_and_refine.py", "examples/pareto_plot.py", "python.md"):
+            self.assertTrue(os.path.exists(os.path.join(self.prefix, "share/doc/tailor", name)))
 
     def test_the_examples_build_by_pkg_config(self):
         library = os.path.join(self.prefix, "lib")
@@ -111,7 +137,8 @@ class DebianPackage(unittest.TestCase):
         packages = glob.glob(os.path.join(self.folder, "*.deb"))
         self.assertEqual(1, len(packages))
         told = self.run_there("dpkg-deb", "--info", packages[0])
-        for text in ("Package: tailor\n", "libzmq5", "liblmdb0", "libmicrohttpd12"):
+        for text in ("Package: tailor\n", "libzmq5", "liblmdb0", "libmicrohttpd12",
+                     "Recommends: gnuplot-nox, python3-protobuf, python3-zmq\n"):
             self.assertIn(text, told)
         root = os.path.join(self.folder, "root")
         self.run_there("dpkg", "-x", packages[0], root)
@@ -128,6 +155,7 @@ class DebianPackage(unittest.TestCase):
                                     "nasbench201", "--device", "raspi4", "--max-latency-ms", "500"])
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertEqual(2, len(done.stdout.splitlines()))
+        ask_with_python(self, os.path.join(root, "usr/lib/python3/dist-packages"), daemon.endpoint)
         self.assertEqual(0, daemon.stop())
 
 
