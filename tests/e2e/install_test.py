@@ -4,6 +4,7 @@
 catalogue and models that were installed, and the C examples build by pkg-config alone. The same from
 the Debian package, unpacked but not installed."""
 import glob
+import gzip
 import os
 import shutil
 import subprocess
@@ -157,6 +158,73 @@ class DebianPackage(unittest.TestCase):
         self.assertEqual(2, len(done.stdout.splitlines()))
         ask_with_python(self, os.path.join(root, "usr/lib/python3/dist-packages"), daemon.endpoint)
         self.assertEqual(0, daemon.stop())
+        self.check_contents(root)
+        self.check_scripts(packages[0])
+        self.check_lintian(packages[0])
+
+    def check_contents(self, root):
+        doc = os.path.join(root, "usr/share/doc/tailor")
+        with gzip.open(os.path.join(doc, "changelog.gz"), "rt", encoding="utf-8") as file:
+            self.assertRegex(file.readline(), r"^tailor \(\d+\.\d+\.\d+\) unstable; urgency=medium$")
+        with open(os.path.join(doc, "copyright"), encoding="utf-8") as file:
+            self.assertIn("/usr/share/common-licenses/Apache-2.0", file.read())
+        for path in ("etc/default/tailord", "usr/share/man/man8/tailord.8.gz",
+                     "usr/lib/systemd/system/tailord.socket"):
+            self.assertTrue(os.path.exists(os.path.join(root, path)), path)
+        with open(os.path.join(root, "etc/default/tailord"), encoding="utf-8") as file:
+            self.assertEqual([], [line for line in file if line.strip() and line[0] != "#"])
+
+    def check_scripts(self, package):
+        """What they ask of systemd on a machine that runs it, as the stand-ins here hear it."""
+        control = os.path.join(self.folder, "control")
+        self.run_there("dpkg-deb", "-e", package, control)
+        with open(os.path.join(control, "conffiles"), encoding="utf-8") as file:
+            self.assertEqual("/etc/default/tailord\n", file.read())
+        with open(os.path.join(control, "triggers"), encoding="utf-8") as file:
+            self.assertEqual("activate-noawait ldconfig\n", file.read())
+        stand_ins = os.path.join(self.folder, "stand-ins")
+        heard = os.path.join(self.folder, "heard")
+        os.mkdir(stand_ins)
+        for name in ("deb-systemd-helper", "deb-systemd-invoke", "systemctl", "py3compile",
+                     "py3clean"):
+            path = os.path.join(stand_ins, name)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write('#!/bin/sh\necho "%s $*" >>%s\n' % (name, heard))
+            os.chmod(path, 0o755)
+        environment = {**os.environ, "PATH": stand_ins + ":/usr/bin:/bin"}
+
+        def told(script, *arguments, is_booted=True):
+            with open(os.path.join(control, script), encoding="utf-8") as file:
+                text = file.read().replace("/run/systemd/system",
+                                           stand_ins if is_booted else stand_ins + "/none")
+            open(heard, "w", encoding="utf-8").close()
+            subprocess.run(["sh", "-c", text, script, *arguments], env=environment, check=True,
+                           timeout=60)
+            with open(heard, encoding="utf-8") as file:
+                return file.read()
+
+        first = told("postinst", "configure", "")
+        for text in ("py3compile -p tailor", "deb-systemd-helper enable tailord.socket",
+                     "deb-systemd-helper enable tailord.service", "systemctl --system daemon-reload",
+                     "deb-systemd-invoke start tailord.socket", "start tailord.service"):
+            self.assertIn(text, first)
+        self.assertIn("restart tailord.service", told("postinst", "configure", "0.0.9"))
+        unbooted = told("postinst", "configure", "", is_booted=False)
+        self.assertIn("enable tailord.service", unbooted)
+        self.assertNotIn("deb-systemd-invoke", unbooted)
+        self.assertIn("stop tailord.socket tailord.service", told("prerm", "remove"))
+        self.assertNotIn("stop", told("prerm", "upgrade", "0.2.0"))
+        self.assertIn("mask tailord.socket", told("postrm", "remove"))
+        self.assertIn("purge tailord.socket", told("postrm", "purge"))
+
+    def check_lintian(self, package):
+        if shutil.which("lintian") is None:
+            print("lintian is not installed: the package was checked by this test alone")
+            return
+        done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", package],
+                              text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=harness.RUN_S, check=False)
+        self.assertEqual(0, done.returncode, done.stdout)
 
 
 if __name__ == "__main__":
