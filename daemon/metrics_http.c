@@ -17,9 +17,10 @@
 enum {
     MAX_HOST_BYTES = 64,
     MAX_PORT = 65535,
-    MAX_CONNECTIONS = 16,
+    /* Enough that some who send or read slowly, or not at all, leave room for who asks. */
+    MAX_CONNECTIONS = 64,
     MAX_CONNECTION_MEMORY_BYTES = 32 * 1024,
-    TIMEOUT_S = 10,
+    TIMEOUT_S = 5, /* of silence */
     ADDRESS_BYTES = 128
 };
 

@@ -203,6 +203,22 @@ class Metrics(OwnFolder):
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         self.assertEqual((0, ""), (done.returncode, done.stdout))
 
+    def test_slow_peers_delay_nobody(self):
+        daemon = self.open()
+        host, port = re.match(r"http://(.*):(\d+)/", self.url).groups()
+        for i in range(40):
+            peer = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
+            self.addCleanup(peer.close)
+            if i % 2 == 0:  # never ends its request
+                peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            else:  # never reads the answer
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+                peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        for _ in range(3):
+            parse_page(self.fetch())
+        self.assertEqual(0, daemon.tailor("status").returncode)
+        self.assert_stops(daemon)
+
     def test_nothing_else_is_served(self):
         daemon = self.open()
         for path, data, status in (("x", None, 404), ("/../status", None, 404), ("", b"x=1", 405)):
