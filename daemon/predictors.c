@@ -169,29 +169,39 @@ static void complain(tl_predictors *predictors, space_entry *entry)
         TL_LOG_WARN, "model of %s: %s; the previous one stays", entry->name, entry->complaint);
 }
 
-/* What a model holds of an optimizer. One that cannot be read is done without. */
-static tl_optimizer *read_optimizer(const tl_space *space, const tl_model *model)
+/*
+ * What a model holds of an optimizer, NULL where it holds none. One that is damaged is done
+ * without; memory may be there the next time.
+ */
+static tl_err read_optimizer(
+    const tl_space *space, const tl_model *model, tl_optimizer **out_optimizer)
 {
-    tl_optimizer *optimizer = NULL;
     if (model == NULL || model->optimizer.len == 0) {
-        return NULL;
+        return TL_OK;
     }
-    if (tl_optimizer_unpack(space, model->optimizer.data, model->optimizer.len, &optimizer) !=
-        TL_OK) {
-        tl_log(TL_LOG_WARN, "optimizer of %s: %s", tl_space_name(space), tl_err_detail());
-        return NULL;
+    tl_err err =
+        tl_optimizer_unpack(space, model->optimizer.data, model->optimizer.len, out_optimizer);
+    if (err == TL_OK || err == TL_ENOMEM) {
+        return err;
     }
-    return optimizer;
+    tl_log(TL_LOG_WARN, "optimizer of %s: %s", tl_space_name(space), tl_err_detail());
+    return TL_OK;
 }
 
-static void put_to_use(
+/* Takes fresh, also on failure. */
+static tl_err put_to_use(
     tl_predictors *predictors,
     space_entry *entry,
     const tl_space *space,
     tl_predictor *fresh,
     origin_kind origin)
 {
-    tl_optimizer *optimizer = read_optimizer(space, tl_predictor_model(fresh));
+    tl_optimizer *optimizer = NULL;
+    tl_err err = read_optimizer(space, tl_predictor_model(fresh), &optimizer);
+    if (err != TL_OK) {
+        tl_predictor_unref(fresh);
+        return err;
+    }
     (void)pthread_mutex_lock(&predictors->lock);
     tl_predictor *former = entry->predictor;
     tl_optimizer *former_optimizer = entry->optimizer;
@@ -201,6 +211,7 @@ static void put_to_use(
     (void)pthread_mutex_unlock(&predictors->lock);
     tl_predictor_unref(former);
     tl_optimizer_unref(former_optimizer);
+    return TL_OK;
 }
 
 /* Without any model, so that there is always a predictor. */
@@ -208,37 +219,53 @@ static tl_err start_bare(tl_predictors *predictors, space_entry *entry, const tl
 {
     tl_predictor *bare = NULL;
     TL_TRY(tl_predictor_new(space, NULL, &bare));
-    put_to_use(predictors, entry, space, bare, N_ORIGINS);
+    return put_to_use(predictors, entry, space, bare, N_ORIGINS);
+}
+
+static tl_err use_file(
+    tl_predictors *predictors,
+    space_entry *entry,
+    const tl_space *space,
+    const char *path,
+    origin_kind origin)
+{
+    int n_weights = tl_features_n_source(tl_predictor_features(entry->predictor));
+    tl_model *model = NULL;
+    tl_predictor *fresh = NULL;
+    TL_TRY(read_model(space, path, n_weights, &model));
+    TL_TRY(tl_predictor_new(space, model, &fresh));
+    TL_TRY(put_to_use(predictors, entry, space, fresh, origin));
+    tl_log(
+        TL_LOG_INFO, "model of %s: %s (%s)", entry->name,
+        tl_predictor_model(entry->predictor)->name, path);
     return TL_OK;
 }
 
-/* Tries the files from the best origin on; the first that can be read is used. */
+/*
+ * Tries the files from the best origin on; the first that can be read is used. A file for
+ * which there is no memory now is no damaged one: it is looked at again.
+ */
 static tl_err reload(tl_predictors *predictors, space_entry *entry, const tl_space *space)
 {
-    int n_weights = tl_features_n_source(tl_predictor_features(entry->predictor));
     set_complaint(predictors, entry, "");
     for (int k = 0; k < N_ORIGINS; k++) {
         char path[PATH_BYTES];
-        tl_model *model = NULL;
-        tl_predictor *fresh = NULL;
         path_of(predictors, (origin_kind)k, entry->name, path);
         entry->marks[k] = look_at(path);
         if (!entry->marks[k].is_there) {
             continue;
         }
-        if (read_model(space, path, n_weights, &model) != TL_OK ||
-            tl_predictor_new(space, model, &fresh) != TL_OK) {
-            complain(predictors, entry);
-            if (entry->origin <= (origin_kind)k) {
-                return TL_OK; /* the one in use came from here: it stays */
-            }
-            continue;
+        tl_err err = use_file(predictors, entry, space, path, (origin_kind)k);
+        if (err == TL_ENOMEM) {
+            entry->marks[k] = (file_mark){0};
         }
-        put_to_use(predictors, entry, space, fresh, (origin_kind)k);
-        tl_log(
-            TL_LOG_INFO, "model of %s: %s (%s)", entry->name, tl_predictor_model(fresh)->name,
-            path);
-        return TL_OK;
+        if (err == TL_OK || err == TL_ENOMEM) {
+            return err;
+        }
+        complain(predictors, entry);
+        if (entry->origin <= (origin_kind)k) {
+            return TL_OK; /* the one in use came from here: it stays */
+        }
     }
     return entry->origin == N_ORIGINS ? TL_OK : start_bare(predictors, entry, space);
 }
