@@ -23,7 +23,7 @@ def fill(table, truth):
 
 class Trains(toy.Sourced):
     sources = SOURCES
-    n_designs = 250
+    n_designs = 80
     effort = "none"
 
     def setUp(self):
