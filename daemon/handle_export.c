@@ -15,9 +15,16 @@ enum {
 };
 
 /* The export is CSV text; what reads it back makes the table that is answered. */
+typedef struct reading {
+    tl_call *call;
+    tl_table_parser *parser;
+} reading;
+
 static tl_err take_text(void *context, const char *data, size_t len)
 {
-    return tl_table_parser_feed(context, data, len);
+    const reading *r = context;
+    TL_TRY(tl_call_check(r->call));
+    return tl_table_parser_feed(r->parser, data, len);
 }
 
 /* Scratch of one part. */
@@ -109,15 +116,14 @@ static tl_err send_parts(
 static tl_err export(
     tl_call *call, const tl_space *space, const char *device, Tailor__V1__Table *reply)
 {
-    tl_table_parser *parser = NULL;
+    reading r = {.call = call};
     tl_table table = {0};
-    TL_TRY(tl_table_parser_new(space, "export", NULL, &parser));
-    tl_err err =
-        tl_columns_export(tl_engine_store(call->engine), space, device, take_text, parser);
-    if (err == TL_OK && (err = tl_table_parser_finish(parser, &table)) == TL_OK) {
+    TL_TRY(tl_table_parser_new(space, "export", NULL, &r.parser));
+    tl_err err = tl_columns_export(tl_engine_store(call->engine), space, device, take_text, &r);
+    if (err == TL_OK && (err = tl_table_parser_finish(r.parser, &table)) == TL_OK) {
         err = send_parts(call, space, &table, reply);
     }
-    tl_table_parser_free(parser);
+    tl_table_parser_free(r.parser);
     tl_table_done(&table);
     return err;
 }

@@ -197,7 +197,8 @@ static tl_err add_designs(
     p.predict = p.question.problem.predict;
     p.question.problem.predict = predict;
     tl_err err = fit_proxy(call, subject, best, &p);
-    if (err != TL_OK || (err = tl_pareto_run(&p.question.problem, &options, &front)) != TL_OK) {
+    if (err != TL_OK || (err = tl_call_check(call)) != TL_OK ||
+        (err = tl_pareto_run(&p.question.problem, &options, &front)) != TL_OK) {
         goto done;
     }
     tl_front_thin(&front, (int)request->points);
@@ -232,8 +233,14 @@ static tl_err run(
     }
     TL_TRY(read_cost(request->metric, &cost));
     TL_TRY(tl_subject_find(call, request->space, request->device, request->task, &subject));
-    tl_err err =
-        find_agreements(&subject, cost, request->has_seed ? request->seed : 1, &agreements, &n);
+    tl_err err = tl_call_check(call); /* a device may have been fitted */
+    if (err == TL_OK) {
+        err = find_agreements(
+            &subject, cost, request->has_seed ? request->seed : 1, &agreements, &n);
+    }
+    if (err == TL_OK) {
+        err = tl_call_check(call);
+    }
     if (err == TL_OK && request->points > 0) {
         err = add_designs(call, request, &subject, cost, &agreements[0], reply);
     } else if (

@@ -104,7 +104,13 @@ static tl_err parse(const suggest_request *request, const tl_space *space, candi
 
 /* ---- the choice -------------------------------------------------------------------------- */
 
+static tl_err check(void *context)
+{
+    return tl_call_check(context);
+}
+
 static tl_err choose(
+    tl_call *call,
     const suggest_request *request,
     const tl_subject *subject,
     const candidates *from,
@@ -126,10 +132,13 @@ static tl_err choose(
                                 &known, &known_z)) != TL_OK) {
         goto done;
     }
-    err = tl_suggest(
+    if ((err = tl_call_check(call)) != TL_OK) {
+        goto done;
+    }
+    err = tl_suggest_checked(
         tl_predictor_features(predictor),
         x.cols - tl_features_n_head(tl_predictor_features(predictor)), tl_dro(x), tl_dro(known),
-        (int)request->count, picks);
+        (int)request->count, check, call, picks);
 done:
     tl_dmat_done(&x);
     tl_dmat_done(&known);
@@ -195,7 +204,8 @@ static tl_err suggest(
     if (err == TL_OK && picks == NULL) {
         err = tl_fail(TL_ENOMEM, "%u picks", request->count);
     }
-    if (err == TL_OK && (err = choose(request, subject, &from, &measured, picks)) == TL_OK) {
+    if (err == TL_OK && (err = tl_call_check(call)) == TL_OK &&
+        (err = choose(call, request, subject, &from, &measured, picks)) == TL_OK) {
         err = fill_reply(request, subject->space, &from, picks, reply);
     }
     tl_mem_free(picks);

@@ -80,7 +80,13 @@ static void eliminate(tl_dcmat q, tl_dmat u, int n_picks, int pick, double *colu
     }
 }
 
-tl_err tl_suggest_rows(tl_dmat q, tl_dcmat known, int count, int *out_picks)
+static tl_err suggest_rows(
+    tl_dmat q,
+    tl_dcmat known,
+    int count,
+    tl_suggest_check_fn *check,
+    void *context,
+    int *out_picks)
 {
     int n = q.rows;
     TL_ASSERT(0 <= count && count <= n);
@@ -101,6 +107,9 @@ tl_err tl_suggest_rows(tl_dmat q, tl_dcmat known, int count, int *out_picks)
         v[i] = tl_ddot(q.cols, row, row);
     }
     for (int i = 0; i < count; i++) {
+        if (check != NULL && (err = check(context)) != TL_OK) {
+            goto done;
+        }
         int pick = argmax(n, v);
         eliminate(tl_dro(q), u, i, pick, column, v);
         v[pick] = -HUGE_VAL; /* never twice */
@@ -110,6 +119,11 @@ done:
     tl_dmat_done(&u);
     tl_mem_free(v);
     return err;
+}
+
+tl_err tl_suggest_rows(tl_dmat q, tl_dcmat known, int count, int *out_picks)
+{
+    return suggest_rows(q, known, count, NULL, NULL, out_picks);
 }
 
 static tl_err suggest_middle(tl_dcmat q, int *out_pick)
@@ -174,6 +188,20 @@ tl_err tl_suggest(
     int count,
     int *out_picks)
 {
+    return tl_suggest_checked(
+        features, n_sources, candidates, measured, count, NULL, NULL, out_picks);
+}
+
+tl_err tl_suggest_checked(
+    const tl_features *features,
+    int n_sources,
+    tl_dcmat candidates,
+    tl_dcmat measured,
+    int count,
+    tl_suggest_check_fn *check,
+    void *context,
+    int *out_picks)
+{
     int width = tl_features_n_head(features) + n_sources;
     TL_ASSERT(candidates.cols == width && (measured.rows == 0 || measured.cols == width));
     tl_err err = TL_OK;
@@ -185,8 +213,9 @@ tl_err tl_suggest(
     }
     fill_rows(features, n_sources, candidates, q);
     fill_rows(features, n_sources, measured, known);
-    err = count == 1 && known.rows == 0 ? suggest_middle(tl_dro(q), out_picks)
-                                        : tl_suggest_rows(q, tl_dro(known), count, out_picks);
+    err = count == 1 && known.rows == 0
+              ? suggest_middle(tl_dro(q), out_picks)
+              : suggest_rows(q, tl_dro(known), count, check, context, out_picks);
 done:
     tl_dmat_done(&q);
     tl_dmat_done(&known);

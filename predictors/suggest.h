@@ -33,6 +33,20 @@ TL_MUST_USE tl_err tl_suggest(
     int count,
     int *out_picks);
 
+/* Asked before every pick; any error ends the choice with it. */
+typedef tl_err tl_suggest_check_fn(void *context);
+
+/* The same, for those who may have to give up: a thousand picks of 20,000 take half a second. */
+TL_MUST_USE tl_err tl_suggest_checked(
+    const tl_features *features,
+    int n_sources,
+    tl_dcmat candidates,
+    tl_dcmat measured,
+    int count,
+    tl_suggest_check_fn *check,
+    void *context,
+    int *out_picks);
+
 /* The D-optimal choice itself, on rows Q [n, D] as above; rows of known are taken as measured. */
 TL_MUST_USE tl_err tl_suggest_rows(tl_dmat q, tl_dcmat known, int count, int *out_picks);
 

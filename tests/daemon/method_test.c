@@ -671,6 +671,39 @@ static void torture(const char *method, packed request, int at_least)
     assert_true(n_failures >= at_least);
 }
 
+/* The router answers from what is at hand; the rest is for a worker. */
+static void the_router_reads_no_model_and_fits_no_device(void **state)
+{
+    (void)state;
+    static const char csv[] = "b1,b2\nplain,separable\n";
+    Tailor__V1__PredictRequest request;
+    tl_bytes reply = {0};
+    add_small_world();
+    tailor__v1__predict_request__init(&request);
+    request.space = (char *)(uintptr_t) "two-blocks";
+    request.device = (char *)(uintptr_t) "rig5";
+    request.designs_csv =
+        (ProtobufCBinaryData){.len = sizeof csv - 1, .data = (uint8_t *)(uintptr_t)csv};
+    packed p = pack((ProtobufCMessage *)&request);
+    for (int is_warm = 0; is_warm < 2; is_warm++) {
+        tl_call on_router = make_call();
+        tl_call on_worker = make_call();
+        const tl_method *method = tl_method_find("predict.run");
+        on_router.is_on_router = true;
+        tl_err err = tl_method_call(method, &on_router, p.data, p.len, &reply);
+        assert_err(is_warm ? TL_OK : TL_EBUSY, err);
+        assert_int_equal(on_router.wants_worker, !is_warm);
+        tl_mem_free(reply.data);
+        reply = (tl_bytes){0};
+        assert_ok(tl_method_call(method, &on_worker, p.data, p.len, &reply));
+        assert_false(on_worker.wants_worker);
+        tl_mem_free(reply.data);
+        reply = (tl_bytes){0};
+        tl_call_done(&on_router);
+        tl_call_done(&on_worker);
+    }
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -707,6 +740,7 @@ int main(void)
         cmocka_unit_test(a_fleet_is_answered_row_by_row),
         cmocka_unit_test(a_field_of_any_bytes_harms_its_own_row_only),
         cmocka_unit_test(what_makes_no_sense_is_not_solved),
+        cmocka_unit_test(the_router_reads_no_model_and_fits_no_device),
         cmocka_unit_test(every_allocation_may_fail),
     };
     (void)tl_test_count_blocks(NULL);

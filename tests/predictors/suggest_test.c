@@ -134,6 +134,32 @@ static void a_design_that_was_measured_is_not_suggested_again(void **state)
     world_done(&w);
 }
 
+/* context: how often it may be asked. */
+static tl_err give_up(void *context)
+{
+    int *n_left = context;
+    return (*n_left)-- > 0 ? TL_OK : tl_fail(TL_ECANCELLED, "enough");
+}
+
+static void a_choice_can_be_given_up_between_two_picks(void **state)
+{
+    (void)state;
+    world w;
+    int picks[N_PICKS];
+    int n_left = N_PICKS;
+    world_init(&w, "nasbench201", N_SOURCES);
+    tl_dcmat candidates = tl_dcmat_rows(tl_dro(w.x), 0, 3000);
+    assert_ok(tl_suggest_checked(
+        w.features, N_SOURCES, candidates, (tl_dcmat){0}, N_PICKS, give_up, &n_left, picks));
+    n_left = N_PICKS - 1;
+    assert_err(
+        TL_ECANCELLED, tl_suggest_checked(
+                           w.features, N_SOURCES, candidates, (tl_dcmat){0}, N_PICKS, give_up,
+                           &n_left, picks));
+    assert_int_equal(n_left, -1); /* and asked no more */
+    world_done(&w);
+}
+
 static void the_only_sample_is_an_everyday_design(void **state)
 {
     (void)state;
@@ -188,6 +214,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_design_that_was_measured_is_not_suggested_again, tl_test_count_blocks,
             tl_test_no_leaks),
+        cmocka_unit_test_setup_teardown(
+            a_choice_can_be_given_up_between_two_picks, tl_test_count_blocks, tl_test_no_leaks),
         cmocka_unit_test_setup_teardown(
             the_only_sample_is_an_everyday_design, tl_test_count_blocks, tl_test_no_leaks),
         cmocka_unit_test_setup_teardown(
