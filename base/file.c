@@ -149,7 +149,7 @@ static tl_err write_all(int fd, const char *path, const char *data, size_t len)
         data += n;
         len -= (size_t)n;
     }
-    return fsync(fd) == 0 ? TL_OK : fail_errno("write", path);
+    return TL_OK;
 }
 
 /* The folder of path: "." where it names none. */
@@ -177,42 +177,93 @@ static void give_usual_mode(int fd)
     (void)fchmod(fd, FILE_MODE & ~mask);
 }
 
+struct tl_file_writer {
+    char *path;   /* that it gets in the end */
+    tl_text name; /* that it has until then */
+    int fd;
+};
+
+/* What cleaning up after a kill goes by: the 6 characters of mkstemp() follow. */
+static const char unfinished[] = ".unfinished.";
+
+enum {
+    MKSTEMP_CHARS = 6
+};
+
+static tl_err start_writer(tl_file_writer *writer, const char *path, bool is_secret)
+{
+    writer->path = tl_mem_strdup(path);
+    tl_text_addf(&writer->name, "%s%sXXXXXX", path, unfinished);
+    if (writer->path == NULL || tl_text_err(&writer->name) != TL_OK) {
+        return tl_fail(TL_ENOMEM, "a path");
+    }
+    writer->fd = mkstemp(writer->name.data);
+    if (writer->fd < 0) {
+        return fail_errno("write beside", path);
+    }
+    if (!is_secret) {
+        give_usual_mode(writer->fd);
+    }
+    return TL_OK;
+}
+
+tl_err tl_file_writer_open(const char *path, bool is_secret, tl_file_writer **out_writer)
+{
+    tl_file_writer *writer = tl_mem_new(1, sizeof *writer);
+    if (writer == NULL) {
+        return tl_fail(TL_ENOMEM, "a file");
+    }
+    writer->fd = -1;
+    tl_err err = start_writer(writer, path, is_secret);
+    if (err != TL_OK) {
+        tl_file_writer_close(writer);
+        return err;
+    }
+    *out_writer = writer;
+    return TL_OK;
+}
+
+tl_err tl_file_writer_add(tl_file_writer *writer, const void *data, size_t len)
+{
+    return write_all(writer->fd, writer->path, data, len);
+}
+
+tl_err tl_file_writer_finish(tl_file_writer *writer)
+{
+    if (fsync(writer->fd) != 0) {
+        return fail_errno("write", writer->path);
+    }
+    if (rename(writer->name.data, writer->path) != 0) {
+        return fail_errno("replace", writer->path);
+    }
+    (void)close(writer->fd);
+    writer->fd = -1; /* its first name is gone */
+    return sync_parent(writer->path);
+}
+
+void tl_file_writer_close(tl_file_writer *writer)
+{
+    if (writer == NULL) {
+        return;
+    }
+    if (writer->fd >= 0) {
+        (void)close(writer->fd);
+        (void)unlink(writer->name.data);
+    }
+    tl_text_done(&writer->name);
+    tl_mem_free(writer->path);
+    tl_mem_free(writer);
+}
+
 static tl_err write_file(const char *path, const void *data, size_t len, bool is_secret)
 {
-    tl_err err = TL_OK;
-    int fd = -1;
-    bool is_left = false; /* the new file is there under its first name */
-    tl_text name = {0};
-    tl_text_addf(&name, "%s.XXXXXX", path);
-    if ((err = tl_text_err(&name)) != TL_OK) {
-        goto done;
+    tl_file_writer *writer = NULL;
+    TL_TRY(tl_file_writer_open(path, is_secret, &writer));
+    tl_err err = tl_file_writer_add(writer, data, len);
+    if (err == TL_OK) {
+        err = tl_file_writer_finish(writer);
     }
-    fd = mkstemp(name.data);
-    if (fd < 0) {
-        err = fail_errno("write beside", path);
-        goto done;
-    }
-    is_left = true;
-    if (!is_secret) {
-        give_usual_mode(fd);
-    }
-    if ((err = write_all(fd, path, data, len)) != TL_OK) {
-        goto done;
-    }
-    if (rename(name.data, path) != 0) {
-        err = fail_errno("replace", path);
-        goto done;
-    }
-    is_left = false;
-    err = sync_parent(path);
-done:
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    if (is_left) {
-        (void)unlink(name.data);
-    }
-    tl_text_done(&name);
+    tl_file_writer_close(writer);
     return err;
 }
 
@@ -345,4 +396,73 @@ void tl_file_list_done(tl_file_list *list)
     }
     tl_mem_free(list->names);
     *list = (tl_file_list){0};
+}
+
+/* ---- removing ----------------------------------------------------------------------------- */
+
+static bool is_unfinished(const char *name)
+{
+    size_t len = strlen(name);
+    size_t ending = sizeof unfinished - 1 + MKSTEMP_CHARS;
+    return len > ending && strncmp(name + len - ending, unfinished, sizeof unfinished - 1) == 0;
+}
+
+tl_err tl_file_remove_unfinished(const char *dir)
+{
+    tl_file_list files = {0};
+    tl_text path = {0};
+    tl_err err = tl_file_list_init(&files, dir, "");
+    for (size_t i = 0; i < files.n_names && err == TL_OK; i++) {
+        if (!is_unfinished(files.names[i])) {
+            continue;
+        }
+        tl_text_clear(&path);
+        tl_text_addf(&path, "%s/%s", dir, files.names[i]);
+        if ((err = tl_text_err(&path)) == TL_OK && unlink(path.data) != 0 && errno != ENOENT) {
+            err = fail_errno("remove", path.data);
+        }
+    }
+    tl_text_done(&path);
+    tl_file_list_done(&files);
+    return err == TL_ENOTFOUND ? TL_OK : err;
+}
+
+enum {
+    MAX_TREE_DEPTH = 4
+};
+
+static tl_err remove_tree(const char *path, int depth)
+{
+    struct stat status;
+    tl_file_list files = {0};
+    tl_text name = {0};
+    if (lstat(path, &status) != 0) {
+        return errno == ENOENT ? TL_OK : fail_errno("remove", path);
+    }
+    if (!S_ISDIR(status.st_mode)) {
+        return unlink(path) == 0 ? TL_OK : fail_errno("remove", path);
+    }
+    if (depth == MAX_TREE_DEPTH) {
+        return tl_fail(TL_EIO, "cannot remove %s: folders in folders", path);
+    }
+    TL_TRY(tl_file_list_init(&files, path, ""));
+    tl_err err = TL_OK;
+    for (size_t i = 0; i < files.n_names && err == TL_OK; i++) {
+        tl_text_clear(&name);
+        tl_text_addf(&name, "%s/%s", path, files.names[i]);
+        if ((err = tl_text_err(&name)) == TL_OK) {
+            err = remove_tree(name.data, depth + 1);
+        }
+    }
+    tl_text_done(&name);
+    tl_file_list_done(&files);
+    if (err == TL_OK && rmdir(path) != 0) {
+        err = fail_errno("remove", path);
+    }
+    return err;
+}
+
+tl_err tl_file_remove_tree(const char *path)
+{
+    return remove_tree(path, 0);
 }

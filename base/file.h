@@ -46,6 +46,28 @@ TL_MUST_USE tl_err tl_file_write(const char *path, const void *data, size_t len)
 /* The same for what only this user may read: mode 0600 from its first byte on. */
 TL_MUST_USE tl_err tl_file_write_secret(const char *path, const void *data, size_t len);
 
+/*
+ * The same for what comes in pieces: nobody sees the file before finish. Close after any of
+ * them; what was not finished is gone then.
+ *
+ *     TL_TRY(tl_file_writer_open(path, false, &writer));
+ *     err = tl_file_writer_add(writer, data, len);
+ *     err = err == TL_OK ? tl_file_writer_finish(writer) : err;
+ *     tl_file_writer_close(writer);
+ */
+typedef struct tl_file_writer tl_file_writer;
+TL_MUST_USE tl_err
+tl_file_writer_open(const char *path, bool is_secret, tl_file_writer **out_writer);
+TL_MUST_USE tl_err tl_file_writer_add(tl_file_writer *writer, const void *data, size_t len);
+TL_MUST_USE tl_err tl_file_writer_finish(tl_file_writer *writer);
+void tl_file_writer_close(tl_file_writer *writer); /* NULL is fine */
+
+/* Removes what writes that a kill ended have left in the folder, if there is one. */
+TL_MUST_USE tl_err tl_file_remove_unfinished(const char *dir);
+
+/* Removes a file, or a folder with all in it but hidden names; one that is not there is fine. */
+TL_MUST_USE tl_err tl_file_remove_tree(const char *path);
+
 /* Makes the folder and those above it; one that exists is fine. */
 TL_MUST_USE tl_err tl_file_make_dirs(const char *path);
 

@@ -4,7 +4,7 @@
 
 /*
  * The store: named databases of byte keys and byte values in one file, kept by
- * LMDB, which only base/store.c knows.
+ * LMDB, which only base/store.c and base/store_open.c know.
  *
  * All changes happen in a write transaction, of which there is one at a time; it is
  * durable when tl_store_commit() returns TL_OK, and leaves no trace otherwise:
@@ -75,6 +75,12 @@ enum {
  * missing from a folder that held one.
  */
 TL_MUST_USE tl_err tl_store_open(const char *dir, size_t max_mib, tl_store **out_store);
+
+/*
+ * Keeps others, and every tl_store_open(), out of the folder until the descriptor is closed; a
+ * process that is killed lets go of it. TL_ESTATE when one is in it.
+ */
+TL_MUST_USE tl_err tl_store_lock(const char *dir, int *out_fd);
 
 /* No transaction may be open. NULL is fine. */
 void tl_store_close(tl_store *store);
@@ -187,6 +193,22 @@ TL_MUST_USE tl_err tl_store_txn_iterate(
     size_t prefix_len,
     tl_store_visit_fn *visit,
     void *context);
+
+/*
+ * The whole store as of one commit, entry by entry, however long that takes. Writers go on, but
+ * space that they free is not used again until it is closed. Any thread may call these, one at
+ * a time.
+ */
+typedef struct tl_store_snapshot tl_store_snapshot;
+TL_MUST_USE tl_err tl_store_snapshot_open(tl_store *store, tl_store_snapshot **out_snapshot);
+void tl_store_snapshot_close(tl_store_snapshot *snapshot); /* NULL is fine; before the store */
+
+/* The entry is borrowed until the next call; a damaged one is shown, marked. */
+TL_MUST_USE tl_err tl_store_snapshot_next(
+    tl_store_snapshot *snapshot, tl_db *out_db, tl_store_entry *out_entry, bool *out_is_end);
+
+/* As it stands in the file. */
+const char *tl_store_db_name(tl_db db);
 
 typedef struct tl_store_stat {
     size_t file_bytes;

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/name.h"
 #include "base/text.h"
+#include "daemon/backups.h"
 #include "daemon/predictors.h"
 #include "daemon/space_table.h"
 #include "measurements/columns.h"
@@ -19,6 +20,7 @@ struct tl_engine {
     tl_registry *registry;
     tl_imports *imports;
     tl_jobs *jobs;
+    tl_backups *backups;
     tl_predictors *predictors;
     tl_space_table *spaces;
     pthread_mutex_t changing_spaces; /* taken before the store's transaction */
@@ -91,6 +93,19 @@ static void log_damage(const tl_store *store)
     }
 }
 
+/* What a kill left of a model that was being written. */
+static tl_err clean_models(const char *data_dir)
+{
+    tl_text models = {0};
+    tl_text_addf(&models, "%s/models", data_dir);
+    tl_err err = tl_text_err(&models);
+    if (err == TL_OK) {
+        err = tl_file_remove_unfinished(models.data);
+    }
+    tl_text_done(&models);
+    return err;
+}
+
 static tl_err open_parts(tl_engine *engine, const tl_engine_options *options)
 {
     engine->data_dir = tl_mem_strdup(options->data_dir);
@@ -103,6 +118,8 @@ static tl_err open_parts(tl_engine *engine, const tl_engine_options *options)
     TL_TRY(load_built_in(engine->spaces, options->spaces_dir));
     TL_TRY(tl_store_open(options->data_dir, 0, &engine->store));
     log_damage(engine->store);
+    TL_TRY(clean_models(options->data_dir));
+    TL_TRY(tl_backups_new(engine->store, options->data_dir, &engine->backups));
     TL_TRY(tl_jobs_new(engine->store, &engine->jobs));
     TL_TRY(tl_registry_open(engine->store, options->catalogue_dir, &engine->registry));
     TL_TRY(tl_predictors_new(
@@ -138,6 +155,7 @@ void tl_engine_close(tl_engine *engine)
     tl_predictors_free(engine->predictors);
     tl_imports_free(engine->imports);
     tl_jobs_free(engine->jobs);
+    tl_backups_free(engine->backups);
     tl_registry_close(engine->registry);
     tl_space_table_free(engine->spaces);
     tl_store_close(engine->store);
@@ -167,6 +185,11 @@ tl_imports *tl_engine_imports(tl_engine *engine)
 tl_jobs *tl_engine_jobs(tl_engine *engine)
 {
     return engine->jobs;
+}
+
+tl_backups *tl_engine_backups(tl_engine *engine)
+{
+    return engine->backups;
 }
 
 tl_predictors *tl_engine_predictors(tl_engine *engine)

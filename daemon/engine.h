@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct tl_backups;
 struct tl_metrics;
 struct tl_predictors;
 
@@ -45,6 +46,7 @@ tl_store *tl_engine_store(tl_engine *engine);
 tl_registry *tl_engine_registry(tl_engine *engine);
 tl_imports *tl_engine_imports(tl_engine *engine);
 tl_jobs *tl_engine_jobs(tl_engine *engine);
+struct tl_backups *tl_engine_backups(tl_engine *engine);
 struct tl_predictors *tl_engine_predictors(tl_engine *engine);
 const char *tl_engine_data_dir(const tl_engine *engine);
 const char *tl_engine_models_dir(const tl_engine *engine);

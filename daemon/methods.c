@@ -5,6 +5,7 @@
 
 /* Sorted by name; a test checks it. */
 const tl_method *const tl_methods[] = {
+    &tl_method_backup_begin,  &tl_method_backup_end,      &tl_method_backup_read,
     &tl_method_design_run,    &tl_method_device_add,      &tl_method_device_list,
     &tl_method_device_remove, &tl_method_device_show,     &tl_method_evaluate_run,
     &tl_method_fleet_run,     &tl_method_job_cancel,      &tl_method_job_list,

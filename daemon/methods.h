@@ -6,6 +6,9 @@
 
 #include "daemon/method.h"
 
+extern const tl_method tl_method_backup_begin;
+extern const tl_method tl_method_backup_end;
+extern const tl_method tl_method_backup_read;
 extern const tl_method tl_method_design_run;
 extern const tl_method tl_method_device_add;
 extern const tl_method tl_method_device_list;

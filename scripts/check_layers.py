@@ -51,7 +51,7 @@ ALLOWED = {
 OWNERS = [
     (r"cblas\.h|openblas_config\.h", [r"numerics/gemm\.c", r"numerics/linalg\.c"]),
     (r"lapacke\.h|lapack\.h", [r"numerics/linalg\.c"]),
-    (r"lmdb\.h", [r"base/store\.c"]),
+    (r"lmdb\.h", [r"base/store_impl\.h"]),
     (r"sodium\.h|sodium/.*", [r"base/\w+\.c"]),
     (r"csv\.h", [r"base/csv\.c"]),
     (r"cyaml/cyaml\.h|yaml\.h", [r"spaces/\w*yaml\w*\.c", r"device-profiles/\w*yaml\w*\.c",

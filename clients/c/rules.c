@@ -17,6 +17,9 @@ enum {
  * answer was lost the import is gone from the daemon, whatever became of it.
  */
 const tl_call_rule tl_call_rules[] = {
+    {"backup.begin",    TL_REPEAT_FREELY },
+    {"backup.end",      TL_REPEAT_REMOVAL},
+    {"backup.read",     TL_REPEAT_FREELY },
     {"design.run",      TL_REPEAT_FREELY },
     {"device.add",      TL_REPEAT_FREELY },
     {"device.list",     TL_REPEAT_FREELY },

@@ -29,7 +29,8 @@
  *
  * Faults. A call gives its result, or an error within its timeout, whatever happens to the daemon:
  *   - no daemon is there: it is tried again until the timeout, then TAILOR_EUNREACHABLE;
- *   - the daemon is busy: the call is repeated until the timeout, then TAILOR_EBUSY;
+ *   - the daemon is busy, or about to end: the call is repeated until the timeout, then
+ *     TAILOR_EBUSY, or TAILOR_ESTATE;
  *   - the connection is lost, since the daemon restarts maybe: the call is repeated within its
  *     timeout, until the third loss, then TAILOR_EUNREACHABLE;
  *   - the connection stands, but the daemon hangs: TAILOR_EUNREACHABLE when three heartbeats are
@@ -645,6 +646,19 @@ enum {
 
 /* A random text, for tailor_fleet_options.run. */
 tailor_err tailor_new_token(char out_token[TAILOR_TOKEN_BYTES]);
+
+/* Takes the next piece of a backup; anything but 0 ends it. */
+typedef int tailor_write_fn(void *context, const uint8_t *data, size_t len);
+
+/*
+ * Everything that the daemon has stored, as of now, piece by piece into write(): the content of
+ * a file for `tailor restore`, which checks it by the SHA-256 inside. The daemon waits for a
+ * slow writer, but not longer than a minute a piece. Asks for the role admin. Damaged values
+ * are left out and named in warnings. Methods backup.begin, then backup.read with the offset
+ * reached so far until is_last. out_bytes may be NULL. TAILOR_EIO when write() ends it.
+ */
+tailor_err tailor_backup(
+    tailor_client *client, tailor_write_fn *write, void *context, uint64_t *out_bytes);
 
 /* ---- any method ---------------------------------------------------------------------------------- */
 

@@ -61,6 +61,8 @@ static const struct field {
     FIELD("key", TL_KEY_KEY_FILE, FIELD_TEXT, key_file),
     FIELD("keys", TL_KEY_KEYS, FIELD_TEXT, keys_dir),
     FIELD("role", TL_KEY_ROLE, FIELD_TEXT, role),
+    FIELD("data", TL_KEY_DATA, FIELD_TEXT, data_dir),
+    FIELD("force", TL_KEY_FORCE, FIELD_FLAG, is_forced),
     FIELD("effort", TL_KEY_EFFORT, FIELD_TEXT, effort),
     FIELD("maximize", TL_KEY_MAXIMIZE, FIELD_TEXT, maximize),
     FIELD("minimize", TL_KEY_MINIMIZE, FIELD_TEXT, minimize),

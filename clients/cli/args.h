@@ -58,6 +58,8 @@ enum {
     TL_KEY_KEY_FILE,
     TL_KEY_KEYS,
     TL_KEY_ROLE,
+    TL_KEY_DATA,
+    TL_KEY_FORCE,
     TL_KEY_DETACH,
 };
 
@@ -107,6 +109,8 @@ typedef struct tl_args {
     uint32_t threads;
     const char *effort;
     const char *key_file, *keys_dir, *role;
+    const char *data_dir;
+    bool is_forced;
 
     int n_arguments;
     char **arguments; /* borrowed from argv */

@@ -11,7 +11,7 @@ const tl_command *const tl_commands[] = {
     &tl_cmd_model_list,      &tl_cmd_model_show,     &tl_cmd_job_list,
     &tl_cmd_job_show,        &tl_cmd_job_follow,     &tl_cmd_job_cancel,
     &tl_cmd_key_new,         &tl_cmd_key_list,       &tl_cmd_key_remove,
-    &tl_cmd_status,
+    &tl_cmd_status,          &tl_cmd_backup,         &tl_cmd_restore,
 };
 
 const size_t tl_commands_len = TL_COUNT(tl_commands);

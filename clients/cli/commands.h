@@ -35,5 +35,7 @@ extern const tl_command tl_cmd_key_list;
 extern const tl_command tl_cmd_key_new;
 extern const tl_command tl_cmd_key_remove;
 extern const tl_command tl_cmd_status;
+extern const tl_command tl_cmd_backup;
+extern const tl_command tl_cmd_restore;
 
 #endif

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/store_impl.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/restore.h"
+#include "base/text.h"
+#include "base/units.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    MAX_READERS = 1024, /* reads at one moment */
+    FILE_MODE = 0600,   /* keys and profiles are the owner's business */
+    REASON_BYTES = 128,
+    FORMAT = 2 /* of the values: with heads; 1 had none */
+};
+
+/* The map is address space only: the file grows as it fills. */
+static const size_t default_map_bytes = (size_t)1 << (sizeof(size_t) > 4 ? 36 : 30);
+
+#define MARK_NAME "holds-data"
+
+static const char *const db_names[] = {
+#define TL_DB_NAME(id, name) [TL_DB_##id] = (name),
+    TL_DB_LIST(TL_DB_NAME)
+#undef TL_DB_NAME
+};
+
+const char *tl_store_db_name(tl_db db)
+{
+    return db_names[db];
+}
+
+/* ---- errors ---------------------------------------------------------------- */
+
+static tl_err code_of(int status)
+{
+    switch (status) {
+    case MDB_NOTFOUND: return TL_ENOTFOUND;
+    case MDB_MAP_FULL:
+    case MDB_TXN_FULL:
+    case MDB_READERS_FULL: return TL_ELIMIT;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_CURSOR_FULL:
+    case MDB_INVALID: return TL_EDAMAGED;
+    case MDB_VERSION_MISMATCH:
+    case MDB_INCOMPATIBLE: return TL_EVERSION;
+    case MDB_BAD_TXN: return TL_ESTATE;
+    case MDB_PANIC: return TL_EIO;
+    case ENOMEM: return TL_ENOMEM;
+    default: return TL_EIO;
+    }
+}
+
+/* LMDB and system codes become ours here and nowhere else. */
+tl_err tl_store_fail(const tl_store *store, const char *what, int status)
+{
+    tl_err err = code_of(status);
+    if (status == MDB_NOTFOUND) {
+        return tl_fail(err, "the store holds no such key");
+    }
+    if (status == MDB_MAP_FULL) {
+        return tl_fail(
+            err, "the store in %s is full: it may hold %zu MiB", store->dir,
+            store->map_bytes / (size_t)TL_MIB_BYTES);
+    }
+    char reason[REASON_BYTES];
+    if (status > 0 && strerror_r(status, reason, sizeof reason) == 0) {
+        return tl_fail(err, "cannot %s the store in %s: %s", what, store->dir, reason);
+    }
+    return tl_fail(
+        err, "cannot %s the store in %s: %s", what, store->dir, mdb_strerror(status));
+}
+
+/* ---- opening --------------------------------------------------------------- */
+
+static tl_err path_in(const tl_store *store, const char *name, tl_text *path)
+{
+    tl_text_clear(path);
+    tl_text_addf(path, "%s/%s", store->dir, name);
+    return tl_text_err(path);
+}
+
+static tl_err fail_system(const char *what, const char *path, int status)
+{
+    char reason[REASON_BYTES];
+    return tl_fail(
+        TL_EIO, "cannot %s %s: %s", what, path,
+        strerror_r(status, reason, sizeof reason) == 0 ? reason : "unknown error");
+}
+
+static tl_err take_lock(const char *dir, const char *path, int fd)
+{
+    char holder[32] = {0};
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int status = errno;
+        ssize_t n = read(fd, holder, sizeof holder - 1);
+        holder[n > 0 ? strcspn(holder, "\n") : 0] = '\0';
+        return status != EWOULDBLOCK
+                   ? fail_system("lock", path, status)
+                   : tl_fail(
+                         TL_ESTATE, "%s is in use by process %s: one daemon per data folder",
+                         dir, holder[0] != '\0' ? holder : "(unknown)");
+    }
+    int len = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) != 0 || write(fd, holder, (size_t)len) != len) {
+        /* A full disk: who reads what is stored can do without the number. */
+    }
+    return TL_OK;
+}
+
+/* The number in the lock file is for people; the lock itself is what counts. */
+tl_err tl_store_lock(const char *dir, int *out_fd)
+{
+    tl_text path = {0};
+    tl_text_addf(&path, "%s/lock", dir);
+    TL_TRY(tl_text_err(&path));
+    tl_err err = TL_OK;
+    int fd = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
+    if (fd < 0) {
+        err = fail_system("write", path.data, errno);
+    } else if ((err = take_lock(dir, path.data, fd)) != TL_OK) {
+        (void)close(fd);
+    } else {
+        *out_fd = fd;
+    }
+    tl_text_done(&path);
+    return err;
+}
+
+/*
+ * A file that is empty or gone would be made anew, and everything lost without a word: a
+ * folder that held a store has a mark. What is there is read through before LMDB follows it.
+ */
+static tl_err check_file(tl_store *store, const char *path)
+{
+    tl_text mark = {0};
+    tl_err err = tl_store_check(path, false, &store->report);
+    if (err != TL_ENOTFOUND) {
+        return err;
+    }
+    if ((err = path_in(store, MARK_NAME, &mark)) == TL_OK && tl_file_exists(mark.data)) {
+        err = tl_fail(
+            TL_EDAMAGED,
+            "%s is empty or missing, but %s says that it held data: restore a backup (tailor "
+            "restore), or remove both to begin anew",
+            path, mark.data);
+    }
+    tl_text_done(&mark);
+    return err;
+}
+
+static tl_err set_mark(const tl_store *store)
+{
+    static const char text[] = "A data folder of tailord. Where this file is, store.mdb must "
+                               "be.\n";
+    tl_text mark = {0};
+    tl_err err = path_in(store, MARK_NAME, &mark);
+    if (err == TL_OK && !tl_file_exists(mark.data)) {
+        err = tl_file_write(mark.data, text, sizeof text - 1);
+    }
+    tl_text_done(&mark);
+    return err == TL_EIO ? TL_OK : err; /* a full disk: the next start sets it */
+}
+
+/*
+ * A file that ends before its last page would end the process with SIGBUS where
+ * the map is read. Pages of zeros there are refused by LMDB as damaged instead,
+ * and a page that was never written because it is free stays unread.
+ */
+static tl_err extend_short_file(tl_store *store)
+{
+    MDB_envinfo env;
+    MDB_stat pages;
+    struct stat file;
+    int fd = -1;
+    int status = mdb_env_info(store->env, &env);
+    if (status != 0 || (status = mdb_env_stat(store->env, &pages)) != 0 ||
+        (status = mdb_env_get_fd(store->env, &fd)) != 0) {
+        return tl_store_fail(store, "open", status);
+    }
+    off_t wanted = (off_t)((env.me_last_pgno + 1) * pages.ms_psize);
+    if (fstat(fd, &file) != 0 || (file.st_size < wanted && ftruncate(fd, wanted) != 0)) {
+        return tl_store_fail(store, "open", errno);
+    }
+    store->map_bytes = env.me_mapsize;
+    return TL_OK;
+}
+
+/*
+ * LMDB's table of readers is a sparse file in memory: on a full disk, a reader whose place was
+ * never used would end the process with SIGBUS. So all of it gets its place on the disk now.
+ */
+static tl_err fill_lock_file(const tl_store *store, const char *path)
+{
+    struct stat file;
+    tl_text name = {0};
+    tl_text_addf(&name, "%s-lock", path);
+    TL_TRY(tl_text_err(&name));
+    int status = 0;
+    int fd = open(name.data, O_RDWR | O_CLOEXEC);
+    tl_text_done(&name);
+    if (fd < 0 || fstat(fd, &file) != 0) {
+        status = errno;
+    } else {
+        status = posix_fallocate(fd, 0, file.st_size);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return status == 0 ? TL_OK : tl_store_fail(store, "open", status);
+}
+
+static tl_err open_env(tl_store *store, const char *path)
+{
+    int status = mdb_env_create(&store->env);
+    if (status != 0) {
+        store->env = NULL;
+        return tl_store_fail(store, "open", status);
+    }
+    if ((status = mdb_env_set_mapsize(store->env, store->map_bytes)) != 0 ||
+        (status = mdb_env_set_maxdbs(store->env, TL_N_DBS)) != 0 ||
+        (status = mdb_env_set_maxreaders(store->env, MAX_READERS)) != 0 ||
+        (status = mdb_env_open(store->env, path, MDB_NOSUBDIR | MDB_NOTLS, FILE_MODE)) != 0) {
+        return tl_store_fail(store, "open", status);
+    }
+    TL_TRY(extend_short_file(store));
+    TL_TRY(fill_lock_file(store, path));
+    if ((status = mdb_reader_check(store->env, NULL)) != 0) {
+        return tl_store_fail(store, "open", status);
+    }
+    return tl_file_sync_dir(store->dir);
+}
+
+/* Puts the value at the cursor behind a head; the cursor stands there again. */
+static int seal_one(
+    MDB_txn *txn, MDB_cursor *cursor, tl_db db, const MDB_val *key, const MDB_val *value)
+{
+    char key_copy[TL_STORE_MAX_KEY_BYTES];
+    MDB_val k = {.mv_data = key_copy, .mv_size = key->mv_size};
+    memcpy(key_copy, key->mv_data, key->mv_size);
+    char *copy = tl_mem_strndup(value->mv_data, value->mv_size);
+    if (copy == NULL) {
+        return ENOMEM;
+    }
+    int status = tl_store_put_sealed(txn, mdb_cursor_dbi(cursor), db, &k, copy, value->mv_size);
+    tl_mem_free(copy);
+    MDB_val at = {.mv_data = NULL};
+    return status == 0 ? mdb_cursor_get(cursor, &k, &at, MDB_SET) : status;
+}
+
+static int seal_db(const tl_store *store, MDB_txn *txn, tl_db db)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val k;
+    MDB_val v;
+    int status = mdb_cursor_open(txn, store->dbis[db], &cursor);
+    if (status != 0) {
+        return status;
+    }
+    status = mdb_cursor_get(cursor, &k, &v, MDB_FIRST);
+    while (status == 0 && (status = seal_one(txn, cursor, db, &k, &v)) == 0) {
+        status = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    return status == MDB_NOTFOUND ? 0 : status;
+}
+
+/* A new store, or one written without heads, gets them all in the one transaction. */
+static tl_err settle_format(const tl_store *store, MDB_txn *txn)
+{
+    MDB_val k = tl_store_val(tl_store_format_key, sizeof tl_store_format_key - 1);
+    MDB_val v;
+    uint32_t format = FORMAT;
+    int status = mdb_get(txn, store->dbis[TL_DB_META], &k, &v);
+    if (status == 0) {
+        if (v.mv_size == sizeof format) {
+            memcpy(&format, v.mv_data, sizeof format);
+        }
+        return v.mv_size == sizeof format && format == FORMAT
+                   ? TL_OK
+                   : tl_fail(
+                         TL_EVERSION, "the store in %s is of format %u, want %d", store->dir,
+                         format, (int)FORMAT);
+    }
+    status = status == MDB_NOTFOUND ? 0 : status;
+    for (int db = 0; db < TL_N_DBS && status == 0; db++) {
+        status = seal_db(store, txn, (tl_db)db);
+    }
+    if (status == 0) {
+        v = tl_store_val(&format, sizeof format);
+        status = mdb_put(txn, store->dbis[TL_DB_META], &k, &v, 0);
+    }
+    return status == 0 ? TL_OK : tl_store_fail(store, "write to", status);
+}
+
+static tl_err open_dbs(tl_store *store)
+{
+    MDB_txn *txn = NULL;
+    int status = mdb_txn_begin(store->env, NULL, 0, &txn);
+    if (status != 0) {
+        return tl_store_fail(store, "open", status);
+    }
+    for (int db = 0; db < TL_N_DBS && status == 0; db++) {
+        status = mdb_dbi_open(txn, db_names[db], MDB_CREATE, &store->dbis[db]);
+    }
+    tl_err err = status == 0 ? settle_format(store, txn) : tl_store_fail(store, "open", status);
+    if (err != TL_OK) {
+        mdb_txn_abort(txn);
+        return err;
+    }
+    status = mdb_txn_commit(txn);
+    return status == 0 ? TL_OK : tl_store_fail(store, "open", status);
+}
+
+/* ---- opening, and closing ------------------------------------------------------- */
+
+/* Checks for deadlock and for the wrong thread: both are bugs of ours. */
+static tl_err make_writer_mutex(tl_store *store)
+{
+    pthread_mutexattr_t attr;
+    if (pthread_mutexattr_init(&attr) != 0) {
+        return tl_fail(TL_ENOMEM, "a mutex");
+    }
+    int status = pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
+    if (status == 0) {
+        status = pthread_mutex_init(&store->writer, &attr);
+    }
+    (void)pthread_mutexattr_destroy(&attr);
+    store->has_writer_mutex = status == 0;
+    return status == 0 ? TL_OK : tl_fail(TL_ENOMEM, "a mutex");
+}
+
+static tl_err store_init(tl_store *store, const char *dir, size_t max_mib)
+{
+    tl_text path = {0};
+    tl_err err = TL_OK;
+    store->lock_fd = -1;
+    store->pid = getpid();
+    store->map_bytes = default_map_bytes;
+    if (max_mib > 0) {
+        if (max_mib > SIZE_MAX / 2 / (size_t)TL_MIB_BYTES) {
+            return tl_fail(TL_EINVAL, "store size: got %zu MiB", max_mib);
+        }
+        store->map_bytes = max_mib * (size_t)TL_MIB_BYTES;
+    }
+    store->dir = tl_mem_strdup(dir);
+    if (store->dir == NULL) {
+        return tl_fail(TL_ENOMEM, "a path");
+    }
+    if ((err = make_writer_mutex(store)) != TL_OK || (err = tl_file_make_dirs(dir)) != TL_OK ||
+        (err = tl_store_lock(dir, &store->lock_fd)) != TL_OK ||
+        (err = tl_restore_settle(dir)) != TL_OK ||
+        (err = path_in(store, "store.mdb", &path)) != TL_OK ||
+        (err = check_file(store, path.data)) != TL_OK ||
+        (err = open_env(store, path.data)) != TL_OK || (err = open_dbs(store)) != TL_OK) {
+        goto done;
+    }
+    err = set_mark(store);
+done:
+    tl_text_done(&path);
+    return err;
+}
+
+tl_err tl_store_open(const char *dir, size_t max_mib, tl_store **out_store)
+{
+    tl_store *store = tl_mem_new(1, sizeof *store);
+    if (store == NULL) {
+        return tl_fail(TL_ENOMEM, "a store");
+    }
+    tl_err err = store_init(store, dir, max_mib);
+    if (err != TL_OK) {
+        tl_store_close(store);
+        return err;
+    }
+    *out_store = store;
+    return TL_OK;
+}
+
+void tl_store_close(tl_store *store)
+{
+    if (store == NULL) {
+        return;
+    }
+    if (store->env != NULL) {
+        mdb_env_close(store->env);
+    }
+    if (store->lock_fd >= 0) {
+        (void)close(store->lock_fd);
+    }
+    if (store->has_writer_mutex) {
+        (void)pthread_mutex_destroy(&store->writer);
+    }
+    tl_text_done(&store->report.damaged);
+    tl_mem_free(store->dir);
+    tl_mem_free(store);
+}
+
+const char *tl_store_damage(const tl_store *store)
+{
+    return store->report.damaged.data != NULL ? store->report.damaged.data : "";
+}
