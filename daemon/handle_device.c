@@ -12,6 +12,10 @@
 
 /* ---- list ---------------------------------------------------------------------------- */
 
+enum {
+    MAX_LISTED = 65536 /* in one message, which they always fit */
+};
+
 /* Copies of the few texts that the list shows. */
 typedef struct listed {
     char name[TL_NAME_MAX_BYTES + 1];
@@ -109,13 +113,44 @@ static tl_err fill_list(Tailor__V1__Table *table, const device_list *list, const
     return TL_OK;
 }
 
+static tl_err check_part_of_name(const char *field, const char *text)
+{
+    return strlen(text) <= TL_NAME_MAX_BYTES
+               ? TL_OK
+               : tl_fail(
+                     TL_EINVAL, "%s: got %zu characters, want at most %d", field, strlen(text),
+                     (int)TL_NAME_MAX_BYTES);
+}
+
+static tl_err read_range(
+    const Tailor__V1__DeviceListRequest *request, tl_registry_range *out_range)
+{
+    TL_TRY(check_part_of_name("prefix", request->prefix));
+    TL_TRY(check_part_of_name("after", request->after));
+    if (request->limit > MAX_LISTED) {
+        return tl_fail(
+            TL_EINVAL, "limit: got %u, want at most %d", request->limit, (int)MAX_LISTED);
+    }
+    *out_range = (tl_registry_range){
+        .prefix = request->prefix,
+        .after = request->after,
+        .max = request->limit > 0 ? request->limit : MAX_LISTED + 1};
+    return TL_OK;
+}
+
 static tl_err run_list(
     tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
 {
     device_list list = {0};
     const char **texts = NULL;
-    (void)request_base;
-    tl_err err = tl_registry_each(tl_engine_registry(call->engine), collect, &list);
+    tl_registry_range range = {0};
+    TL_TRY(read_range((const Tailor__V1__DeviceListRequest *)request_base, &range));
+    tl_err err = tl_registry_each_in(tl_engine_registry(call->engine), &range, collect, &list);
+    if (err == TL_OK && list.n > MAX_LISTED) {
+        err = tl_fail(
+            TL_ELIMIT, "more than %d devices: ask for pages, or for names with a prefix",
+            (int)MAX_LISTED);
+    }
     if (err == TL_OK && (texts = tl_mem_new(list.n, sizeof *texts)) == NULL) {
         err = tl_fail(TL_ENOMEM, "%zu devices", list.n);
     }
@@ -241,8 +276,8 @@ static tl_err run_remove(
 
 const tl_method tl_method_device_list = {
     .name = "device.list",
-    .summary = "The known devices, shipped and registered",
-    .request = &tailor__v1__empty__descriptor,
+    .summary = "The known devices, shipped and registered, by name",
+    .request = &tailor__v1__device_list_request__descriptor,
     .reply = &tailor__v1__table__descriptor,
     .run = run_list,
     .min_role = TL_ROLE_READER,

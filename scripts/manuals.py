@@ -201,7 +201,8 @@ _@ID@()
         kind=$arguments
     fi
     case $kind in
-    space | device) mapfile -t COMPREPLY < <(compgen -W "$(_@ID@_ask $kind)" -- "$cur") ;;
+    space) mapfile -t COMPREPLY < <(compgen -W "$(_@ID@_ask space list)" -- "$cur") ;;
+    device) mapfile -t COMPREPLY < <(compgen -W "$(_@ID@_ask device list --count 256 ${cur:+"--prefix=$cur"})" -- "$cur") ;;
     file) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     none) COMPREPLY=() ;;
     *) mapfile -t COMPREPLY < <(compgen -W "${kind//,/ }" -- "$cur") ;;
@@ -210,7 +211,8 @@ _@ID@()
 complete -o filenames -F _@ID@ @NAME@
 """
 
-ASK = ("tailor --timeout-ms 500 \"$1\" list --json 2>/dev/null |\n"
+# There may be a million devices: only the first ones that begin as the word does are asked for.
+ASK = ("tailor --timeout-ms 500 \"$@\" --json 2>/dev/null |\n"
        "        sed -n 's/^{\"[a-z]*\": *\"\\([^\"]*\\)\".*/\\1/p'")
 
 
@@ -303,7 +305,9 @@ def zsh(program):
     out = "#compdef %s\n# Made by scripts/manuals.py from --help.\n" % program.name
     for kind in ("space", "device"):
         out += "_%s_%ss() {\n    local -a names\n    names=(${(f)\"$(%s)\"})\n" % (
-            name, kind, ASK.replace('"$1"', kind))
+            name, kind, ASK.replace(
+                '"$@"', "device list --count 256 ${PREFIX:+--prefix=$PREFIX}"
+                if kind == "device" else "%s list" % kind))
         out += "    compadd -a names\n}\n"
     if not program.pages:
         return out + "_arguments \\\n    " + " \\\n    ".join(zsh_specs(program, program.top)) + "\n"

@@ -140,11 +140,6 @@ tailor_err tailor_space_remove_with_measurements(tailor_client *client, const ch
 
 /* ---- devices ------------------------------------------------------------------------- */
 
-tailor_err tailor_device_list(tailor_client *client, tailor_table **out_table)
-{
-    return ask_list(client, "device.list", out_table);
-}
-
 tailor_err tailor_device_show(tailor_client *client, const char *name, char **out_yaml)
 {
     return ask_show(client, "device.show", name, out_yaml);

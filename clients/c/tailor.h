@@ -264,8 +264,22 @@ void tailor_lowered_free(tailor_lowered *lowered); /* NULL is fine */
 
 /* ---- devices ----------------------------------------------------------------------- */
 
-/* Columns start with: device, class, condition. */
+/*
+ * All of them, by name. Columns start with: device, class, condition. A million
+ * devices take some 150 MB here: whoever may have so many asks for pages.
+ */
 tailor_err tailor_device_list(tailor_client *client, tailor_table **out_table);
+
+/* Which devices a page shows; zero and NULL ask for nothing in particular. */
+typedef struct tailor_device_page_options {
+    const char *prefix; /* names that start with it */
+    const char *after;  /* names behind it: the last one of the page before */
+    uint32_t limit;     /* rows, at most 65,536; a page with fewer is the last. 0: all */
+} tailor_device_page_options;
+
+tailor_err tailor_device_page(
+    tailor_client *client, const tailor_device_page_options *options, tailor_table **out_table);
+
 tailor_err tailor_device_show(tailor_client *client, const char *name, char **out_yaml);
 
 /* Registers a profile, or replaces that of the same name (its measurements stay). */

@@ -41,6 +41,7 @@ static const struct field {
     FIELD("designs", TL_KEY_DESIGNS, FIELD_TEXT, designs),
     FIELD("candidates", TL_KEY_CANDIDATES, FIELD_TEXT, candidates),
     FIELD("name", TL_KEY_NAME, FIELD_TEXT, name),
+    FIELD("prefix", TL_KEY_PREFIX, FIELD_TEXT, prefix),
     FIELD("devices", TL_KEY_DEVICES, FIELD_TEXT, devices),
     FIELD("tasks", TL_KEY_TASKS, FIELD_TEXT, tasks),
     FIELD("count", TL_KEY_COUNT, FIELD_COUNT, count),

@@ -61,6 +61,7 @@ enum {
     TL_KEY_DATA,
     TL_KEY_FORCE,
     TL_KEY_DETACH,
+    TL_KEY_PREFIX,
 };
 
 /* Options that several commands share. */
@@ -101,7 +102,7 @@ typedef struct tl_args {
     const char *maximize, *minimize, *method, *metric;
     bool has_explain;
     bool with_infeasible, with_measurements;
-    const char *candidates;
+    const char *candidates, *prefix;
     uint32_t points;
     const char *plot;
     bool is_resumed, is_detached;

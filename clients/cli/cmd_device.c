@@ -1,22 +1,91 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "base/name.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/output.h"
 #include "clients/cli/render.h"
+
+#include <stdio.h>
+#include <string.h>
 
 static const struct argp_option add_options[] = {
     {"name",  TL_KEY_NAME, "NAME", 0, "register a device nothing is known of", 0},
     {0},
 };
 
-static int run_list(tl_cli *cli)
+static const struct argp_option list_options[] = {
+    {"prefix",                             TL_KEY_PREFIX, "TEXT", 0, "devices whose names start with it", 0},
+    {"count",                              TL_KEY_COUNT, "N", 0, "so many at most", 0},
+    {0},
+};
+
+enum {
+    PAGE_ROWS = 8192,
+    MAX_COLUMNS = 64
+};
+
+/* A list that is printed as it comes. */
+typedef struct listing {
+    char after[TL_NAME_MAX_BYTES + 1];
+    uint32_t n;
+    int widths[MAX_COLUMNS];
+    bool is_begun;
+} listing;
+
+static int print_page(const tl_cli *cli, listing *l, const tailor_table *page)
 {
-    tailor_table *table = NULL;
-    tailor_err err = tailor_device_list(cli->client, &table);
+    tl_text text = {0};
+    if (cli->args->is_json) {
+        tl_render_json_lines(page, &text);
+    } else {
+        tl_render_aligned_part(page, !l->is_begun, l->widths, &text);
+    }
+    int status = tl_cli_print_part(cli, &text, !l->is_begun);
+    l->is_begun = true;
+    tl_text_done(&text);
+    return status;
+}
+
+/*
+ * Prints the next page; *out_is_last when there is none behind it. An older daemon knows no
+ * pages: whatever is asked for, it sends everything.
+ */
+static int list_page(const tl_cli *cli, listing *l, bool *out_is_last)
+{
+    uint32_t n_left = cli->args->count > 0 ? cli->args->count - l->n : UINT32_MAX;
+    tailor_table *page = NULL;
+    const tailor_device_page_options options = {
+        .prefix = cli->args->prefix,
+        .after = l->after,
+        .limit = n_left < PAGE_ROWS ? n_left : PAGE_ROWS};
+    tailor_err err = tailor_device_page(cli->client, &options, &page);
     if (err != TAILOR_OK) {
         return tl_cli_refused(cli, err);
     }
-    return tl_cli_print_table_take(cli, table, TL_STYLE_ALIGNED);
+    size_t n = tailor_table_n_rows(page);
+    l->n += (uint32_t)n;
+    *out_is_last = n != options.limit || l->n == cli->args->count ||
+                   strcmp(tailor_table_text(page, 0, 0), l->after) <= 0;
+    if (n > options.limit || tailor_table_n_columns(page) > MAX_COLUMNS) {
+        return tl_cli_print_table_take(cli, page, TL_STYLE_ALIGNED);
+    }
+    if (n > 0) {
+        (void)snprintf(l->after, sizeof l->after, "%s", tailor_table_text(page, 0, n - 1));
+    }
+    int status = n > 0 || !l->is_begun ? print_page(cli, l, page) : TL_EXIT_DONE;
+    tailor_table_free(page);
+    return status;
+}
+
+static int run_list(tl_cli *cli)
+{
+    listing l = {.n = 0};
+    bool is_last = false;
+    int status = TL_EXIT_DONE;
+    while (status == TL_EXIT_DONE && !is_last) {
+        status = list_page(cli, &l, &is_last);
+    }
+    return status;
 }
 
 static int run_show(tl_cli *cli)
@@ -102,7 +171,8 @@ static int run_remove(tl_cli *cli)
 const tl_command tl_cmd_device_list = {
     .name = "device list",
     .summary = "The registered devices",
-    .doc = "Lists the registered devices.",
+    .options = list_options,
+    .doc = "Lists the registered devices by name, as they come.",
     .run = run_list,
 };
 

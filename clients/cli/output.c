@@ -61,6 +61,11 @@ static int write_text(const tl_cli *cli, FILE *file, const char *path, const tl_
 
 int tl_cli_print(const tl_cli *cli, const tl_text *text)
 {
+    return tl_cli_print_part(cli, text, true);
+}
+
+int tl_cli_print_part(const tl_cli *cli, const tl_text *text, bool is_first)
+{
     for (size_t i = 0; cli->client != NULL && i < tailor_n_warnings(cli->client); i++) {
         tl_cli_say(cli, "warning: %s", tailor_warning(cli->client, i));
     }
@@ -75,7 +80,7 @@ int tl_cli_print(const tl_cli *cli, const tl_text *text)
     if (path == NULL) {
         return write_text(cli, stdout, "standard output", text);
     }
-    FILE *file = fopen(path, "wb");
+    FILE *file = fopen(path, is_first ? "wb" : "ab");
     if (file == NULL) {
         tl_cli_say(cli, "%s: %s", path, strerror(errno));
         return TL_EXIT_FAILED;

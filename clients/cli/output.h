@@ -31,6 +31,9 @@ TL_MUST_USE tl_err tl_cli_read_file(const char *path, char **out_data, size_t *o
 /* Shows the warnings of the last call, then writes text to --out or standard output. */
 int tl_cli_print(const tl_cli *cli, const tl_text *text);
 
+/* The same for a text that comes in parts: those behind the first are appended. */
+int tl_cli_print_part(const tl_cli *cli, const tl_text *text, bool is_first);
+
 typedef enum tl_style {
     TL_STYLE_CSV,
     TL_STYLE_ALIGNED,

@@ -61,22 +61,20 @@ static int column_width(const tailor_table *table, size_t column)
     return width;
 }
 
-void tl_render_aligned(const tailor_table *table, tl_text *out)
+void tl_render_aligned_part(const tailor_table *table, bool is_first, int *widths, tl_text *out)
 {
     char buffer[TAILOR_CELL_BYTES];
     size_t n_columns = tailor_table_n_columns(table);
-    int *widths = tl_mem_new(n_columns, sizeof *widths);
-    if (widths == NULL) {
-        out->is_broken = true;
-        return;
-    }
     for (size_t j = 0; j < n_columns; j++) {
-        widths[j] = column_width(table, j);
-        add_padded(
-            out, tailor_table_name(table, j), widths[j], tailor_table_is_number(table, j),
-            j + 1 == n_columns);
+        int width = column_width(table, j);
+        widths[j] = width > widths[j] ? width : widths[j];
+        if (is_first) {
+            add_padded(
+                out, tailor_table_name(table, j), widths[j], tailor_table_is_number(table, j),
+                j + 1 == n_columns);
+        }
     }
-    tl_text_add(out, "\n");
+    tl_text_add(out, is_first ? "\n" : "");
     for (size_t i = 0; i < tailor_table_n_rows(table); i++) {
         for (size_t j = 0; j < n_columns; j++) {
             add_padded(
@@ -85,6 +83,16 @@ void tl_render_aligned(const tailor_table *table, tl_text *out)
         }
         tl_text_add(out, "\n");
     }
+}
+
+void tl_render_aligned(const tailor_table *table, tl_text *out)
+{
+    int *widths = tl_mem_new(tailor_table_n_columns(table), sizeof *widths);
+    if (widths == NULL) {
+        out->is_broken = true;
+        return;
+    }
+    tl_render_aligned_part(table, true, widths, out);
     tl_mem_free(widths);
 }
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Command line, spaces and devices, through the real programs."""
 import json
+import os
 
 import harness
 
@@ -152,6 +153,33 @@ class Devices(harness.Case):
         shown = self.ok("device", "show", "again")
         self.ok("device", "add", self.write("shown.yaml", shown))
         self.assertEqual(shown, self.ok("device", "show", "again"))
+
+    def test_ten_thousand_devices_are_listed_page_by_page(self):
+        names = ["unit-%05d" % (i * 7919 % 10000) for i in range(10000)]
+        for begin in range(0, len(names), 4000):
+            part = names[begin:begin + 4000]
+            path = self.write("part-%d.csv" % begin, "%s\n%s%s\n" % (
+                ",".join(["e01,e02,e12,e03,e13,e23"] + ["latency_ms@" + n for n in part]),
+                "none,none,none,nor_conv_3x3,none,none", ",7" * len(part)))
+            self.ok("measure", "import", "--space", "nasbench201", path)
+        listed = [json.loads(line)["device"] for line in
+                  self.ok("device", "list", "--json").splitlines()]
+        self.assertEqual(sorted(listed), listed)
+        self.assertEqual(sorted(names), [n for n in listed if n.startswith("unit-")])
+        self.assertEqual(1 + len(listed), len(self.ok("device", "list").splitlines()))
+        some = self.ok("device", "list", "--prefix", "unit-0123", "--json").splitlines()
+        self.assertEqual(["unit-0123%d" % i for i in range(10)],
+                         [json.loads(line)["device"] for line in some])
+        some = self.ok("device", "list", "--count", "9000").splitlines()
+        self.assertEqual(listed[:9000], [line.split()[0] for line in some[1:]])
+        out = os.path.join(self.folder, "devices.txt")
+        self.ok("device", "list", "--out", out)
+        with open(out, encoding="utf-8") as file:
+            self.assertEqual(self.ok("device", "list"), file.read())
+        self.assertIn('"unit-01239"', self.refused("device", "show", "unit-01239x"))
+        self.assertIn("more than 4096 columns",
+                      self.refused("measure", "export", "--space", "nasbench201"))
+        self.ok("device", "remove", "unit-00000")
 
     def test_a_bare_device_needs_only_a_name(self):
         self.assertEqual("bare\n", self.ok("device", "add", "--name", "bare"))

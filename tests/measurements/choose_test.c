@@ -174,13 +174,27 @@ static void the_largest_columns_are_found_among_many(void **state)
     assert_err(
         TL_EINVAL,
         tl_columns_largest(f->store, "no space", TL_METRIC_ENERGY_MJ, 5, &list, &n_left_out));
+}
 
+static void named_columns_are_found_without_a_list(void **state)
+{
+    const fixture *f = *state;
+    tl_rng rng;
+    tl_import_report report;
+    tl_column_list list = {0};
+    tl_rng_init(&rng, 1);
+    tl_table t = empty_table(f->space, 3, 300, &rng);
+    t.values[1] = 1;
+    t.values[250] = 2;
+    t.values[300 + 250] = 3;
+    import(f, &t, &report);
+    tl_table_done(&t);
     const char *names[] = {"d0250", "d0300", "d0001", "d0250"};
     assert_ok(tl_columns_named(f->store, "nasbench201", TL_METRIC_LATENCY_MS, names, 4, &list));
     assert_int_equal(list.n_columns, 2);
     assert_string_equal(list.columns[0].subject, "d0001");
     assert_string_equal(list.columns[1].subject, "d0250");
-    assert_int_equal(list.columns[1].n, 32);
+    assert_int_equal(list.columns[1].n, 2);
     tl_column_list_done(&list);
     assert_ok(tl_columns_named(f->store, "nasbench201", TL_METRIC_LATENCY_MS, NULL, 0, &list));
     assert_int_equal(list.n_columns, 0);
@@ -256,6 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_wide_table_of_few_values_arrives_column_by_column),
         TEST(the_largest_columns_are_found_among_many),
+        TEST(named_columns_are_found_without_a_list),
         TEST(an_export_of_too_many_columns_is_refused_before_it_is_read),
         TEST(survives_every_allocation_failure),
     };

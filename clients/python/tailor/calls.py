@@ -93,9 +93,12 @@ def _op(index: int, m: Any) -> Op:
 # ---- devices -------------------------------------------------------------------------------
 
 
-def device_list() -> Call[Table]:
-    """The known devices, shipped and registered."""
-    return asking_for_table("device.list")
+def device_list(prefix: str = "", after: str = "", limit: int = 0) -> Call[Table]:
+    """The known devices, shipped and registered, by name: those whose names start with prefix
+    and stand behind after, at most limit of them. More than 65,536 are to be asked for in pages:
+    one with fewer rows than limit is the last."""
+    message = pb.DeviceListRequest(prefix=prefix, after=after, limit=limit)
+    return Call("device.list", message.SerializeToString(), as_table)
 
 
 def device_show(device: str) -> Call[str]:
