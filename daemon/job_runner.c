@@ -8,6 +8,7 @@
 #include "numerics/gemm.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 struct tl_job_runner {
     tl_engine *engine;
@@ -42,10 +43,15 @@ static void run_one(const tl_job_runner *runner, tl_job *job)
     tl_err_clear();
     tl_log(TL_LOG_INFO, "job %llu: %s begins", id, tl_job_method(job));
     tl_err err = call_method(runner, job, &call, &reply);
-    tl_log(
-        TL_LOG_INFO, "job %llu: %s%s%s", id, err == TL_OK ? "done" : tl_err_name(err),
-        err == TL_OK ? "" : ": ", err == TL_OK ? "" : tl_err_detail());
-    tl_job_finish_take(job, err, &call, &reply);
+    char detail[TL_JOB_DETAIL_BYTES];
+    (void)snprintf(detail, sizeof detail, "%s", err != TL_OK ? tl_err_detail() : "");
+    if (!tl_job_finish_take(job, err, &call, &reply)) {
+        tl_log(TL_LOG_INFO, "job %llu: put aside for the next start", id);
+    } else if (err == TL_OK) {
+        tl_log(TL_LOG_INFO, "job %llu: done", id);
+    } else {
+        tl_log(TL_LOG_INFO, "job %llu: %s: %s", id, tl_err_name(err), detail);
+    }
     tl_call_done(&call);
 }
 

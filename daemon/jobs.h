@@ -137,9 +137,9 @@ void tl_job_fill_call(tl_job *job, tl_call *call);
 /*
  * Ends a job that was taken; its result and tl_err_detail() are kept, with the warnings of the
  * call and the reply (data NULL: none), which it takes. Where it ended because the jobs were
- * stopped, it waits again.
+ * stopped, it waits again, and this is false.
  */
-void tl_job_finish_take(tl_job *job, tl_err result, const tl_call *call, tl_bytes *reply);
+bool tl_job_finish_take(tl_job *job, tl_err result, const tl_call *call, tl_bytes *reply);
 
 /* ---- for everyone -------------------------------------------------------------------------- */
 

@@ -220,7 +220,7 @@ static tl_err pack_outcome(const tl_call *call, tl_bytes *reply, tl_bytes *out)
     return err;
 }
 
-void tl_job_finish_take(tl_job *job, tl_err result, const tl_call *call, tl_bytes *reply)
+bool tl_job_finish_take(tl_job *job, tl_err result, const tl_call *call, tl_bytes *reply)
 {
     char detail[TL_JOB_DETAIL_BYTES];
     tl_bytes outcome = {0};
@@ -228,7 +228,7 @@ void tl_job_finish_take(tl_job *job, tl_err result, const tl_call *call, tl_byte
     if (put_aside(job, result)) {
         tl_mem_free(reply->data);
         *reply = (tl_bytes){0};
-        return;
+        return false;
     }
     if (result == TL_ECANCELLED) { /* where it was by then is no reason */
         (void)snprintf(
@@ -247,4 +247,5 @@ void tl_job_finish_take(tl_job *job, tl_err result, const tl_call *call, tl_byte
             (unsigned long long)tl_job_id(job), tl_err_detail());
     }
     tl_mem_free(outcome.data);
+    return true;
 }

@@ -72,7 +72,7 @@ static uint64_t start(world *w, const char *space, const char *token)
     return id;
 }
 
-static void finish(world *w, tl_job *job, tl_err result, const char *text)
+static bool finish(world *w, tl_job *job, tl_err result, const char *text)
 {
     tl_call call = make_call();
     tl_bytes reply = {.data = NULL};
@@ -84,9 +84,10 @@ static void finish(world *w, tl_job *job, tl_err result, const char *text)
     } else {
         (void)tl_fail(result, "%s", text);
     }
-    tl_job_finish_take(job, result, &call, &reply);
+    bool has_ended = tl_job_finish_take(job, result, &call, &reply);
     assert_null(reply.data);
     tl_call_done(&call);
+    return has_ended;
 }
 
 /* ---- attached ---------------------------------------------------------------------------- */
@@ -265,7 +266,7 @@ static void a_started_job_is_run_in_its_turn_and_its_reply_stays(void **state)
     assert_ok(tl_job_step(same, "half", 1, 2));
     tl_job_end(same, TL_OK); /* the runner's to end */
     assert_int_equal(find(w.jobs, first).state, TL_JOB_RUNNING);
-    finish(&w, job, TL_OK, "a model");
+    assert_true(finish(&w, job, TL_OK, "a model"));
     check_outcome(&w, first, "a model");
     restart(&w);
     check_outcome(&w, first, "a model");
@@ -299,11 +300,11 @@ static void jobs_of_one_space_run_one_after_the_other(void **state)
     tl_job *other = tl_jobs_take(w.jobs);
     assert_int_equal(tl_job_id(job), first);
     assert_int_equal(tl_job_id(other), third);
-    finish(&w, other, TL_EINVAL, "no");
-    finish(&w, job, TL_OK, "yes");
+    assert_true(finish(&w, other, TL_EINVAL, "no"));
+    assert_true(finish(&w, job, TL_OK, "yes"));
     job = tl_jobs_take(w.jobs);
     assert_int_equal(tl_job_id(job), second);
-    finish(&w, job, TL_OK, "yes");
+    assert_true(finish(&w, job, TL_OK, "yes"));
     assert_string_equal(find(w.jobs, third).detail, "no");
     close_world(&w);
 }
@@ -375,7 +376,7 @@ static void a_stop_puts_jobs_aside_which_counts_as_no_crash(void **state)
         tl_jobs_stop(w.jobs);
         assert_null(tl_jobs_take(w.jobs));
         assert_err(TL_ECANCELLED, tl_job_step(job, "a", 1, 2));
-        finish(&w, job, TL_ECANCELLED, "put aside");
+        assert_false(finish(&w, job, TL_ECANCELLED, "put aside"));
         assert_int_equal(find(w.jobs, id).state, TL_JOB_WAITING);
         restart(&w);
         assert_int_equal(find(w.jobs, id).state, TL_JOB_WAITING);
