@@ -42,7 +42,7 @@ enum {
 typedef struct settings {
     const char *endpoints[MAX_ENDPOINTS];
     int n_endpoints, n;
-    const char *method, *space, *device, *task, *designs, *body, *maximize, *minimize;
+    const char *method, *space, *device, *task, *designs, *body, *maximize, *minimize, *write;
     Tailor__V1__Limits limits;
     tl_key_file key;
     bool has_key;
@@ -339,8 +339,9 @@ static const struct argp_option options[] = {
     {"minimize", 'o', "WHAT", 0, "for design.run", 0},
     {"body",                                 'b', "FILE", 0, "the packed request of any method", 0},
     {"key",'k', "FILE", 0, "for daemons that ask for one; the echo does not", 0},
+    {"write",                                'w', "FILE", 0, "keep the packed Request here, for bench_load", 0},
     {"count",                                'n', "N", 0, "round trips; 1000 unless given", 0},
-    {0                               },
+    {0                           },
 };
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -360,6 +361,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case 'f': set->designs = value; break;
     case 'b': set->body = value; break;
     case 'M': set->maximize = value; break;
+    case 'w': set->write = value; break;
     case 'o': set->minimize = value; break;
     case 'k':
         if (tl_key_file_read(value, TL_FILE_SECRET, &set->key) != TL_OK) {
@@ -391,7 +393,8 @@ int main(int argc, char **argv)
     int status = EXIT_SUCCESS;
     tailor__v1__limits__init(&set.limits);
     (void)argp_parse(&parser, argc, argv, 0, NULL, &set);
-    if (pack_request(&set, &request) != TL_OK) {
+    if (pack_request(&set, &request) != TL_OK ||
+        (set.write != NULL && tl_file_write(set.write, request.data, request.len) != TL_OK)) {
         (void)fprintf(stderr, "%s\n", tl_err_detail());
         return EXIT_FAILURE;
     }

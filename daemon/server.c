@@ -17,6 +17,8 @@ enum {
     DRAIN = 16, /* requests read before results and the stop descriptor get a look */
     STOP_EVENT_BYTES = 128,
     MAX_REFUSED = 10000,
+    BACKLOG = 4,    /* requests in a row */
+    PER_WORKER = 4, /* short requests that wait for one, so that it does not */
     MAX_WAIT_MS = 60 * 1000
 };
 
@@ -34,6 +36,13 @@ static tl_err unknown_method(const tl_server *server, const char *name)
         nearest != NULL ? "; the nearest is " : "", nearest != NULL ? nearest : "");
 }
 
+/* Where requests come faster than one thread answers them, idle workers get some. */
+static bool is_backlog(const tl_server *server)
+{
+    return server->n_in_a_row > BACKLOG &&
+           server->n_at[TL_LANE_WORK] < PER_WORKER * server->options.n_workers;
+}
+
 /* Short work is answered at once: waking a worker would take longer. */
 static tl_lane lane_of(const tl_task *t)
 {
@@ -42,7 +51,8 @@ static tl_lane lane_of(const tl_task *t)
     if (method->bulk_min_bytes != 0 && len >= method->bulk_min_bytes) {
         return TL_LANE_BULK;
     }
-    bool is_long = method->fast_max_bytes != 0 && len > method->fast_max_bytes;
+    bool is_long =
+        method->fast_max_bytes != 0 && (len > method->fast_max_bytes || is_backlog(t->server));
     return method->lane == TL_LANE_FAST && is_long ? TL_LANE_WORK : method->lane;
 }
 
@@ -106,8 +116,10 @@ static bool receive(tl_server *server)
     tl_task t = {.server = server};
     int len = zmq_recv(server->router, t.identity, sizeof t.identity, ZMQ_DONTWAIT);
     if (len < 0) {
+        server->n_in_a_row = 0;
         return false;
     }
+    server->n_in_a_row++;
     TL_ASSERT((size_t)len <= sizeof t.identity);
     t.identity_len = (size_t)len;
     t.received_ns = tl_clock_ns();

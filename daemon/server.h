@@ -38,7 +38,7 @@ typedef struct tl_server_options {
     const int *fds; /* listen at these endpoints already, and are taken; -1: none. NULL: no */
     int n_workers;  /* of the work lane, and as many of the bulk lane, which yield to all
                         * others; the write lane has one. 0: one per processor, at least 2 */
-    size_t max_queued;               /* requests waiting for a worker, in each lane; 0: 64 */
+    size_t max_queued;               /* requests waiting for a worker, in each lane; 0: 256 */
     size_t max_held_bytes;           /* bodies at the workers; one alone may; 0: 256 MiB */
     size_t max_connections;          /* 0: 1000; fewer where files may be open are short */
     const tl_method *const *methods; /* sorted by name; NULL: tl_methods */

@@ -80,11 +80,13 @@ struct tl_server {
     char endpoints[TL_SERVER_MAX_ENDPOINTS][TL_ENDPOINT_MAX_BYTES + 1];
     tl_queue *queues[TL_N_LANES]; /* of the fast lane: NULL */
     tl_worker workers[TL_SERVER_MAX_THREADS];
-    int n_workers;       /* of all lanes */
-    tl_task *at_workers; /* list */
-    size_t held_bytes;   /* of their bodies */
-    tl_keys *keys;       /* NULL: everyone who can connect is an admin */
-    void *zap;           /* answers handshakes, with keys alone */
+    int n_workers;        /* of all lanes */
+    tl_task *at_workers;  /* list */
+    size_t held_bytes;    /* of their bodies */
+    int n_at[TL_N_LANES]; /* of them, by lane */
+    int n_in_a_row;       /* requests read without finding the socket empty */
+    tl_keys *keys;        /* NULL: everyone who can connect is an admin */
+    void *zap;            /* answers handshakes, with keys alone */
     tl_peers peers;
     int64_t keys_looked_ns;
     bool is_stopping, has_told_stopping;

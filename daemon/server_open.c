@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum {
-    DEFAULT_MAX_QUEUED = 64,
+    DEFAULT_MAX_QUEUED = 256,
     DEFAULT_MAX_HELD_BYTES = 256 * 1024 * 1024,
     /* Messages held for one client. Bounded, so that one that never reads costs little; a
      * reply beyond it is lost and logged. */

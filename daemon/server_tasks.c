@@ -19,6 +19,7 @@ static void list_add(tl_server *server, tl_task *t)
     }
     server->at_workers = t;
     server->held_bytes += t->request->body.len;
+    server->n_at[t->lane]++;
 }
 
 static void list_remove(tl_server *server, tl_task *t)
@@ -32,6 +33,7 @@ static void list_remove(tl_server *server, tl_task *t)
         t->next->prev = t->prev;
     }
     server->held_bytes -= t->request->body.len;
+    server->n_at[t->lane]--;
 }
 
 void tl_server_task_free(tl_task *t)
