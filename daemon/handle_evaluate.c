@@ -369,6 +369,11 @@ static tl_err recall(void *context, int column, void **out_data, size_t *out_len
     return tl_job_kept(((const evaluation_context *)context)->job, name, out_data, out_len);
 }
 
+static bool goes_on(const void *context)
+{
+    return tl_job_goes_on(((const evaluation_context *)context)->job);
+}
+
 static bool takes(const void *context, const char *method)
 {
     const evaluate_request *request = ((const evaluation_context *)context)->request;
@@ -402,6 +407,7 @@ static tl_err evaluate(
             .n_others = m->n_others,
             .accuracy = m->has_accuracy ? &m->accuracy : NULL,
             .takes = takes,
+            .goes_on = goes_on,
             .n_samples = (int)request->samples,
             .seed = request->has_seed ? request->seed : 1,
             .progress = step,

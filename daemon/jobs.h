@@ -69,6 +69,9 @@ uint64_t tl_job_id(const tl_job *job);
  */
 TL_MUST_USE tl_err tl_job_step(tl_job *job, const char *what, uint64_t done, uint64_t total);
 
+/* The same question without news; for code in which an error would have far to go. */
+bool tl_job_goes_on(const tl_job *job);
+
 /* NULL is fine. result: how it ended. */
 void tl_job_end(tl_job *job, tl_err result);
 

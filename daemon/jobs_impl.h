@@ -3,8 +3,8 @@
 #define TL_DAEMON_JOBS_IMPL_H
 
 /*
- * Inside of the jobs: for jobs.c (the table, what handlers and clients ask), jobs_queue.c
- * (detached ones) and jobs_fleet.c (runs of many requests).
+ * Inside of the jobs: for jobs.c (the table, what handlers ask), jobs_ask.c (what
+ * clients ask), jobs_load.c, jobs_queue.c (detached ones) and jobs_fleet.c (runs of many requests).
  *
  * The lock is never held while the store is waited for. A record is copied under the lock from
  * within the write transaction, so that of two writers the later one has the later state; what
@@ -90,6 +90,9 @@ void tl_jobs_note_now_and_then(tl_job *job);
  */
 TL_MUST_USE tl_err
 tl_jobs_close(tl_job *job, tl_err result, const char *detail, const tl_bytes *outcome);
+
+/* Reads the store into an empty table, and ends what ended with the former daemon. */
+TL_MUST_USE tl_err tl_jobs_load(tl_jobs *jobs);
 
 /* Ends fleets that nobody goes on with. */
 void tl_jobs_sweep(tl_jobs *jobs);

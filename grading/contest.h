@@ -86,6 +86,7 @@ typedef struct tl_contest {
     int n_inside;                /* of the m queries */
     int inside_set, outside_set; /* a tl_grade_set, or TL_CONTEST_NO_SET */
     bool (*takes)(const void *context, const char *method); /* NULL: all methods */
+    bool (*goes_on)(const void *context); /* before each method; false cancels. May be NULL */
     const void *context;
     /* Its own. */
     double *memory;
@@ -104,7 +105,8 @@ void tl_contest_done(tl_contest *contest);
 
 /*
  * Appends a grade for each method and graded set; there is room for two a method. A method
- * that needs more than the problem has (tl_infer_can_run()) is passed over.
+ * that needs more than the problem has (tl_infer_can_run()) is passed over. Fails with
+ * TL_ECANCELLED when goes_on said so.
  */
 TL_MUST_USE tl_err tl_contest_run(tl_contest *contest, tl_grade *grades, int *n_grades);
 

@@ -83,6 +83,7 @@ static void fill_run(const tl_pool *pool, const char *device, device_run *run)
         .inside_set = TL_SET_NEAR,
         .outside_set = TL_SET_FAR,
         .takes = run->options->takes,
+        .goes_on = run->options->goes_on,
         .context = run->options->context
     };
 }
@@ -212,6 +213,7 @@ static tl_err grade_unseen(
         .inside_set = TL_CONTEST_NO_SET,
         .outside_set = TL_SET_UNSEEN,
         .takes = options->takes,
+        .goes_on = options->goes_on,
         .context = options->context
     };
     tl_err err = tl_contest_init(&contest);

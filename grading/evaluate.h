@@ -45,7 +45,8 @@ typedef struct tl_evaluate_options {
     int n_others;
     const tl_column *accuracy; /* for the cost of decisions; NULL: it is not graded */
     bool (*takes)(const void *context, const char *method); /* NULL: all methods */
-    int n_samples; /* of each column graded; 0: the usual ones above */
+    bool (*goes_on)(const void *context); /* before each method; false cancels. May be NULL */
+    int n_samples;                        /* of each column graded; 0: the usual ones above */
     uint64_t seed;
     /* Called now and then on the calling thread; false cancels. May be NULL. */
     bool (*progress)(void *context, const char *what, int64_t done, int64_t total);

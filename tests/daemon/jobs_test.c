@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/test.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "daemon/jobs.h"
 #include "proto/job.pb-c.h"
@@ -440,6 +441,89 @@ static void a_cancelled_run_refuses_its_pieces(void **state)
     close_world(&w);
 }
 
+/* ---- when the store or memory gives out --------------------------------------------------------- */
+
+/* Until the store takes no more. */
+static void fill_store(tl_store *store)
+{
+    enum {
+        CHUNK_BYTES = 8192
+    };
+    static const char chunk[CHUNK_BYTES];
+    tl_err err = TL_OK;
+    for (uint32_t i = 0; err == TL_OK; i++) {
+        tl_store_txn *txn = NULL;
+        assert_ok(tl_store_begin(store, &txn));
+        err = tl_store_put(txn, TL_DB_META, &i, sizeof i, chunk, sizeof chunk);
+        err = err == TL_OK ? tl_store_commit(&txn) : err;
+        tl_store_abort(&txn);
+    }
+    assert_err(TL_ELIMIT, err);
+}
+
+static void a_full_store_loses_no_reply_and_takes_no_start(void **state)
+{
+    (void)state;
+    world w = {.call = make_call(), .dir = tl_test_new_dir()};
+    uint64_t id = 0;
+    char reply[100 * 1024];
+    memset(reply, 'x', sizeof reply - 1);
+    reply[sizeof reply - 1] = '\0';
+    assert_ok(tl_store_open(w.dir, 1, &w.store));
+    assert_ok(tl_jobs_new(w.store, &w.jobs));
+    uint64_t first = start(&w, "a", "");
+    tl_job *job = tl_jobs_take(w.jobs);
+    fill_store(w.store);
+    tl_log_set_level(TL_LOG_ERROR);
+    tl_job_keep(job, "stage", reply, sizeof reply);
+    assert_true(finish(&w, job, TL_OK, reply));
+    check_outcome(&w, first, reply);
+    tl_job_start more = {
+        .method = &train,
+        .subject = "a",
+        .token = "a-token-of-mine",
+        .request = (const uint8_t *)reply,
+        .request_len = sizeof reply};
+    assert_err(TL_ELIMIT, tl_jobs_start(w.jobs, &w.call, &more, &id));
+    tl_jobs_count count = tl_jobs_count_get(w.jobs);
+    assert_int_equal(count.n_waiting, 0);
+    assert_int_equal(count.n_ended, 1);
+    assert_ok(tl_job_begin(w.jobs, &w.call, "train.run", "x", &job)); /* goes on unlisted */
+    tl_job_end(job, TL_OK);
+    close_world(&w);
+}
+
+static tl_err start_and_list(void *context)
+{
+    world *w = context;
+    uint64_t id = 0;
+    tl_job_view *views = NULL;
+    size_t n = 0;
+    tl_job_start job = {
+        .method = &train, .subject = "a", .token = "", .request = (const uint8_t *)"a"};
+    job.request_len = 1;
+    TL_TRY(tl_jobs_start(w->jobs, &w->call, &job, &id));
+    TL_TRY(tl_jobs_list(w->jobs, SIZE_MAX, &views, &n));
+    tl_mem_free(views);
+    return TL_OK;
+}
+
+static void memory_that_runs_out_leaks_nothing(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, tl_test_new_dir());
+    tl_err err = TL_ENOMEM;
+    for (long i = 1; err == TL_ENOMEM; i++) {
+        tl_mem_fail_at(i);
+        err = start_and_list(&w);
+        tl_mem_fail_at(0);
+        assert_true(err == TL_OK || err == TL_ENOMEM);
+    }
+    restart(&w);
+    close_world(&w);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tl_test_count_blocks, tl_test_no_leaks)
@@ -457,6 +541,8 @@ int main(void)
         TEST(a_stop_puts_jobs_aside_which_counts_as_no_crash),
         TEST(pieces_of_a_run_are_one_job_that_outlives_the_daemon),
         TEST(a_cancelled_run_refuses_its_pieces),
+        TEST(a_full_store_loses_no_reply_and_takes_no_start),
+        TEST(memory_that_runs_out_leaks_nothing),
     };
 #undef TEST
     return cmocka_run_group_tests_name("daemon/jobs", tests, NULL, NULL);

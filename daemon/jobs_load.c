@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The jobs that a former daemon left in the store. */
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "daemon/jobs_impl.h"
+
+#include <stdio.h>
+
+/* What a former daemon left of a job. */
+static void take_up(tl_job *job)
+{
+    static const char crashed[] =
+        "the daemon ended unexpectedly each of the two times that it ran; it is not tried again";
+    tl_job_view *view = &job->record.view;
+    if (view->state == TL_JOB_ENDED || (view->kind == TL_JOB_FLEET && !view->is_cancelled)) {
+        job->left_ns = job->started_ns = tl_clock_ns();
+        return;
+    }
+    if (view->kind == TL_JOB_DETACHED && !view->is_cancelled &&
+        (view->state == TL_JOB_WAITING || view->n_starts < 2)) {
+        tl_jobs_set_state(job, TL_JOB_WAITING);
+        return;
+    }
+    tl_jobs_set_state(job, TL_JOB_ENDED);
+    view->ended_unix_s = tl_clock_unix_s();
+    view->result =
+        view->kind == TL_JOB_DETACHED && !view->is_cancelled ? TL_ESTATE : TL_ECANCELLED;
+    (void)snprintf(
+        view->detail, sizeof view->detail, "%s",
+        view->result == TL_ESTATE ? crashed
+        : view->is_cancelled      ? "cancelled"
+                                  : "the daemon ended while it ran");
+}
+
+static tl_err add_stored(void *context, const tl_job_record *record)
+{
+    tl_jobs *jobs = context;
+    tl_job *job = tl_jobs_add(jobs, record->view.kind, record->view.state);
+    if (job == NULL) {
+        return tl_fail(TL_ENOMEM, "the jobs of the store");
+    }
+    job->record = *record;
+    job->is_stored = true;
+    jobs->last_id = record->view.id;
+    return TL_OK;
+}
+
+/* Ends in the store what ended with the former daemon. */
+static tl_err write_taken_up(tl_jobs *jobs, const bool *was_ended)
+{
+    tl_store_txn *txn = NULL;
+    TL_TRY(tl_store_begin(jobs->store, &txn));
+    tl_err err = TL_OK;
+    for (size_t i = 0; i < jobs->n && err == TL_OK; i++) {
+        const tl_job_record *record = &jobs->all[i]->record;
+        if (record->view.state == TL_JOB_ENDED && !was_ended[i]) {
+            err = tl_job_store_put(txn, record);
+            err = err == TL_OK ? tl_job_store_clear(txn, record->view.id) : err;
+        }
+    }
+    if (err == TL_OK) {
+        return tl_store_commit(&txn);
+    }
+    tl_store_abort(&txn);
+    return err;
+}
+
+tl_err tl_jobs_load(tl_jobs *jobs)
+{
+    size_t n_changed = 0;
+    TL_TRY(tl_job_store_each(jobs->store, add_stored, jobs));
+    bool *was_ended = tl_mem_new(jobs->n + 1, sizeof *was_ended);
+    if (was_ended == NULL) {
+        return tl_fail(TL_ENOMEM, "the jobs of the store");
+    }
+    for (size_t i = 0; i < jobs->n; i++) {
+        tl_job *job = jobs->all[i];
+        was_ended[i] = job->record.view.state == TL_JOB_ENDED;
+        take_up(job);
+        n_changed += job->record.view.state == TL_JOB_ENDED && !was_ended[i];
+    }
+    /* What a full disk does not take is found again by the next daemon. */
+    if (n_changed > 0 && write_taken_up(jobs, was_ended) != TL_OK) {
+        tl_log(TL_LOG_WARN, "jobs that ended are not noted: %s", tl_err_detail());
+        tl_err_clear();
+    }
+    tl_mem_free(was_ended);
+    return TL_OK;
+}
