@@ -93,7 +93,10 @@ void tl_envelope_reply(
 }
 
 size_t tl_envelope_pack_error(
-    uint64_t request_id, tl_err err, uint8_t out_bytes[TL_ENVELOPE_ERROR_BYTES])
+    uint64_t request_id,
+    tl_err err,
+    bool may_repeat,
+    uint8_t out_bytes[TL_ENVELOPE_ERROR_BYTES])
 {
     char name[sizeof "ECANCELLED____"];
     char detail[DETAIL_BYTES];
@@ -109,6 +112,7 @@ size_t tl_envelope_pack_error(
     reply.error = (uint32_t)err;
     reply.error_name = name;
     reply.error_detail = detail;
+    reply.may_repeat = may_repeat;
     TL_ASSERT(tailor__v1__reply__get_packed_size(&reply) <= TL_ENVELOPE_ERROR_BYTES);
     return tailor__v1__reply__pack(&reply, out_bytes);
 }

@@ -10,6 +10,7 @@
 #include "daemon/method.h"
 #include "proto/tailor.pb-c.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,9 +46,15 @@ void tl_envelope_reply(
     const tl_call *call,
     Tailor__V1__Reply *out_reply);
 
-/* Packs the reply that says err, with the detail of this thread, without allocating. */
+/*
+ * Packs the reply that says err, with the detail of this thread, without allocating. may_repeat:
+ * nothing was done, and the same request may succeed soon.
+ */
 size_t tl_envelope_pack_error(
-    uint64_t request_id, tl_err err, uint8_t out_bytes[TL_ENVELOPE_ERROR_BYTES]);
+    uint64_t request_id,
+    tl_err err,
+    bool may_repeat,
+    uint8_t out_bytes[TL_ENVELOPE_ERROR_BYTES]);
 
 /* Packs a heartbeat. */
 size_t tl_envelope_pack_heartbeat(

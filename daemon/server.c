@@ -66,6 +66,7 @@ static tl_err accept(tl_task *t, const zmq_msg_t *payload)
     TL_TRY(tl_envelope_read(data, len, &t->request_id, &t->request));
     TL_TRY(tl_server_keys_identify(t, payload));
     if (server->is_stopping) {
+        t->is_turned_away = true;
         return tl_fail(TL_ESTATE, "the daemon is stopping");
     }
     t->method = tl_method_find_in(

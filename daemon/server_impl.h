@@ -43,6 +43,7 @@ typedef struct tl_task {
     size_t identity_len;
     uint8_t identity[TL_SERVER_IDENTITY_BYTES];
     bool is_overdue, is_gone; /* the router's: its deadline passed; its client left */
+    bool is_turned_away;      /* since the daemon is about to end */
     atomic_bool is_cancelled;
     atomic_bool
         is_given_back; /* set by the worker before its last message: what orders memory */

@@ -63,7 +63,8 @@ static void count_answer(const tl_task *t, tl_err err)
 void tl_server_deliver_error(tl_task *t, tl_err err)
 {
     uint8_t bytes[TL_ENVELOPE_ERROR_BYTES];
-    size_t len = tl_envelope_pack_error(t->request_id, err, bytes);
+    bool may_repeat = err == TL_EBUSY || t->is_turned_away;
+    size_t len = tl_envelope_pack_error(t->request_id, err, may_repeat, bytes);
     zmq_msg_t payload;
     if (zmq_msg_init_size(&payload, len) != 0) {
         (void)zmq_msg_init(&payload); /* an empty reply still ends the wait */

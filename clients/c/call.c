@@ -303,10 +303,15 @@ static tl_err ask(flight *f)
     return err == TL_OK ? converse(f) : err;
 }
 
-/* What may be asked again, if there is time left. EBUSY says that nothing was done. */
+/*
+ * What may be asked again, if there is time left. A daemon that is busy, or about to end, says
+ * that nothing was done; an older one says the first alone, by its error.
+ */
 static bool may_repeat(const flight *f)
 {
-    bool is_busy = f->last_reply != NULL && f->last_reply->error == TL_EBUSY;
+    const Tailor__V1__Reply *reply = f->last_reply;
+    bool is_busy =
+        reply != NULL && reply->error != 0 && (reply->error == TL_EBUSY || reply->may_repeat);
     bool may_be_lost = f->repeat != TL_REPEAT_NEVER && f->n_lost < MAX_LOST;
     bool can_begin_anew = !f->has_parts || f->again != NULL;
     return (is_busy || (f->is_lost && may_be_lost)) && can_begin_anew &&

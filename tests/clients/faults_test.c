@@ -112,6 +112,25 @@ static void a_busy_daemon_is_asked_again(void **state)
     assert_int_equal(f.faulty.heartbeat_ms[0], TL_FAULTY_HEARTBEAT_MS);
 }
 
+static void a_daemon_that_is_about_to_end_is_asked_again(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_TURNS_AWAY, TL_ESTATE},
+        {TL_FAULTY_TURNS_AWAY, TL_ESTATE},
+        {TL_FAULTY_CLOSES,     TL_OK    },
+        {TL_FAULTY_ANSWERS,    TL_OK    },
+        {TL_FAULTY_TURNS_AWAY, TL_ESTATE},
+        {TL_FAULTY_ERROR,      TL_ESTATE}
+    };
+    fixture f;
+    (void)state;
+    start(&f, steps, TL_COUNT(steps));
+    assert_done(ask(&f));
+    assert_asked(&f, 4);
+    assert_ends(TAILOR_ESTATE, "asked 2 times", train(&f));
+    stop(&f);
+}
+
 static void a_daemon_that_stays_busy_is_told_of(void **state)
 {
     tl_faulty_step steps[TL_FAULTY_MAX_ASKED];
@@ -523,6 +542,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tl_test_count_blocks, tl_test_no_leaks)
     const struct CMUnitTest tests[] = {
         TEST(a_busy_daemon_is_asked_again),
+        TEST(a_daemon_that_is_about_to_end_is_asked_again),
         TEST(a_daemon_that_stays_busy_is_told_of),
         TEST(as_often_as_was_allowed),
         TEST(a_lost_connection_is_made_again),

@@ -94,13 +94,14 @@ static void answer(tl_faulty *f, const asked *to)
     send_reply(f, to, &reply);
 }
 
-static void send_error(tl_faulty *f, const asked *to, tl_err err)
+static void send_error(tl_faulty *f, const asked *to, tl_err err, bool may_repeat)
 {
     static char detail[] = "as the test wants";
     Tailor__V1__Reply reply = new_reply(to, TAILOR__V1__REPLY__KIND__FINAL);
     reply.error = (uint32_t)err;
     reply.error_name = (char *)(uintptr_t)tl_err_name(err);
     reply.error_detail = detail;
+    reply.may_repeat = may_repeat;
     send_reply(f, to, &reply);
 }
 
@@ -140,7 +141,7 @@ static void be_foreign(tl_faulty *f, const asked *to)
     asked other = *to;
     for (int i = 1; i <= N_FOREIGN; i++) {
         other.id = to->id + (uint64_t)i;
-        send_error(f, &other, TL_EIO);
+        send_error(f, &other, TL_EIO, false);
     }
 }
 
@@ -164,8 +165,9 @@ static void act(tl_faulty *f, const asked *to, tl_faulty_step step)
     nobody.id = 0;
     switch (step.act) {
     case TL_FAULTY_SILENT: return;
-    case TL_FAULTY_ERROR: send_error(f, to, step.error); return;
-    case TL_FAULTY_ID_0: send_error(f, &nobody, TL_EINVAL); return;
+    case TL_FAULTY_ERROR: send_error(f, to, step.error, false); return;
+    case TL_FAULTY_TURNS_AWAY: send_error(f, to, step.error, true); return;
+    case TL_FAULTY_ID_0: send_error(f, &nobody, TL_EINVAL, false); return;
     case TL_FAULTY_HANGS: send_kind(f, to, TAILOR__V1__REPLY__KIND__HEARTBEAT); return;
     case TL_FAULTY_CLOSES: close_connections(f); return;
     case TL_FAULTY_PART_CLOSES:
@@ -174,7 +176,7 @@ static void act(tl_faulty *f, const asked *to, tl_faulty_step step)
         return;
     case TL_FAULTY_PART_BUSY:
         send_table(f, to, true, false);
-        send_error(f, to, TL_EBUSY);
+        send_error(f, to, TL_EBUSY, true);
         return;
     case TL_FAULTY_TABLE:
         send_table(f, to, true, false);

@@ -23,6 +23,7 @@
 typedef enum tl_faulty_act {
     TL_FAULTY_ANSWERS,     /* success, with an empty body and a warning */
     TL_FAULTY_ERROR,       /* the step's error */
+    TL_FAULTY_TURNS_AWAY,  /* the step's error, which may be repeated */
     TL_FAULTY_SILENT,      /* nothing */
     TL_FAULTY_LATE,        /* success, after the time of several heartbeats without one */
     TL_FAULTY_HANGS,       /* one heartbeat, then nothing */

@@ -95,11 +95,7 @@ static tailor_err say(thread *t, const char *method, const char *text, char said
     message.text = (char *)(uintptr_t)text;
     tailor_request request = {
         .method = method, .body = body, .len = tailor__v1__text__pack(&message, body)};
-    tailor_err err = TAILOR_ESTATE;
-    /* A daemon that is about to end says so. */
-    while (err == TAILOR_ESTATE) {
-        err = tailor_call(t->f->client, &request, &reply, &len);
-    }
+    tailor_err err = tailor_call(t->f->client, &request, &reply, &len);
     said[0] = '\0';
     if (err == TAILOR_OK && len > 2 && len < BODY_BYTES) {
         (void)snprintf(said, BODY_BYTES, "%.*s", (int)(len - 2), reply + 2);

@@ -94,7 +94,7 @@ static void an_error_fits_its_room_and_is_text_whatever_it_quotes(void **state)
     ProtobufCMessage *message = NULL;
     memset(quoted, 0xe9, sizeof quoted);
     quoted[sizeof quoted - 1] = '\0';
-    size_t len = tl_envelope_pack_error(9, tl_fail(TL_EINVAL, "got\n%s", quoted), bytes);
+    size_t len = tl_envelope_pack_error(9, tl_fail(TL_EINVAL, "got\n%s", quoted), true, bytes);
     assert_true(len <= sizeof bytes);
     assert_ok(tl_wire_unpack(
         &tailor__v1__reply__descriptor, bytes, len, TL_WIRE_MAX_MEMORY_BYTES, &message));

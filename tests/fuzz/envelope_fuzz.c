@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (err == TL_OK) {
         tl_wire_free((ProtobufCMessage *)request);
     } else {
-        (void)tl_envelope_pack_error(id, err, error);
+        (void)tl_envelope_pack_error(id, err, false, error);
     }
     read_reply(data, size);
     tl_fuzz_check_blocks(before);
