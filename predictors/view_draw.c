@@ -14,21 +14,18 @@ static tl_err draw_head(
     tl_rng *rng,
     tl_dmat out_draws)
 {
-    tl_dmat x = {0};
-    double *z = NULL;
-    double *unit = NULL;
+    tl_head_rows rows = {0};
     const tl_head *head = &view->costs[cost].head;
-    TL_TRY(tl_view_head_rows(view, cost, designs, n, &x, &z, &unit));
-    tl_err err = tl_head_draw(head, tl_dro(x), z, rng, out_draws);
+    TL_TRY(tl_view_head_rows(view, cost, designs, n, &rows));
+    tl_err err = tl_head_draw(head, tl_dro(rows.x), rows.z, rng, out_draws);
     for (int i = 0; i < out_draws.rows && err == TL_OK; i++) {
         double *row = tl_dmat_row(out_draws, i);
         for (int j = 0; j < n; j++) {
-            row[j] = tl_positive_cost(row[j], head->level) * (unit != NULL ? unit[j] : 1);
+            row[j] =
+                tl_positive_cost(row[j], head->level) * (rows.unit != NULL ? rows.unit[j] : 1);
         }
     }
-    tl_dmat_done(&x);
-    tl_mem_free(z);
-    tl_mem_free(unit);
+    tl_head_rows_done(&rows);
     return err;
 }
 

@@ -62,37 +62,33 @@ tl_err tl_view_fit_measured(tl_view *of, tl_cost cost, const tl_samples *samples
     tl_err err = TL_OK;
     tl_choice *designs = NULL;
     double *values = NULL;
-    tl_dmat x = {0};
-    double *z = NULL;
-    double *unit = NULL;
+    tl_head_rows rows = {0};
     int n_slots = tl_space_n_slots(predictor->space);
     int n = samples->n < MAX_SAMPLES ? samples->n : MAX_SAMPLES;
     if (cost == TL_COST_ENERGY && (err = tl_view_use_latency(of, n, &view->latency)) != TL_OK) {
         goto done;
     }
     if ((err = shuffle_samples(samples, n_slots, n, &designs, &values)) != TL_OK ||
-        (err = tl_view_head_rows(of, cost, designs, n, &x, &z, &unit)) != TL_OK) {
+        (err = tl_view_head_rows(of, cost, designs, n, &rows)) != TL_OK) {
         goto done;
     }
-    for (int i = 0; i < n && unit != NULL; i++) {
-        values[i] /= unit[i];
+    for (int i = 0; i < n && rows.unit != NULL; i++) {
+        values[i] /= rows.unit[i];
     }
     bool is_column = view->latency.use == TL_LATENCY_COLUMN;
     tl_head_data data = {
         .n_sources = predictor->costs[cost].n + is_column,
         .spread =
             is_column ? view->latency.sd / view->latency.mean : predictor->costs[cost].spread,
-        .x = tl_dro(x),
-        .z = z,
+        .x = tl_dro(rows.x),
+        .z = rows.z,
         .y = values};
     if ((err = tl_head_fit(predictor->features, &data, &view->head)) == TL_OK &&
         (err = tl_view_find_unit(of, cost)) == TL_OK) {
         view->basis = TL_BASIS_MEASURED;
     }
 done:
-    tl_dmat_done(&x);
-    tl_mem_free(z);
-    tl_mem_free(unit);
+    tl_head_rows_done(&rows);
     tl_mem_free(designs);
     tl_mem_free(values);
     return err;

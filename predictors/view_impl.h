@@ -56,15 +56,16 @@ static inline double tl_positive_cost(double mean, double level)
 
 /* ---- view_rows.c ---- */
 
-/* Rows as the view's head reads them, allocated; *out_unit: what its values are in, NULL for 1. */
+/* Designs as the view's head reads them. */
+typedef struct tl_head_rows {
+    tl_dmat x;
+    double *z;
+    double *unit; /* what the head's values are in, NULL for 1 */
+} tl_head_rows;
+
 TL_MUST_USE tl_err tl_view_head_rows(
-    tl_view *view,
-    tl_cost cost,
-    const tl_choice *designs,
-    int n,
-    tl_dmat *out_x,
-    double **out_z,
-    double **out_unit);
+    tl_view *view, tl_cost cost, const tl_choice *designs, int n, tl_head_rows *out_rows);
+void tl_head_rows_done(tl_head_rows *rows);
 
 /* The rows of the listing, of every cost of the view that a head predicts. */
 TL_MUST_USE tl_err tl_view_list_rows(tl_view *view);

@@ -10,22 +10,18 @@
 static tl_err predict_head(
     tl_view *view, tl_cost cost, const tl_choice *designs, int n, double *mean, double *sd)
 {
-    tl_dmat x = {0};
-    double *z = NULL;
-    double *unit = NULL;
+    tl_head_rows rows = {0};
     const tl_head *head = &view->costs[cost].head;
-    TL_TRY(tl_view_head_rows(view, cost, designs, n, &x, &z, &unit));
-    tl_err err = tl_head_predict(head, tl_dro(x), z, mean, sd);
+    TL_TRY(tl_view_head_rows(view, cost, designs, n, &rows));
+    tl_err err = tl_head_predict(head, tl_dro(rows.x), rows.z, mean, sd);
     for (int i = 0; i < n && err == TL_OK; i++) {
         mean[i] = tl_positive_cost(mean[i], head->level);
-        if (unit != NULL) {
-            mean[i] *= unit[i];
-            sd[i] *= unit[i];
+        if (rows.unit != NULL) {
+            mean[i] *= rows.unit[i];
+            sd[i] *= rows.unit[i];
         }
     }
-    tl_dmat_done(&x);
-    tl_mem_free(z);
-    tl_mem_free(unit);
+    tl_head_rows_done(&rows);
     return err;
 }
 

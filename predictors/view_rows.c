@@ -126,37 +126,34 @@ static tl_err copy_listed_rows(tl_view *view, tl_cost cost, tl_dmat *out_x, doub
     return TL_OK;
 }
 
-/* *out_unit: what the head's values are in, NULL for 1. */
+void tl_head_rows_done(tl_head_rows *rows)
+{
+    tl_dmat_done(&rows->x);
+    tl_mem_free(rows->z);
+    tl_mem_free(rows->unit);
+    *rows = (tl_head_rows){0};
+}
+
 tl_err tl_view_head_rows(
-    tl_view *view,
-    tl_cost cost,
-    const tl_choice *designs,
-    int n,
-    tl_dmat *out_x,
-    double **out_z,
-    double **out_unit)
+    tl_view *view, tl_cost cost, const tl_choice *designs, int n, tl_head_rows *out_rows)
 {
     const tl_own_latency *own = &view->costs[cost].latency;
-    tl_dmat x = {0};
-    double *z = NULL;
+    tl_head_rows rows = {0};
     tl_err err = TL_OK;
-    *out_unit = NULL;
     bool is_listing = designs == view->predictor->listing && n == view->predictor->n_listing;
     if (is_listing && view->costs[cost].head.n_columns > 0) {
-        err = copy_listed_rows(view, cost, &x, &z);
+        err = copy_listed_rows(view, cost, &rows.x, &rows.z);
     } else {
-        err = tl_predictor_rows(view->predictor, cost, designs, n, &x, &z);
+        err = tl_predictor_rows(view->predictor, cost, designs, n, &rows.x, &rows.z);
     }
     if (err == TL_OK && own->use != TL_LATENCY_UNUSED) {
-        err = add_latency(view, own, designs, &x, z, out_unit);
+        err = add_latency(view, own, designs, &rows.x, rows.z, &rows.unit);
     }
     if (err != TL_OK) {
-        tl_dmat_done(&x);
-        tl_mem_free(z);
+        tl_head_rows_done(&rows);
         return err;
     }
-    *out_x = x;
-    *out_z = z;
+    *out_rows = rows;
     return TL_OK;
 }
 
