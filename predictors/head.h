@@ -102,9 +102,6 @@ double tl_head_dof(const tl_head *head);
 /* Deviations from the mean below which a measurement is with probability p, 0 < p < 1. */
 double tl_head_quantile(const tl_head *head, double p);
 
-/* Deviation of a measurement's noise at the typical design, relative to the level. */
-double tl_head_noise_share(const tl_head *head);
-
 /* x [n, P + S], z [n] (NULL: zeros); out_sd may be NULL. */
 TL_MUST_USE tl_err tl_head_predict(
     const tl_head *head, tl_dcmat x, const double *z, double *out_mean, double *out_sd);

@@ -18,11 +18,6 @@ double tl_head_dof(const tl_head *head)
     return tl_confidence_dof(head->n_samples);
 }
 
-double tl_head_noise_share(const tl_head *head)
-{
-    return head->scale * head->width * sqrt(head->noise + head->rounding);
-}
-
 /* p(x) of each row, relative to the level. */
 static void relative_mean(const tl_head *head, tl_dcmat x, const double *z, double *out)
 {
