@@ -242,8 +242,11 @@ static tl_err mix(
     return TL_OK;
 }
 
-/* The known device idx; its energy where that is known, else an average one's. */
-static tl_err recall(const tl_imagined_pool *pool, int idx, tl_imagined *device)
+/* Fills shares [n], zeroed, of the devices known by a cost; how uncertain the mixture is. */
+typedef double share_fn(void *context, tl_cost which, int n, double *shares);
+
+static tl_err mix_all(
+    const tl_imagined_pool *pool, share_fn *share, void *context, tl_imagined *device)
 {
     int n_costs = pool->encoded.has_energy ? TL_N_COSTS : 1;
     for (int c = 0; c < n_costs; c++) {
@@ -252,14 +255,51 @@ static tl_err recall(const tl_imagined_pool *pool, int idx, tl_imagined *device)
         if (shares == NULL) {
             return tl_fail(TL_ENOMEM, "%d known devices", n);
         }
-        int place = n > 0 ? idx % n : 0;
-        if (n > 0) {
-            shares[place] = 1;
-        }
-        double sd = n > 0 ? pool->sources[c][place]->loo_sd : .1;
+        double sd = share(context, (tl_cost)c, n, shares);
         tl_err err = mix(pool, (tl_cost)c, shares, sd, device);
         tl_mem_free(shares);
         TL_TRY(err);
+    }
+    return TL_OK;
+}
+
+typedef struct known_device {
+    const tl_imagined_pool *pool;
+    int idx;
+} known_device;
+
+static double share_known(void *context, tl_cost which, int n, double *shares)
+{
+    const known_device *known = context;
+    if (n == 0) {
+        return .1;
+    }
+    shares[known->idx % n] = 1;
+    return known->pool->sources[which][known->idx % n]->loo_sd;
+}
+
+static double share_by_chance(void *context, tl_cost which, int n, double *shares)
+{
+    sketch *s = context;
+    double total = 1e-12;
+    (void)which;
+    for (int i = 0; i < n; i++) {
+        double e = tl_rng_normal(&s->rng);
+        shares[i] = e * e;
+        total += shares[i];
+    }
+    for (int i = 0; i < n; i++) {
+        shares[i] /= total;
+    }
+    return expm1(log_uniform(&s->rng, .05, .8));
+}
+
+/* The known device idx; its energy where that is known, else an average one's. */
+static tl_err recall(const tl_imagined_pool *pool, int idx, tl_imagined *device)
+{
+    known_device known = {.pool = pool, .idx = idx};
+    TL_TRY(mix_all(pool, share_known, &known, device));
+    for (int c = 0; c < (pool->encoded.has_energy ? TL_N_COSTS : 1); c++) {
         tl_confidence_nominal(KNOWN_DOF, &device->confidence[c]);
     }
     return TL_OK;
@@ -269,26 +309,8 @@ static tl_err recall(const tl_imagined_pool *pool, int idx, tl_imagined *device)
 static tl_err guess(sketch *s, tl_imagined *device)
 {
     const tl_imagined_pool *pool = s->pool;
-    int n_costs = pool->encoded.has_energy ? TL_N_COSTS : 1;
-    for (int c = 0; c < n_costs; c++) {
-        int n = pool->n_sources[c];
-        double *shares = tl_mem_new((size_t)n, sizeof *shares);
-        if (shares == NULL) {
-            return tl_fail(TL_ENOMEM, "%d known devices", n);
-        }
-        double total = 1e-12;
-        for (int i = 0; i < n; i++) {
-            double e = tl_rng_normal(&s->rng);
-            shares[i] = e * e;
-            total += shares[i];
-        }
-        for (int i = 0; i < n; i++) {
-            shares[i] /= total;
-        }
-        double sd = expm1(log_uniform(&s->rng, .05, .8));
-        tl_err err = mix(pool, (tl_cost)c, shares, sd, device);
-        tl_mem_free(shares);
-        TL_TRY(err);
+    TL_TRY(mix_all(pool, share_by_chance, s, device));
+    for (int c = 0; c < (pool->encoded.has_energy ? TL_N_COSTS : 1); c++) {
         tl_model_confidence(
             tl_predictor_model(pool->predictor), (tl_cost)c, 0, &(tl_margin_unit){0},
             &device->confidence[c]);
