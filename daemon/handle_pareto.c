@@ -121,7 +121,7 @@ static tl_err solve(
     TL_TRY(tl_question_check_front(
         &question, options.by_energy ? TL_COST_ENERGY : TL_COST_LATENCY));
     TL_TRY(tl_pareto_run(&question.problem, &options, &front));
-    bool is_exact = question.problem.n_evaluations == question.problem.n_listing;
+    bool is_exact = front.is_exact;
     tl_err err = front.n > 0 ? answer_front(&question, &front, request, reply)
                              : answer_nearest(&question, options.seed, reply);
     tl_front_done(&front);

@@ -277,9 +277,10 @@ tl_err tl_pareto_run(tl_problem *problem, const tl_pareto_options *options, tl_f
     TL_TRY(tl_problem_check(problem));
     TL_TRY(tl_front_init(
         &front, tl_space_n_slots(problem->space), TL_PARETO_CAPACITY, options->by_energy));
-    bool is_listed = problem->listing != NULL && problem->freedom == TL_FREE_ARCHITECTURE;
-    tl_err err = is_listed && !options->is_archive ? score_listing(problem, &front)
-                                                   : hunt_archive(problem, options, &front);
+    front.is_exact = problem->listing != NULL && problem->freedom == TL_FREE_ARCHITECTURE &&
+                     !options->is_archive;
+    tl_err err = front.is_exact ? score_listing(problem, &front)
+                                : hunt_archive(problem, options, &front);
     if (err != TL_OK) {
         tl_front_done(&front);
         return err;

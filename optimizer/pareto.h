@@ -23,6 +23,7 @@
 typedef struct tl_front {
     int n, capacity, n_slots;
     bool by_energy; /* the cost is energy_mj, not latency_ms */
+    bool is_exact;  /* every design of the space was scored, by tl_pareto_run() */
     tl_choice *designs;
     tl_scored *scores;
 } tl_front;
