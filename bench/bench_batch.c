@@ -20,7 +20,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/units.h"
-#include "numerics/gemm.h"
+#include "bench/gemm_clock.h"
 #include "numerics/rng.h"
 #include "predictors/accuracy_impl.h"
 #include "predictors/features.h"
@@ -30,7 +30,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     N_DESIGNS = 15625,
@@ -38,33 +37,6 @@ enum {
     N_CLOCK_READS = 1000,
     PATH_BYTES = 512
 };
-
-static double gemm_s;
-static double gemm_flop;
-static int64_t n_gemms;
-
-void __real_tl_gemm(
-    float alpha, tl_trans ta, tl_cmat a, tl_trans tb, tl_cmat b, float beta, tl_mat c);
-void __wrap_tl_gemm(
-    float alpha, tl_trans ta, tl_cmat a, tl_trans tb, tl_cmat b, float beta, tl_mat c);
-
-/* Time of this thread: what other programs take does not count. */
-static double thread_s(void)
-{
-    struct timespec now = {0};
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-void __wrap_tl_gemm(
-    float alpha, tl_trans ta, tl_cmat a, tl_trans tb, tl_cmat b, float beta, tl_mat c)
-{
-    double start_s = thread_s();
-    __real_tl_gemm(alpha, ta, a, tb, b, beta, c);
-    gemm_s += thread_s() - start_s;
-    n_gemms++;
-    gemm_flop += 2.0 * c.rows * c.cols * (ta == TL_N ? a.cols : a.rows);
-}
 
 typedef struct subject {
     tl_space *space;
@@ -121,8 +93,8 @@ static double clock_cost_s(void)
 {
     double least_s = HUGE_VAL;
     for (int i = 0; i < N_CLOCK_READS; i++) {
-        double start_s = thread_s();
-        double cost_s = thread_s() - start_s;
+        double start_s = tl_gemm_thread_s();
+        double cost_s = tl_gemm_thread_s() - start_s;
         least_s = cost_s < least_s ? cost_s : least_s;
     }
     return least_s;
@@ -130,19 +102,17 @@ static double clock_cost_s(void)
 
 static void keep_best(double start_s, timing *best)
 {
-    double all_s = thread_s() - start_s;
-    gemm_s -= (double)n_gemms * clock_cost_s();
+    double all_s = tl_gemm_thread_s() - start_s;
+    double gemm_s = tl_gemm_clock.s - (double)tl_gemm_clock.n * clock_cost_s();
     best->all_s = best->all_s == 0 || all_s < best->all_s ? all_s : best->all_s;
     best->gemm_s = best->gemm_s == 0 || gemm_s < best->gemm_s ? gemm_s : best->gemm_s;
-    best->flop = gemm_flop;
+    best->flop = tl_gemm_clock.flop;
 }
 
 static void start(double *out_start_s)
 {
-    gemm_s = 0;
-    gemm_flop = 0;
-    n_gemms = 0;
-    *out_start_s = thread_s();
+    tl_gemm_clock = (tl_gemm_count){0};
+    *out_start_s = tl_gemm_thread_s();
 }
 
 /* Every design by itself: the networks' forward pass as training makes it. */

@@ -29,9 +29,9 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "bench/gemm_clock.h"
 #include "bench/public_table.h"
 #include "device-profiles/profile_yaml.h"
-#include "numerics/gemm.h"
 #include "optimizer/fleet.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/search.h"
@@ -42,7 +42,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     MAX_CATALOGUE = 128,
@@ -52,30 +51,6 @@ enum {
 };
 
 static const uint64_t seed = 20261121;
-
-static double gemm_s;
-static double gemm_flop;
-
-void __real_tl_gemm(
-    float alpha, tl_trans ta, tl_cmat a, tl_trans tb, tl_cmat b, float beta, tl_mat c);
-void __wrap_tl_gemm(
-    float alpha, tl_trans ta, tl_cmat a, tl_trans tb, tl_cmat b, float beta, tl_mat c);
-
-static double thread_s(void)
-{
-    struct timespec now = {0};
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-void __wrap_tl_gemm(
-    float alpha, tl_trans ta, tl_cmat a, tl_trans tb, tl_cmat b, float beta, tl_mat c)
-{
-    double start_s = thread_s();
-    __real_tl_gemm(alpha, ta, a, tb, b, beta, c);
-    gemm_s += thread_s() - start_s;
-    gemm_flop += 2.0 * c.rows * c.cols * (ta == TL_N ? a.cols : a.rows);
-}
 
 typedef struct bench {
     const char *space_name, *task;
@@ -215,7 +190,7 @@ static void answer_piece(bench *b, int n)
     for (int i = 0; i < n; i++) {
         limits[i] = draw(b, &profiles[i]);
     }
-    double start_s = thread_s();
+    double start_s = tl_gemm_thread_s();
     for (int i = 0; i < n; i++) {
         cases[i].view = view_of(b, &profiles[i]);
         problems[i] = problem_of(b, cases[i].view, limits[i]);
@@ -232,7 +207,7 @@ static void answer_piece(bench *b, int n)
         b->n_feasible += tl_scored_is_feasible(&cases[i].score);
         tl_view_unref(cases[i].view);
     }
-    b->engine_s += thread_s() - start_s;
+    b->engine_s += tl_gemm_thread_s() - start_s;
     b->n_done += n;
 }
 
@@ -249,7 +224,7 @@ static void multiply(int m, int k, tl_mat columns)
             tl_mat_row(a, i)[j] = (float)(i + j) * 1e-3F;
         }
     }
-    double start_s = thread_s();
+    double start_s = tl_gemm_thread_s();
     for (int begin = 0; begin < columns.cols; begin += DESIGNS_AT_A_TIME) {
         int end =
             columns.cols - begin < DESIGNS_AT_A_TIME ? columns.cols : begin + DESIGNS_AT_A_TIME;
@@ -257,8 +232,8 @@ static void multiply(int m, int k, tl_mat columns)
             1, TL_N, tl_ro(a), TL_N, tl_ro(tl_mat_cols(columns, begin, end)), 0,
             tl_mat_cols(c, 0, end - begin));
     }
-    gemm_s += thread_s() - start_s;
-    gemm_flop += 2.0 * m * k * columns.cols;
+    tl_gemm_clock.s += tl_gemm_thread_s() - start_s;
+    tl_gemm_clock.flop += 2.0 * m * k * columns.cols;
     tl_mat_done(&a);
     tl_mat_done(&c);
 }
@@ -277,12 +252,11 @@ static double bound_s(bench *b, double *out_flop)
     tl_mat logs = ranked->logs[TL_COST_LATENCY];
     tl_mat counts = ranked->counts;
     for (int i = 0; i < N_BOUND_RUNS; i++) {
-        gemm_s = 0;
-        gemm_flop = 0;
+        tl_gemm_clock = (tl_gemm_count){0};
         multiply(TL_FLEET_PIECE, logs.rows, logs);
         multiply(TL_FLEET_PIECE, counts.rows, counts);
-        best_s = gemm_s < best_s ? gemm_s : best_s;
-        *out_flop = gemm_flop / TL_FLEET_PIECE;
+        best_s = tl_gemm_clock.s < best_s ? tl_gemm_clock.s : best_s;
+        *out_flop = tl_gemm_clock.flop / TL_FLEET_PIECE;
     }
     (void)fprintf(
         stderr, "%s: products [%d, %d] x [%d, %d] and [%d, %d] x [%d, %d]\n", b->space_name,
@@ -301,13 +275,12 @@ static void measure(bench *b, int n)
     b->engine_s = 0;
     double products_s = 0;
     double products_flop = 0;
-    gemm_s = 0;
-    gemm_flop = 0;
+    tl_gemm_clock = (tl_gemm_count){0};
     while (b->n_done < n) {
         answer_piece(b, n - b->n_done < TL_FLEET_PIECE ? n - b->n_done : TL_FLEET_PIECE);
     }
-    products_s = gemm_s;
-    products_flop = gemm_flop;
+    products_s = tl_gemm_clock.s;
+    products_flop = tl_gemm_clock.flop;
     double rate = b->n_done / b->engine_s;
     (void)printf(
         "%s\t%d\t%d\t%d\t%.2f\t%.0f\t", b->space_name, b->n_done, b->n_feasible, b->n_together,
