@@ -190,15 +190,6 @@ class Faults(FaultCase):
         self.raised(tailor.Busy, lambda r, n: [final(r, **busy)], timeout_ms=300)
         self.raised(tailor.Busy, lambda r, n: [final(r, **busy)], retries=0)
 
-    def test_the_daemon_is_told_what_is_left_of_the_time(self):
-        fake = self.daemon(lambda r, n: [
-            final(r, error=12, error_name="EBUSY") if n < 2 else final(r)])
-        self.client(4000).device_list()
-        first, second = (r.deadline_ms for r in fake.requests)
-        self.assertLess(second, first)
-        self.assertLess(first, 4000)
-        self.assertEqual(1000, fake.requests[0].heartbeat_ms)
-
     def test_a_lost_answer_is_asked_for_again(self):
         good = table(pb.Column(name="a", kind=pb.Column.NUMBER, number=[5]))
         part = {"kind": pb.Reply.PART, "body": good}
@@ -208,7 +199,11 @@ class Faults(FaultCase):
         self.assertEqual(3, len(fake.requests))
 
     def test_three_losses_are_enough(self):
-        self.raised(tailor.Unreachable, lambda r, n: [None])
+        fake = self.daemon(lambda r, n: [None])
+        with self.assertRaises(tailor.Unreachable) as caught:
+            self.client().device_list()
+        self.assertIn("was lost during device.list", str(caught.exception))
+        self.assertEqual(3, len(fake.requests))
 
     def test_a_training_that_was_lost_is_not_begun_again(self):
         def answer(request, n):
@@ -314,31 +309,98 @@ class Faults(FaultCase):
         self.assertEqual(42, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         client.device_list()
 
-    def test_more_calls_than_may_be_under_way_wait_their_turn(self):
-        held, most = [], []
-
-        def answer(request, n):
-            held.append(request)
-            most.append(len(held))
-            if n == 64:
-                self.assertEqual(64, len(held))
-            if n >= 64:  # nobody is answered before
-                for waiting in held:
-                    yield final(waiting)
-                held.clear()
-        self.daemon(answer)
-
-        async def ask():
-            async with tailor.AsyncClient(self.endpoint) as client:
-                await asyncio.gather(*(client.ask(LIST) for _ in range(64 * 3)))
-        asyncio.run(ask())
-        self.assertEqual(64, max(most))
-
     def test_a_request_too_long_is_refused_before_it_is_sent(self):
         fake = self.daemon(lambda r, n: [final(r)])
         with self.assertRaises(tailor.LimitExceeded):
             self.client().predict("any", "any", b"x" * (64 * 1024 * 1024))
         self.assertEqual([], fake.requests)
+
+
+class Bookkeeping(unittest.TestCase):
+    """What becomes of requests, without sockets."""
+
+    def setUp(self):
+        self.flights = tailor.wire.Flights("ipc://nowhere", "test", 60_000, 10, None)
+        self.flights.connected()
+
+    def answer(self, flight, **fields):
+        request = pb.Request.FromString(self.flights.pack(flight))
+        self.flights.take([b"", final(request, **fields)])
+
+    def send(self, flight):
+        """As soon as it is due."""
+        while flight not in self.flights.due():
+            threading.Event().wait(0.001)
+
+    def test_so_many_are_under_way_and_the_others_wait_their_turn(self):
+        flights = [self.flights.add(LIST) for _ in range(100)]
+        first = self.flights.due()
+        self.assertEqual(flights[:64], first)
+        self.assertEqual([], self.flights.due())
+        self.answer(first[10])
+        self.flights.drop(first[20])
+        self.flights.drop(flights[64])
+        self.assertEqual(flights[65:67], self.flights.due())
+        self.assertEqual(0.0, flights[70].end_s or 0.0)  # its time does not run
+
+    def test_the_daemon_is_told_what_is_left_of_the_time(self):
+        flight = self.flights.add(LIST)
+        for passed_s, most_ms in ((0, 57_000), (50, 9_500), (20, 1)):
+            flight.end_s -= passed_s
+            request = pb.Request.FromString(self.flights.pack(flight))
+            self.assertLessEqual(request.deadline_ms, most_ms)
+            self.assertGreaterEqual(request.deadline_ms, 0.9 * most_ms)
+        self.assertEqual(10, request.heartbeat_ms)
+        unbounded = self.flights.add(tailor.calls.train("any"))
+        self.assertEqual(0, pb.Request.FromString(self.flights.pack(unbounded)).deadline_ms)
+
+    def test_who_follows_a_job_waits_for_a_daemon_that_went_away(self):
+        told = []
+        steps = tailor.calls.job_follow(7, progress=told.append)
+        self.assertEqual("job.show", next(steps).method)
+        for error in (tailor.Unreachable, tailor.Busy, tailor.NotPossible, tailor.DeadlinePassed):
+            self.assertGreater(steps.throw(error("gone")).seconds, 0)
+            self.assertEqual(("waiting for the daemon", 7), (told[-1].what, told[-1].job_id))
+            self.assertEqual("job.show", next(steps).method)
+        with self.assertRaises(tailor.NotFound):
+            steps.throw(tailor.NotFound("no such job"))
+        steps = tailor.calls.job_follow(7, patience_ms=0)
+        next(steps)
+        with self.assertRaises(tailor.Unreachable):
+            steps.throw(tailor.Unreachable("gone"))
+
+    def test_parts_come_again_after_a_loss(self):
+        body = table(pb.Column(name="a", kind=pb.Column.NUMBER, number=[5]))
+        flight = self.flights.add(LIST)
+        self.send(flight)
+        self.answer(flight, kind=pb.Reply.PART, body=body)
+        self.flights.disconnected()
+        self.flights.connected()
+        self.send(flight)
+        self.answer(flight, body=body)
+        self.assertEqual(1, len(flight.result()))
+
+    def test_silence_is_judged_by_the_daemon_that_is_there_now(self):
+        flight = self.flights.add(LIST)
+        self.send(flight)
+        self.answer(flight, kind=pb.Reply.HEARTBEAT)
+        self.assertLess(self.flights.wait_s(), 1)
+        self.flights.disconnected()
+        self.flights.connected()
+        self.send(flight)
+        self.assertGreater(self.flights.wait_s(), 1)
+
+    def test_a_program_that_was_stopped_reads_before_it_judges(self):
+        flight = self.flights.add(LIST)
+        self.send(flight)
+        self.answer(flight, kind=pb.Reply.HEARTBEAT)
+        flight.beat_s -= 3600
+        self.flights.expire()
+        self.assertFalse(flight.is_done)
+        for _ in range(2):
+            flight.beat_s -= 1
+            self.flights.expire()
+        self.assertIn("hangs", str(flight.error))
 
 
 class Arguments(FaultCase):

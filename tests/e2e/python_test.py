@@ -230,7 +230,17 @@ class Many(Shipped):
         next(rows)
         self.client.job_cancel(int(fleet_jobs()[-1]["job"]))
         self.assertRaises(tailor.Cancelled, list, rows)
-        self.assertEqual(before + 3, len(fleet_jobs()))
+
+        async def iterate():
+            async with tailor.AsyncClient(self.daemon.endpoint) as client:
+                self.assertEqual(600, len([r async for r in client.fleet(SPACE, devices)]))
+                ended = await client.job_follow(int(fleet_jobs()[-1]["job"]))
+                rows = client.fleet(SPACE, devices)
+                await anext(rows)
+                await rows.aclose()
+                return ended, await client.job_follow(int(fleet_jobs()[-1]["job"]))
+        self.assertEqual(["done", "cancelled"], [job.state for job in asyncio.run(iterate())])
+        self.assertEqual(before + 5, len(fleet_jobs()))
 
     def test_sixty_four_tasks_ask_at_once(self):
         limits = [5.0 + i for i in range(64)]
