@@ -54,9 +54,10 @@ def records_of(text):
 
 
 class Daemon:
-    """tailord on an ipc endpoint in a new folder; `with` stops it and removes the folder."""
+    """tailord on an ipc endpoint in a new folder; `with` stops it and removes the folder.
+    data: a folder of data that stands already, and stays."""
 
-    def __init__(self, models=None, workers=2, also_listen=None, keys=None):
+    def __init__(self, models=None, workers=2, also_listen=None, keys=None, data=None, options=()):
         self.dir = tempfile.mkdtemp(prefix="tailor-bench-")
         self.models = models
         if models is None:
@@ -67,8 +68,9 @@ class Daemon:
         more += ["--keys", keys] if keys else []
         self.log = open(os.path.join(self.dir, "log"), "w", encoding="utf-8")
         self.process = subprocess.Popen(
-            [program("tailord"), "--data", os.path.join(self.dir, "data"), "--models", self.models,
-             "--listen", self.endpoint, *more, "--workers", str(workers)], stderr=self.log)
+            [program("tailord"), "--data", data or os.path.join(self.dir, "data"), "--models",
+             self.models, "--listen", self.endpoint, *more, "--workers", str(workers), *options],
+            stderr=self.log)
         self.wait()
 
     def wait(self):
