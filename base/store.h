@@ -70,7 +70,7 @@ enum {
 
 /*
  * Opens or makes the store in dir, which is made when it is not there. max_mib
- * bounds the file; 0 is 64 GiB. Fails with TL_ESTATE when the folder is in
+ * bounds the file; 0 is 64 GiB, or less where address space is limited. Fails with TL_ESTATE when the folder is in
  * use, TL_EVERSION when the file is of another LMDB, TL_EDAMAGED when it is damaged, or
  * missing from a folder that held one.
  */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "base/store_impl.h"
 
 #include "base/file.h"
@@ -12,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,8 +24,12 @@ enum {
     FORMAT = 2 /* of the values: with heads; 1 had none */
 };
 
-/* The map is address space only: the file grows as it fills. */
+/*
+ * The map is address space only: the file grows as it fills. Where there is not so much of
+ * it, under RLIMIT_AS or in valgrind, half as much is taken, and so on down to the least.
+ */
 static const size_t default_map_bytes = (size_t)1 << (sizeof(size_t) > 4 ? 36 : 30);
+static const size_t least_map_bytes = (size_t)1 << 28;
 
 #define MARK_NAME "holds-data"
 
@@ -73,11 +79,15 @@ tl_err tl_store_fail(const tl_store *store, const char *what, int status)
             store->map_bytes / (size_t)TL_MIB_BYTES);
     }
     char reason[REASON_BYTES];
-    if (status > 0 && strerror_r(status, reason, sizeof reason) == 0) {
-        return tl_fail(err, "cannot %s the store in %s: %s", what, store->dir, reason);
-    }
+    bool has_reason = status > 0 && strerror_r(status, reason, sizeof reason) == 0;
+    /* LMDB calls a write that the disk took only a part of EIO. */
+    bool may_be_full = status == ENOSPC || status == EDQUOT || status == EFBIG ||
+                       (status == EIO && strcmp(what, "write to") == 0);
     return tl_fail(
-        err, "cannot %s the store in %s: %s", what, store->dir, mdb_strerror(status));
+        err, "cannot %s the store in %s: %s%s", what, store->dir,
+        has_reason ? reason : mdb_strerror(status),
+        may_be_full ? "; is the disk full? Nothing of this was stored, all else is served"
+                    : "");
 }
 
 /* ---- opening --------------------------------------------------------------- */
@@ -339,14 +349,30 @@ static tl_err make_writer_mutex(tl_store *store)
     return status == 0 ? TL_OK : tl_fail(TL_ENOMEM, "a mutex");
 }
 
+static size_t find_map_bytes(void)
+{
+    size_t bytes = default_map_bytes;
+    while (bytes > least_map_bytes) {
+        int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+        void *map = mmap(NULL, bytes, PROT_NONE, flags, -1, 0);
+        if (map != MAP_FAILED) {
+            (void)munmap(map, bytes);
+            break;
+        }
+        bytes /= 2;
+    }
+    return bytes;
+}
+
 static tl_err store_init(tl_store *store, const char *dir, size_t max_mib)
 {
     tl_text path = {0};
     tl_err err = TL_OK;
     store->lock_fd = -1;
     store->pid = getpid();
-    store->map_bytes = default_map_bytes;
-    if (max_mib > 0) {
+    if (max_mib == 0) {
+        store->map_bytes = find_map_bytes();
+    } else {
         if (max_mib > SIZE_MAX / 2 / (size_t)TL_MIB_BYTES) {
             return tl_fail(TL_EINVAL, "store size: got %zu MiB", max_mib);
         }

@@ -5,6 +5,7 @@
 What fuzzing finds is added beside them by hand, under the name of what was wrong. Numbers of
 tables are made up; models give their structure and names, with weights set to zero.
 """
+import hashlib
 import os
 import struct
 
@@ -170,6 +171,23 @@ def answers():
     keep("answer", "import", pieces(8, message(f1=5), b"", message(f1=2, f2=2, f6="rig", f7="n")))
 
 
+def backups():
+    """The file of a backup: every kind of record, and one with none."""
+    def record(kind, key, value=b""):
+        return struct.pack("<IIQ", kind, len(key), len(value)) + key + value
+
+    def end(data):
+        data += struct.pack("<IIQ", 5, 0, 32)
+        return data + hashlib.sha256(data).digest()
+    magic = b"tailor backup 1\n"
+    keep("backup", "empty", end(magic))
+    keep("backup", "all", end(
+        magic + record(1, b"created", b"2026-11-21T00:00:00Z") + record(1, b"byte-order", b"little") +
+        record(2, b"devices") + record(3, b"board", b"value") + record(3, b"bare") +
+        record(2, b"measurements") + record(3, b"cspace\x000board", bytes(300)) +
+        record(4, b"models/toy.tlm", b"a model")))
+
+
 def zeroed(data):
     return b"\0" * len(data)
 
@@ -206,6 +224,7 @@ def main():
     requests()
     answers()
     models()
+    backups()
     z85 = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
     keep("key", "client", "# a client\nname: alice\nrole: writer\npublic: %s\n" % z85)
     keep("key", "secret", "name: a\r\npublic: %s\nsecret: %s \nserver: %s" % (z85, z85, z85))

@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Kills a daemon at work again and again, and looks at everything after each: bench/kills.py
+
+    bench/kills.py [--kills N] [--seed S]
+
+Imports, devices, spaces, trainings, shipped models, fleets and backups go on until kill -9 at a
+random moment (tests/e2e/killing.py says what must be true then). Ends with status 1 at the first
+thing that is not, and leaves its folder. Keeps bench/results/kills.tsv. About 1.3 s a kill.
+"""
+import argparse
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+
+import harness
+
+
+def load():
+    """The e2e tests' harness has the name of ours: theirs takes its place for them."""
+    os.environ["TL_BUILD_DIR"] = harness.BUILD_DIR
+    ours = sys.modules.pop("harness")
+    sys.path.insert(0, os.path.join(harness.SOURCE_DIR, "tests", "e2e"))
+    import killing  # pylint: disable=import-outside-toplevel
+    sys.modules["harness"] = ours
+    return killing
+
+
+def keep(world, options, seconds):
+    rows = [("kills", world.counts["kills"]), ("acknowledged_lost", 0), ("half_states", 0),
+            ("starts_failed", 0), ("restores_killed", world.under_way["restore"]),
+            ("looked", world.counts["looked"]), ("start_median_ms",
+                                                 1000.0 * statistics.median(world.start_s)),
+            ("start_max_ms", 1000.0 * max(world.start_s)), ("seconds", seconds)]
+    rows += sorted((name.replace(" ", "_"), n) for name, n in world.counts.items()
+                   if name.startswith("acknowledged "))
+    rows += sorted(("killed_during_" + name, n) for name, n in world.under_way.items())
+    harness.keep_result("kills", [
+        "seven clients of one daemon write until kill -9 after 0 to 0.4 s, in one of five cases "
+        "again while it starts", "after each: acknowledged writes there, imports whole, model old "
+        "or new and answering, no file left behind, a killed restore leaves old or new",
+        "seed %d" % options.seed], ["figure", "value"], rows)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    killing = load()
+    folder = tempfile.mkdtemp(prefix="tailor-kills-", dir="/tmp")
+    world = killing.World(folder, options.seed)
+    begun = time.monotonic()
+    try:
+        while world.counts["kills"] < options.kills:
+            world.round()
+            if world.counts["looked"] % 20 == 0:
+                print("%d kills, %.0f s" % (world.counts["kills"], time.monotonic() - begun),
+                      flush=True)
+        world.close()
+    except killing.Broken as error:
+        print("after %d kills, seed %d, in %s:\n%s" % (
+            world.counts["kills"], options.seed, folder, error), file=sys.stderr)
+        return 1
+    finally:
+        if world.daemon.process.poll() is None:
+            world.daemon.kill()
+    keep(world, options, time.monotonic() - begun)
+    shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

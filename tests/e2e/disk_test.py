@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Disks that are full or read-only, and files that are damaged: an error that names the file and
+what to do, never a crash, and all else goes on.
+"""
+import os
+import random
+import resource
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+
+import harness
+
+SPACE = ["--space", "nasbench201"]
+MODELS = os.path.join(harness.SOURCE_DIR, "models")
+START_S = 30
+
+
+class Daemon(harness.Daemon):
+    """A daemon that may refuse to start."""
+
+    def begin(self, prepare=None):
+        """Whether it serves; it has left where not."""
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                [harness.TAILORD, "--data", os.path.join(self.folder, "data"), "--models",
+                 self.models, "--listen", self.endpoint], stdin=subprocess.DEVNULL, stderr=log,
+                preexec_fn=prepare)
+        deadline = time.monotonic() + START_S
+        while self.process.poll() is None and time.monotonic() < deadline:
+            if self.tailor("--timeout-ms", "500", "status").returncode == 0:
+                return True
+        return False
+
+    def tailor(self, *words):
+        return harness.run(self, [harness.TAILOR, *words])
+
+
+class DiskTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="tailor-disk-", dir="/tmp")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.daemon = Daemon(self.folder)
+        self.addCleanup(self.end)
+
+    def end(self):
+        if self.daemon.process is not None and self.daemon.process.poll() is None:
+            self.daemon.kill()
+
+    def start(self, prepare=None):
+        self.assertTrue(self.daemon.begin(prepare), self.daemon.log())
+
+    def stop(self):
+        self.assertEqual(0, self.daemon.stop(), self.daemon.log())
+
+    def ok(self, *words):
+        result = self.daemon.tailor(*words)
+        self.assertEqual(0, result.returncode, result.stderr)
+        return result.stdout
+
+    def refused(self, *words):
+        result = self.daemon.tailor(*words)
+        self.assertEqual(1, result.returncode, result.stdout)
+        return result.stderr
+
+    def table(self, name, device, n):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(harness.table(harness.cells(n), {"latency_ms@" + device: harness.latency_ms}))
+        return path
+
+    def store(self):
+        return os.path.join(self.folder, "data", "store.mdb")
+
+    # ---- full and read-only -------------------------------------------------------------------
+
+    def test_a_file_that_may_not_grow_refuses_writes_and_serves_reads(self):
+        small = self.table("small.csv", "small", 20)
+        large = self.table("large.csv", "large", 5000)
+        limit = 128 * 1024
+        self.start(lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)))
+        self.ok("measure", "import", *SPACE, small)
+        self.assertRegex(self.refused("measure", "import", *SPACE, large),
+                         r"cannot write to the store in .*/data: .*is the disk full")
+        self.assertEqual(21, len(self.ok("measure", "export", *SPACE).splitlines()))
+        resource.prlimit(self.daemon.process.pid, resource.RLIMIT_FSIZE,
+                         (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self.ok("measure", "import", *SPACE, large)
+        self.stop()
+
+    def mount(self, *options):
+        """The data folder as a small disk of its own; skipped where that is not allowed."""
+        data = os.path.join(self.folder, "data")
+        os.makedirs(data, exist_ok=True)
+        result = subprocess.run(["mount", "-t", "tmpfs", "-o", *options, "tailor-test", data],
+                                capture_output=True, text=True, check=False) \
+            if os.geteuid() == 0 and shutil.which("mount") else None
+        if result is None or result.returncode != 0:
+            self.skipTest("no disk can be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", data], check=False)
+        return data
+
+    def test_a_full_disk_serves_reads_and_writes_again_when_there_is_room(self):
+        data = self.mount("size=1m")
+        small = self.table("small.csv", "small", 20)
+        large = self.table("large.csv", "large", 10000)
+        filler = os.path.join(data, "filler")
+        self.start()
+        self.ok("measure", "import", *SPACE, small)
+        with open(filler, "wb", buffering=0) as file:
+            with self.assertRaises(OSError):
+                while file.write(b"x" * 4096):
+                    pass
+        self.assertRegex(self.refused("measure", "import", *SPACE, large),
+                         r"cannot write to the store in .*/data: .*is the disk full")
+        self.assertEqual(21, len(self.ok("measure", "export", *SPACE).splitlines()))
+        self.daemon.kill()
+        self.start()  # on the full disk
+        self.assertEqual(21, len(self.ok("measure", "export", *SPACE).splitlines()))
+        out = os.path.join(self.folder, "full.backup")
+        self.ok("backup", "--out", out)
+        os.remove(filler)
+        self.ok("measure", "import", *SPACE, self.table("more.csv", "more", 2000))
+        self.stop()
+
+    def test_a_read_only_disk_is_named_at_the_start(self):
+        data = self.mount("size=1m")
+        self.start()
+        self.stop()
+        subprocess.run(["mount", "-o", "remount,ro", data], check=True)
+        self.assertFalse(self.daemon.begin())
+        self.assertEqual(1, self.daemon.process.returncode)
+        self.assertRegex(self.daemon.log(), r"cannot write .*data/lock: Read-only file system")
+
+    # ---- damaged --------------------------------------------------------------------------------
+
+    def test_flipped_and_missing_bytes_of_the_store_are_noticed(self):
+        rng = random.Random(harness.SEED)
+        self.start()
+        self.ok("measure", "import", *SPACE, self.table("t.csv", "kept", 300))
+        self.ok("device", "add", "--name", "bare")
+        self.stop()
+        with open(self.store(), "rb") as file:
+            whole = file.read()
+        spots = [0, 8, 16, 24, 40, 4096 + 24, 4096 + 136, 8192, 8192 + 12, 8192 + 18,
+                 len(whole) // 2, len(whole) - 4096]
+        spots += [rng.randrange(len(whole)) for _ in range(4)]
+        n_refused = 0
+        for spot in spots:
+            damaged = bytearray(whole)
+            damaged[spot] ^= 1 + rng.randrange(255)
+            self.put(damaged)
+            n_refused += self.start_damaged()
+        for size in (0, 100, 4096, len(whole) // 2, len(whole) - 1000):
+            self.put(whole[:size])
+            self.assertTrue(self.start_damaged(), "cut to %d bytes" % size)
+        self.assertGreater(n_refused, 3)
+        self.put(whole)
+        self.start()
+        self.assertEqual(301, len(self.ok("measure", "export", *SPACE).splitlines()))
+        self.stop()
+
+    def put(self, content):
+        with open(self.store(), "wb") as file:
+            file.write(content)
+
+    def start_damaged(self):
+        """True where it said what is damaged; else it answers."""
+        if self.daemon.begin():
+            result = self.daemon.tailor("measure", "export", *SPACE)
+            self.assertTrue(result.returncode == 0 or "damaged" in result.stderr, result.stderr)
+            self.stop()
+            return result.returncode != 0
+        self.assertEqual(1, self.daemon.process.returncode, self.daemon.log())
+        self.assertRegex(self.daemon.log(), "store.mdb.*(damaged|empty|format)")
+        return True
+
+    def test_a_damaged_column_is_named_and_a_backup_heals_it(self):
+        out = os.path.join(self.folder, "good.backup")
+        self.start()
+        self.ok("measure", "import", *SPACE, self.table("a.csv", "whole", 300))
+        self.ok("measure", "import", *SPACE, self.table("b.csv", "hurt", 310))
+        self.ok("backup", "--out", out)
+        self.stop()
+        with open(self.store(), "rb") as file:
+            content = bytearray(file.read())
+        header = bytes([1, 0, 0, 0, 12, 0, 0, 0]) + (310).to_bytes(4, "little")
+        at = content.find(header)
+        self.assertGreater(at, 0)
+        while at >= 0:
+            content[at + 5000] ^= 16
+            at = content.find(header, at + 1)
+        self.put(content)
+        self.start()
+        error = self.refused("measure", "export", *SPACE, "--device", "hurt")
+        self.assertRegex(error, "nasbench201.*hurt.* is damaged")
+        self.assertEqual(301, len(self.ok(
+            "measure", "export", *SPACE, "--device", "whole").splitlines()))
+        left = self.daemon.tailor("backup", "--out", os.path.join(self.folder, "rest.backup"))
+        self.assertEqual(0, left.returncode)
+        self.assertRegex(left.stderr, "warning: measurements .*hurt.* not in the backup")
+        self.stop()
+        data = os.path.join(self.folder, "data")
+        result = subprocess.run([harness.TAILOR, "restore", out, "--data", data, "--force"],
+                                capture_output=True, text=True, check=False)
+        self.assertEqual(0, result.returncode, result.stderr)
+        self.start()
+        self.ok("measure", "export", *SPACE, "--device", "hurt")
+        self.stop()
+
+    def test_a_damaged_model_leaves_the_others_answering(self):
+        self.daemon.models = os.path.join(self.folder, "models")
+        own = os.path.join(self.folder, "data", "models")
+        os.makedirs(self.daemon.models)
+        os.makedirs(own)
+        for name in ("mobilenet-zoo", "nasbench201", "fbnet"):
+            shutil.copy(os.path.join(MODELS, name + ".tlm"), self.daemon.models)
+        shutil.copy(os.path.join(MODELS, "fbnet.tlm"), own)
+        for path in (os.path.join(self.daemon.models, "nasbench201.tlm"),
+                     os.path.join(own, "fbnet.tlm")):
+            with open(path, "r+b") as file:
+                file.seek(20000)
+                file.write(b"damage")
+        self.start()
+        rows = {line.split()[0]: line for line in self.ok("model", "list").splitlines()[1:]}
+        self.assertIn("shipped", rows["mobilenet-zoo"])
+        self.assertRegex(rows["nasbench201"], r"none .*models/nasbench201.tlm")
+        self.assertRegex(rows["fbnet"], r"shipped .*data/models/fbnet.tlm")
+        self.stop()
+
+
+if __name__ == "__main__":
+    harness.main()

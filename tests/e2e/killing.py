@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A daemon that is killed again and again while clients write, and what must be true after each.
+
+    world = killing.World(folder, seed)
+    world.round()          clients at work, kill -9, start again, everything looked at
+    world.close()
+
+Every client keeps to subjects of its own and writes one number after the other, so that what is
+there afterwards is the last acknowledged number or the one that was under way. kill -9 takes the
+process, not the machine: what it had handed to the kernel stays. It shows that no state is half
+and that nothing acknowledged waits in the process's own memory; not what a power cut does.
+"""
+import collections
+import csv
+import io
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+import harness
+
+SPACE = ["--space", "nasbench201"]
+N_CELLS = 70
+N_FLEET = 120
+TINY = os.path.join(harness.SOURCE_DIR, "tests", "spaces", "user", "tiny-chain.yaml")
+SHIPPED = os.path.join(harness.SOURCE_DIR, "models", "mobilenet-zoo.tlm")
+START_S = 60
+
+
+class Broken(AssertionError):
+    pass
+
+
+def check(is_so, *what):
+    if not is_so:
+        raise Broken(" ".join(str(w) for w in what))
+
+
+class Number:
+    """What one client writes: the last acknowledged number and those that may be there as well."""
+
+    def __init__(self, first):
+        self.acknowledged, self.maybe, self.next = first, set(), first + 1
+
+    def begin(self):
+        number, self.next = self.next, self.next + 1
+        self.maybe.add(number)
+        return number
+
+    def done(self, number):
+        self.acknowledged, self.maybe = number, set()
+
+    def check(self, found, what):
+        check(found == self.acknowledged or found in self.maybe, what, "holds", found, "want",
+              self.acknowledged, "or of", sorted(self.maybe))
+
+
+class World:
+    """clients: which of CLIENTS are at work."""
+
+    def __init__(self, folder, seed, clients=None):
+        self.folder = folder
+        self.random = random.Random(seed)
+        self.models = os.path.join(folder, "models")
+        os.mkdir(self.models)
+        shutil.copy(SHIPPED, self.models)
+        self.daemon = harness.Daemon(folder, self.models)
+        self.cells = harness.cells(N_CELLS)
+        self.designs = self.write("designs.csv", harness.table(self.cells[:5], {}))
+        self.write("fleet.csv", "device,max_latency_ms\n" + "".join(
+            "known-a,%g\n" % (1.0 + 0.01 * i) for i in range(N_FLEET)))
+        self.numbers = {name: Number(0) for name in ("import", "device", "space", "model")}
+        self.may_run = threading.Event()
+        self.failures = []
+        self.counts = collections.Counter()
+        self.under_way = collections.Counter()
+        self.at_work = {}
+        self.start_s = []
+        self.clients = clients or list(CLIENTS)
+        self.daemon.start()
+        self.prepare()
+
+    # ---- helpers --------------------------------------------------------------------------
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def run(self, *words):
+        return harness.run(self.daemon, [harness.TAILOR, *words])
+
+    def ok(self, *words):
+        result = self.run(*words)
+        check(result.returncode == 0, " ".join(words), "left with", result.returncode,
+              result.stderr[-500:])
+        return result.stdout
+
+    def prepare(self):
+        """Two known devices to train on, and each client's first number."""
+        path = self.write("known.csv", harness.table(self.cells, {
+            "latency_ms@known-a": harness.latency_ms,
+            "latency_ms@known-b": lambda d: harness.latency_ms(d, 5.0)}))
+        self.ok("measure", "import", *SPACE, path)
+        self.ok("train", *SPACE, "--effort", "none", "--seed", "0")
+        for name in ("import", "device", "space"):
+            check(CLIENTS[name](self, 0), name)
+        self.ok("backup", "--out", os.path.join(self.folder, "first.backup"))
+
+    # ---- clients: each step writes one number and says whether it was acknowledged ---------------
+
+    def step_import(self, number):
+        path = self.write("import.csv", harness.table(self.cells[:30], {
+            "latency_ms@imported-a": lambda d: number + 0.5,
+            "energy_mj@imported-a": lambda d: number + 0.5,
+            "latency_ms@imported-b": lambda d: number + 0.5}))
+        return self.run("measure", "import", *SPACE, path).returncode == 0
+
+    def step_device(self, number):
+        """Even: there, with this number; odd: removed."""
+        if number % 2 == 1:
+            return self.run("device", "remove", "board").returncode == 0
+        path = self.write("board.yaml", "name: board\nclass: cpu\ncores: %d\n" % (number + 1))
+        return self.run("device", "add", path).returncode == 0
+
+    def step_space(self, number):
+        if number % 2 == 1:
+            return self.run("space", "remove", "tiny-chain").returncode == 0
+        return self.run("space", "add", TINY).returncode == 0
+
+    def step_model(self, number):
+        return self.run("train", *SPACE, "--effort", "none", "--seed",
+                        str(number)).returncode == 0
+
+    def step_shipped(self, _):
+        """A shipped model is replaced, as a package that is upgraded does."""
+        path = os.path.join(self.models, "new")
+        shutil.copy(SHIPPED, path)
+        os.replace(path, os.path.join(self.models, os.path.basename(SHIPPED)))
+        return self.run("model", "show", "mobilenet-zoo").returncode == 0
+
+    def step_fleet(self, _):
+        out = os.path.join(self.folder, "fleet-out.csv")
+        result = self.run("fleet", *SPACE, "--devices", os.path.join(self.folder, "fleet.csv"),
+                          "--minimize", "latency_ms", "--resume", "--out", out)
+        if result.returncode == 0:
+            with open(out, encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            check(len(rows) == N_FLEET and not any(row["error"] for row in rows),
+                  "a fleet of", len(rows), "rows")
+            os.remove(out)
+        return result.returncode == 0
+
+    def step_backup(self, _):
+        out = os.path.join(self.folder, "last.backup")
+        return self.run("backup", "--out", out).returncode == 0
+
+    def work(self, name):
+        try:
+            while self.may_run.is_set():
+                number = self.numbers[name].begin() if name in self.numbers else 0
+                self.at_work[name] = number
+                is_done = CLIENTS[name](self, number)
+                self.at_work.pop(name)
+                if is_done:
+                    self.counts["acknowledged " + name] += 1
+                    if name in self.numbers:
+                        self.numbers[name].done(number)
+                else:
+                    break
+        except Exception as error:  # pylint: disable=broad-except
+            self.failures.append("%s: %s" % (name, error))
+
+    # ---- the daemon --------------------------------------------------------------------------------
+
+    def spawn(self):
+        with open(self.daemon.log_path, "ab") as log:
+            self.daemon.process = subprocess.Popen(
+                [harness.TAILORD, "--data", os.path.join(self.folder, "data"), "--models",
+                 self.models, "--listen", self.daemon.endpoint], stdin=subprocess.DEVNULL,
+                stderr=log)
+
+    def kill(self):
+        self.under_way.update(list(self.at_work))
+        self.counts["kills"] += 1
+        self.daemon.kill()
+
+    def start_again(self):
+        while self.random.random() < 0.2:  # a kill while it starts
+            self.spawn()
+            time.sleep(self.random.random() * 0.03)
+            self.under_way.update(["start"])
+            self.counts["kills"] += 1
+            self.daemon.kill()
+        begun = time.monotonic()
+        self.spawn()
+        while self.run("--timeout-ms", "500", "status").returncode != 0:
+            check(self.daemon.process.poll() is None, "tailord does not start:\n",
+                  self.daemon.log()[-2000:])
+            check(time.monotonic() - begun < START_S, "tailord does not answer")
+        self.start_s.append(time.monotonic() - begun)
+
+    def round(self):
+        """One kill, or more where it fell while the daemon started."""
+        self.may_run.set()
+        threads = [threading.Thread(target=self.work, args=[name]) for name in self.clients]
+        for thread in threads:
+            thread.start()
+        time.sleep(self.random.random() * 0.4)
+        self.may_run.clear()
+        self.kill()
+        self.start_again()
+        for thread in threads:
+            thread.join(harness.RUN_S)
+            check(not thread.is_alive(), "a client does not end")
+        check(not self.failures, *self.failures)
+        self.look()
+
+    # ---- what must be true -------------------------------------------------------------------------
+
+    def look(self):
+        self.look_at_files()
+        self.look_at_import()
+        self.look_at_device()
+        self.look_at_space()
+        self.look_at_model()
+        self.look_at_backup()
+        self.counts["looked"] += 1
+
+    def look_at_files(self):
+        data = os.path.join(self.folder, "data")
+        left = [n for d in (data, os.path.join(data, "models")) for n in os.listdir(d)
+                if ".unfinished." in n or n.startswith("restore")]
+        check(not left or self.at_work, "left behind:", left)
+        check("damaged" not in self.daemon.log(), "damage:", self.daemon.log()[-2000:])
+
+    def look_at_import(self):
+        text = self.ok("measure", "export", *SPACE)
+        found = collections.defaultdict(set)
+        n_rows = collections.Counter()
+        for row in csv.DictReader(io.StringIO(text)):
+            for column, value in row.items():
+                if "@imported-" in column and value:
+                    found[column].add(float(value))
+                    n_rows[column] += 1
+        values = set().union(*found.values())
+        check(len(found) == 3 and len(values) == 1 and set(n_rows.values()) == {30},
+              "half an import:", dict(found), dict(n_rows))
+        self.numbers["import"].check(int(values.pop()), "the import")
+
+    def look_at_device(self):
+        result = self.run("device", "show", "board")
+        number = self.numbers["device"]
+        if result.returncode == 0:
+            number.check(int(re.search(r"cores: (\d+)", result.stdout).group(1)) - 1, "the device")
+        else:
+            check("no device" in result.stderr, result.stderr)
+            check(any(n % 2 == 1 for n in number.maybe | {number.acknowledged}),
+                  "the device is gone")
+        self.settle(number, result.returncode == 0)
+
+    def look_at_space(self):
+        is_there = "tiny-chain" in self.ok("space", "list")
+        number = self.numbers["space"]
+        check(any((n % 2 == 0) == is_there for n in number.maybe | {number.acknowledged}),
+              "the space is there:", is_there)
+        self.settle(number, is_there)
+
+    @staticmethod
+    def settle(number, is_there):
+        """What is there now is where the next number goes on from: even where it is there."""
+        if (number.next % 2 == 0) == is_there:
+            number.next += 1
+        if is_there == (number.acknowledged % 2 == 1) and not number.maybe:
+            raise Broken("it changed by itself")
+
+    def look_at_model(self):
+        seed = int(re.search(r"seed: (\d+)", self.ok("model", "show", "nasbench201")).group(1))
+        self.numbers["model"].check(seed, "the model's seed")
+        text = self.ok("predict", *SPACE, "--device", "known-a", "--designs", self.designs)
+        check(all(row["latency_ms"] for row in csv.DictReader(io.StringIO(text))), text)
+        check("shipped" in self.ok("model", "list"), "no shipped model")
+
+    def look_at_backup(self):
+        """A restore that is killed leaves the folder as it was, or as it should be."""
+        last = os.path.join(self.folder, "last.backup")
+        source = last if os.path.exists(last) and self.random.random() < 0.5 else \
+            os.path.join(self.folder, "first.backup")
+        target = os.path.join(self.folder, "restored-data")
+        command = [harness.TAILOR, "restore", source, "--data", target, "--force"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(self.random.random() * 0.03)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            self.under_way.update(["restore"])
+        process.wait()
+        result = subprocess.run(command + ["--json"], capture_output=True, text=True, check=False)
+        check(result.returncode == 0, "restore:", result.stderr)
+        report = json.loads(result.stdout)
+        check(report["entries"] > 4 and report["models"] == 1, "restored:", report)
+        check(sorted(os.listdir(target)) == ["lock", "models", "store.mdb"], os.listdir(target))
+        self.counts["restored"] += 1
+
+    def close(self):
+        status = self.daemon.stop()
+        check(status == 0, "tailord left with", status, self.daemon.log()[-2000:])
+
+
+CLIENTS = {
+    "import": World.step_import,
+    "device": World.step_device,
+    "space": World.step_space,
+    "model": World.step_model,
+    "shipped": World.step_shipped,
+    "fleet": World.step_fleet,
+    "backup": World.step_backup,
+}
