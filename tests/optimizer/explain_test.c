@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/support/test.h"
+#include "tests/optimizer/on_space.h"
 
 #include "base/mem.h"
 #include "base/units.h"
 #include "optimizer/explain.h"
 
 #include <math.h>
-#include <stdio.h>
 
 /* Choice c of slot k costs (c + 1) (k + 1) and earns 1 if it is the best of its slot, 2 % n. */
 static tl_err predict(void *context, const tl_choice *designs, int n, tl_prediction *out)
@@ -26,29 +25,6 @@ static tl_err predict(void *context, const tl_choice *designs, int n, tl_predict
     return TL_OK;
 }
 
-static tl_problem make(const char *space_name)
-{
-    char path[512];
-    tl_space *space = NULL;
-    (void)snprintf(path, sizeof path, "%s/spaces/%s.yaml", tl_test_source_dir(), space_name);
-    assert_ok(tl_space_load(path, &space));
-    tl_problem problem = {
-        .space = space,
-        .predict = predict,
-        .context = space,
-        .limits = {TL_UNKNOWN, TL_UNKNOWN, TL_UNKNOWN, .9}
-    };
-    tl_confidence_nominal(21, &problem.latency_confidence);
-    return problem;
-}
-
-static void unmake(const tl_problem *problem)
-{
-    tl_space *space = tl_space_ref(problem->space);
-    tl_space_unref(space);
-    tl_space_unref(space);
-}
-
 static void parse(const tl_problem *problem, const char *text, tl_choice *design)
 {
     assert_ok(tl_space_design_parse(problem->space, text, design));
@@ -57,7 +33,7 @@ static void parse(const tl_problem *problem, const char *text, tl_choice *design
 static void each_slot_costs_what_its_cheapest_option_saves(void **state)
 {
     (void)state;
-    tl_problem problem = make("nasbench201");
+    tl_problem problem = problem_on("nasbench201", predict);
     tl_explanation e = {0};
     tl_choice design[TL_SPACE_MAX_SLOTS];
     parse(
@@ -77,13 +53,13 @@ static void each_slot_costs_what_its_cheapest_option_saves(void **state)
     assert_true(e.accounts[0].weights > 0);
     assert_close(e.accounts[1].macs, 0, 0);
     tl_explanation_done(&e);
-    unmake(&problem);
+    problem_done(&problem);
 }
 
 static void the_second_choice_is_what_the_problem_would_take_next(void **state)
 {
     (void)state;
-    tl_problem problem = make("nasbench201");
+    tl_problem problem = problem_on("nasbench201", predict);
     tl_explanation e = {0};
     tl_choice design[TL_SPACE_MAX_SLOTS];
     parse(
@@ -104,13 +80,13 @@ static void the_second_choice_is_what_the_problem_would_take_next(void **state)
     assert_true(tl_scored_is_feasible(&e.accounts[2].with_second));
     assert_int_equal(e.accounts[2].second, 1);
     tl_explanation_done(&e);
-    unmake(&problem);
+    problem_done(&problem);
 }
 
 static void slots_that_do_not_apply_are_left_out_and_bits_are_there_where_free(void **state)
 {
     (void)state;
-    tl_problem problem = make("nasbench201");
+    tl_problem problem = problem_on("nasbench201", predict);
     tl_explanation e = {0};
     tl_choice design[TL_SPACE_MAX_SLOTS];
     problem.freedom = TL_FREE_BITS;
@@ -123,13 +99,13 @@ static void slots_that_do_not_apply_are_left_out_and_bits_are_there_where_free(v
     assert_string_equal(tl_space_slot(problem.space, e.accounts[6].slot)->name, "w01");
     assert_true(e.accounts[6].latency_ms > 0);
     tl_explanation_done(&e);
-    unmake(&problem);
+    problem_done(&problem);
 }
 
 static void it_works_where_slots_make_others_appear(void **state)
 {
     (void)state;
-    tl_problem problem = make("mobilenetv3");
+    tl_problem problem = problem_on("mobilenetv3", predict);
     tl_explanation e = {0};
     tl_choice design[TL_SPACE_MAX_SLOTS];
     tl_rng rng;
@@ -144,13 +120,13 @@ static void it_works_where_slots_make_others_appear(void **state)
         }
         tl_explanation_done(&e);
     }
-    unmake(&problem);
+    problem_done(&problem);
 }
 
 static void failed_allocations_leave_nothing_behind(void **state)
 {
     (void)state;
-    tl_problem problem = make("nasbench201");
+    tl_problem problem = problem_on("nasbench201", predict);
     tl_choice design[TL_SPACE_MAX_SLOTS];
     tl_rng rng;
     tl_rng_init(&rng, tl_test_seed());
@@ -166,7 +142,7 @@ static void failed_allocations_leave_nothing_behind(void **state)
         assert_int_equal(tl_mem_live(), live_before);
         assert_true(k < 1000);
     }
-    unmake(&problem);
+    problem_done(&problem);
 }
 
 #define TEST(function) \

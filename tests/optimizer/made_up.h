@@ -8,15 +8,13 @@
  * not known well.
  */
 
-#include "tests/support/test.h"
+#include "tests/optimizer/on_space.h"
 
 #include "base/mem.h"
-#include "base/units.h"
 #include "measurements/designs.h"
 #include "optimizer/propose.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 static const double relative_sd = .1;
@@ -29,13 +27,6 @@ typedef struct made_up {
     tl_column columns[TL_N_COSTS];
     tl_choice *listing;
 } made_up;
-
-static inline double weight_of(int slot, tl_choice choice, unsigned salt)
-{
-    unsigned x = (unsigned)slot * 7919U + (unsigned)choice * 104729U + salt * 1299709U;
-    x = (x ^ (x >> 13U)) * 2654435761U;
-    return (double)(x >> 8U) / (double)(1U << 24U);
-}
 
 static inline double latency_of(const made_up *w, const tl_choice *design)
 {
@@ -93,31 +84,21 @@ static inline tl_err made_up_draw(
 
 static inline made_up made_up_new(const char *space_name)
 {
-    char path[512];
-    made_up w = {0};
-    tl_space *space = NULL;
-    (void)snprintf(path, sizeof path, "%s/spaces/%s.yaml", tl_test_source_dir(), space_name);
-    assert_ok(tl_space_load(path, &space));
+    made_up w = {.problem = problem_on(space_name, made_up_predict)};
+    const tl_space *space = w.problem.space;
     w.n_slots = tl_space_n_slots(space);
-    w.problem = (tl_problem){
-        .space = space, .predict = made_up_predict, .limits = {5, TL_UNKNOWN, TL_UNKNOWN, .9}
-    };
+    w.problem.limits.max_latency_ms = 5;
     if (tl_space_size(space) < TL_SEARCH_LISTABLE) {
         assert_ok(
             tl_space_enumerate(space, TL_SEARCH_LISTABLE, &w.listing, &w.problem.n_listing));
         w.problem.listing = w.listing;
     }
-    tl_confidence_nominal(21, &w.problem.latency_confidence);
-    tl_confidence_nominal(21, &w.problem.energy_confidence);
-    tl_confidence_nominal(1e6, &w.problem.accuracy_confidence);
     return w;
 }
 
 static inline void made_up_done(made_up *w)
 {
-    tl_space *space = tl_space_ref(w->problem.space);
-    tl_space_unref(space);
-    tl_space_unref(space);
+    problem_done(&w->problem);
     tl_mem_free(w->listing);
 }
 

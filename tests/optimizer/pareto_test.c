@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/support/test.h"
+#include "tests/optimizer/on_space.h"
 
 #include "base/mem.h"
 #include "base/units.h"
@@ -7,7 +7,6 @@
 #include "optimizer/pareto.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 /* A made-up device: a slot's choice costs and earns by its number. */
@@ -30,35 +29,10 @@ static tl_err predict(void *context, const tl_choice *designs, int n, tl_predict
     return TL_OK;
 }
 
-static tl_problem make(const char *space_name)
-{
-    char path[512];
-    tl_space *space = NULL;
-    (void)snprintf(path, sizeof path, "%s/spaces/%s.yaml", tl_test_source_dir(), space_name);
-    assert_ok(tl_space_load(path, &space));
-    tl_problem problem = {
-        .space = space,
-        .predict = predict,
-        .context = space,
-        .limits = {TL_UNKNOWN, TL_UNKNOWN, TL_UNKNOWN, .9}
-    };
-    tl_confidence_nominal(21, &problem.latency_confidence);
-    tl_confidence_nominal(21, &problem.energy_confidence);
-    tl_confidence_nominal(1e6, &problem.accuracy_confidence);
-    return problem;
-}
-
 static void list(tl_problem *problem, tl_choice **out_designs)
 {
     assert_ok(tl_space_enumerate(problem->space, 20000, out_designs, &problem->n_listing));
     problem->listing = *out_designs;
-}
-
-static void unmake(const tl_problem *problem)
-{
-    tl_space *space = tl_space_ref(problem->space);
-    tl_space_unref(space);
-    tl_space_unref(space);
 }
 
 static tl_scored scored(double latency, double accuracy)
@@ -182,7 +156,7 @@ static void a_full_front_gives_up_what_adds_least(void **state)
 static void the_front_of_a_listed_space_is_what_brute_force_finds(void **state)
 {
     (void)state;
-    tl_problem problem = make("nasbench201");
+    tl_problem problem = problem_on("nasbench201", predict);
     tl_choice *designs = NULL;
     tl_front front = {0};
     tl_pareto_options options = {.seed = tl_test_seed()};
@@ -209,13 +183,13 @@ static void the_front_of_a_listed_space_is_what_brute_force_finds(void **state)
     tl_mem_free(p);
     tl_mem_free(designs);
     tl_front_done(&front);
-    unmake(&problem);
+    problem_done(&problem);
 }
 
 static void the_archive_comes_near_the_exact_front(void **state)
 {
     (void)state;
-    tl_problem problem = make("nasbench201");
+    tl_problem problem = problem_on("nasbench201", predict);
     tl_choice *designs = NULL;
     tl_front exact = {0};
     tl_front found = {0};
@@ -234,14 +208,14 @@ static void the_archive_comes_near_the_exact_front(void **state)
     tl_mem_free(designs);
     tl_front_done(&exact);
     tl_front_done(&found);
-    unmake(&problem);
+    problem_done(&problem);
 }
 
 static void a_space_too_large_to_list_has_a_front_of_valid_designs_within_the_limit(
     void **state)
 {
     (void)state;
-    tl_problem problem = make("fbnet");
+    tl_problem problem = problem_on("fbnet", predict);
     tl_front front = {0};
     tl_pareto_options options = {.seed = tl_test_seed(), .n_evaluations = 3000};
     problem.limits.max_latency_ms = 12;
@@ -258,13 +232,13 @@ static void a_space_too_large_to_list_has_a_front_of_valid_designs_within_the_li
     assert_ok(tl_pareto_run(&problem, &options, &front));
     assert_int_equal(front.n, 0);
     tl_front_done(&front);
-    unmake(&problem);
+    problem_done(&problem);
 }
 
 static void failed_allocations_leave_nothing_behind(void **state)
 {
     (void)state;
-    tl_problem problem = make("fbnet");
+    tl_problem problem = problem_on("fbnet", predict);
     tl_pareto_options options = {.seed = 1, .n_evaluations = 1500};
     for (long k = 1; k < 100; k++) {
         tl_front front = {0};
@@ -279,7 +253,7 @@ static void failed_allocations_leave_nothing_behind(void **state)
         assert_int_equal(err, TL_ENOMEM);
         assert_null(front.designs);
     }
-    unmake(&problem);
+    problem_done(&problem);
 }
 
 #define TEST(function) \

@@ -49,7 +49,7 @@ static void options_come_cheapest_first(void **state)
         int n = tl_slot_facts_options(&facts, facts.reference, k, allowed);
         assert_int_equal(n, 5);
         for (int i = 1; i < n; i++) {
-            assert_true(weight(k, allowed[i - 1], 1) <= weight(k, allowed[i], 1));
+            assert_true(weight_of(k, allowed[i - 1], 1) <= weight_of(k, allowed[i], 1));
         }
     }
     tl_slot_facts_done(&facts);
@@ -69,8 +69,8 @@ static void sensitivities_are_those_of_the_slot_alone(void **state)
         double least = 0;
         for (int i = 0; i < 5; i++) {
             tl_choice c = (tl_choice)i;
-            double change = weight(k, c, 2) + .5 * weight(k, c, 1) - weight(k, reference, 2) -
-                            .5 * weight(k, reference, 1);
+            double change = weight_of(k, c, 2) + .5 * weight_of(k, c, 1) -
+                            weight_of(k, reference, 2) - .5 * weight_of(k, reference, 1);
             least = fmin(least, change / w.problem.value_scale);
         }
         assert_close(facts.slots[k].least_value, least, 1e-9);
