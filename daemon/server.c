@@ -90,7 +90,7 @@ static void take_request(tl_task *t, const zmq_msg_t *payload, bool is_framed)
         err = tl_server_hand_over(t);
     }
     if (err != TL_OK) {
-        tl_server_log(t, "refused", err);
+        tl_server_log_refused(t, err);
         tl_server_deliver_error(t, err);
     }
     tl_wire_free((ProtobufCMessage *)t->request);

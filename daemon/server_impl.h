@@ -89,7 +89,7 @@ struct tl_server {
     tl_keys *keys;        /* NULL: everyone who can connect is an admin */
     void *zap;            /* answers handshakes, with keys alone */
     tl_peers peers;
-    int64_t keys_looked_ns;
+    int64_t keys_looked_ns, told_busy_ns;
     bool is_stopping, has_told_stopping;
     int64_t next_tick_ns;
 };
@@ -106,6 +106,10 @@ void tl_server_deliver_error(tl_task *t, tl_err err);
 /* One line of the log: the message, then method, request id, client, times and error. An error
  * is told at level info, success at level debug. */
 void tl_server_log(const tl_task *t, const char *message, tl_err err);
+
+/* That t was refused. Of those that are refused because there is too much to do, one a second is
+ * told at level info: a flood of requests is no flood of lines. Router thread only. */
+void tl_server_log_refused(const tl_task *t, tl_err err);
 
 /* Counts the answer and delivers it. False, nothing done: a worker must do it. t is not touched
  * after true. */

@@ -114,9 +114,8 @@ static void send_more(void *sink, int kind, const ProtobufCMessage *message)
 
 /* ---- serving ------------------------------------------------------------------------- */
 
-void tl_server_log(const tl_task *t, const char *message, tl_err err)
+static void log_at(tl_log_level level, const tl_task *t, const char *message, tl_err err)
 {
-    tl_log_level level = err == TL_OK ? TL_LOG_DEBUG : TL_LOG_INFO;
     if (!tl_log_is_on(level)) {
         return;
     }
@@ -137,6 +136,23 @@ void tl_server_log(const tl_task *t, const char *message, tl_err err)
     /* clang-format on */
     tl_log_fields(
         level, message, fields, err == TL_OK ? TL_COUNT(fields) - 1 : TL_COUNT(fields));
+}
+
+void tl_server_log(const tl_task *t, const char *message, tl_err err)
+{
+    log_at(err == TL_OK ? TL_LOG_DEBUG : TL_LOG_INFO, t, message, err);
+}
+
+void tl_server_log_refused(const tl_task *t, tl_err err)
+{
+    tl_log_level level = TL_LOG_INFO;
+    if (err == TL_EBUSY) {
+        int64_t now_ns = tl_clock_ns();
+        bool is_told = now_ns - t->server->told_busy_ns < TL_NS_PER_S;
+        level = is_told ? TL_LOG_DEBUG : TL_LOG_INFO;
+        t->server->told_busy_ns = is_told ? t->server->told_busy_ns : now_ns;
+    }
+    log_at(level, t, "refused", err);
 }
 
 bool tl_server_serve(tl_task *t)

@@ -56,7 +56,7 @@ static bool take_back(tl_task *t)
 /* The answer to what no worker will see. */
 static void refuse(tl_task *t, tl_err err)
 {
-    tl_server_log(t, "refused", err);
+    tl_server_log_refused(t, err);
     tl_server_deliver_error(t, err);
     tl_server_task_free(t);
 }
