@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "daemon/check.h"
 #include "daemon/engine.h"
 #include "daemon/job_runner.h"
 #include "daemon/methods.h"
@@ -32,7 +33,8 @@ enum {
     OPTION_LOG_FORMAT,
     OPTION_KEYS,
     OPTION_MAX_CONNECTIONS,
-    OPTION_METRICS
+    OPTION_METRICS,
+    OPTION_CHECK
 };
 
 const char *argp_program_version = "tailord " TL_VERSION;
@@ -51,6 +53,8 @@ static const struct argp_option options[] = {
      "clients need a key of this folder, which tailor key new makes", 0},
     {"max-connections", OPTION_MAX_CONNECTIONS, "N", 0,
      "connections at once; 1000 unless given", 0},
+    {"check",     OPTION_CHECK,     NULL,       0,
+     "read all that is stored, say what is damaged, and leave", 0},
     {"metrics",   OPTION_METRICS,   "HOST:PORT", 0,
      "serve metrics for Prometheus over HTTP, as 127.0.0.1:9411; without HOST, to this machine", 0},
     {0},
@@ -74,6 +78,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     if (key == ARGP_KEY_ARG) {
         argp_error(state, "%s: want no arguments", value);
         return EINVAL;
+    }
+    if (key == OPTION_CHECK) {
+        settings->is_check_only = true;
+        return 0;
     }
     if (name == NULL) {
         return ARGP_ERR_UNKNOWN;
@@ -316,7 +324,7 @@ int main(int argc, char **argv)
     tl_err err = tl_settings_complete(&settings);
     if (err == TL_OK) {
         life l = {.log_level = given_level, .config = settings.config, .level = settings.level};
-        err = run(&settings, &l);
+        err = settings.is_check_only ? tl_check_data(settings.data) : run(&settings, &l);
     }
     if (err != TL_OK) {
         tl_log(

@@ -35,6 +35,7 @@ typedef struct tl_settings {
     char *keys;               /* folder; NULL: none */
     char *endpoints[TL_SETTINGS_MAX_ENDPOINTS];
     size_t n_endpoints;
+    bool is_check_only;       /* of the command line alone: look at the data and leave */
     bool is_default_endpoint; /* nobody named one */
     bool has_endpoints;       /* from a stronger source; tl_settings_set() adds to them */
     int n_workers;            /* 0: not set */

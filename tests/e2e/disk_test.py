@@ -195,6 +195,7 @@ class DiskTest(unittest.TestCase):
             content[at + 5000] ^= 16
             at = content.find(header, at + 1)
         self.put(content)
+        self.assertRegex(self.check(1), "damaged: measurements .*hurt")
         self.start()
         error = self.refused("measure", "export", *SPACE, "--device", "hurt")
         self.assertRegex(error, "nasbench201.*hurt.* is damaged")
@@ -211,6 +212,13 @@ class DiskTest(unittest.TestCase):
         self.start()
         self.ok("measure", "export", *SPACE, "--device", "hurt")
         self.stop()
+        self.assertIn("store.mdb is sound", self.check(0))
+
+    def check(self, status):
+        result = subprocess.run([harness.TAILORD, "--check", "--data", os.path.join(
+            self.folder, "data")], capture_output=True, text=True, check=False)
+        self.assertEqual(status, result.returncode, result.stderr)
+        return result.stderr
 
     def test_a_damaged_model_leaves_the_others_answering(self):
         self.daemon.models = os.path.join(self.folder, "models")
