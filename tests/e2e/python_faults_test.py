@@ -14,7 +14,7 @@ import zmq
 tailor = pypackage.tailor
 pb = tailor.wire.pb
 
-LIST = tailor.calls.device_list()
+LIST = tailor.calls.space_list()
 
 
 def final(request, **fields):
@@ -137,7 +137,7 @@ class Garbage(FaultCase):
                 table(n_rows=2 ** 62), table(column, n_rows=2), table(column, column),
                 table(pb.Column(name="a", kind=text, dictionary=["x"], index=[1])),
                 table(pb.Column(name="a", kind=text, dictionary=["x"], index=[0, 0]))):
-            call = tailor.calls.device_list()
+            call = tailor.calls.space_list()
             reply = pb.Reply(body=body)
             with self.assertRaises(tailor.Damaged):
                 call.read(reply, [])
@@ -173,7 +173,7 @@ class Garbage(FaultCase):
             final(r, body=good), final(r, body=b"\xff")])
         client = self.client()
         for _ in range(2):
-            self.assertEqual([5.0], client.device_list().column("a"))
+            self.assertEqual([5.0], client.space_list().column("a"))
 
 
 class Faults(FaultCase):
@@ -181,7 +181,7 @@ class Faults(FaultCase):
         busy = {"error": 12, "error_name": "EBUSY"}
         fake = self.daemon(lambda r, n: [final(r, **busy) if n < 4 else final(r)])
         client = self.client()
-        client.device_list()
+        client.space_list()
         self.assertEqual((4, 3), (len(fake.requests), client.n_retries))
         self.assertEqual(4, len({r.request_id for r in fake.requests}))
 
@@ -195,14 +195,14 @@ class Faults(FaultCase):
         part = {"kind": pb.Reply.PART, "body": good}
         fake = self.daemon(lambda r, n: [final(r, **part), None] if n < 3 else [
             final(r, **part), final(r, body=good)])
-        self.assertEqual([5.0, 5.0], self.client().device_list().column("a"))
+        self.assertEqual([5.0, 5.0], self.client().space_list().column("a"))
         self.assertEqual(3, len(fake.requests))
 
     def test_three_losses_are_enough(self):
         fake = self.daemon(lambda r, n: [None])
         with self.assertRaises(tailor.Unreachable) as caught:
-            self.client().device_list()
-        self.assertIn("was lost during device.list", str(caught.exception))
+            self.client().space_list()
+        self.assertIn("was lost during space.list", str(caught.exception))
         self.assertEqual(3, len(fake.requests))
 
     def test_a_training_that_was_lost_is_not_begun_again(self):
@@ -298,16 +298,16 @@ class Faults(FaultCase):
     def test_a_child_opens_its_own(self):
         self.daemon(lambda r, n: [final(r)])
         client = self.client()
-        client.device_list()
+        client.space_list()
         child = os.fork()
         if child == 0:
             try:
-                client.device_list()
+                client.space_list()
             except tailor.NotPossible:
                 os._exit(42)
             os._exit(1)
         self.assertEqual(42, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-        client.device_list()
+        client.space_list()
 
     def test_a_request_too_long_is_refused_before_it_is_sent(self):
         fake = self.daemon(lambda r, n: [final(r)])
@@ -342,6 +342,39 @@ class Bookkeeping(unittest.TestCase):
         self.flights.drop(flights[64])
         self.assertEqual(flights[65:67], self.flights.due())
         self.assertEqual(0.0, flights[70].end_s or 0.0)  # its time does not run
+
+    def test_devices_come_in_pages(self):
+        def page(*names):
+            return tailor.Table((tailor.Column("device", False),), [{"device": n} for n in names])
+
+        def ask(*pages):
+            asked, steps = [], tailor.calls.device_list("d")
+            call = next(steps)
+            try:
+                for answer in pages:
+                    asked.append(pb.DeviceListRequest.FromString(call.body).after)
+                    call = steps.send(answer)
+            except StopIteration as end:
+                return asked, end.value.column("device")
+            self.fail("asks on")
+        names = ["d%05d" % i for i in range(2 * 8192 + 1)]
+        whole = [page(*names[:8192]), page(*names[8192:-1]), page(names[-1])]
+        self.assertEqual((["", names[8191], names[-2]], names), ask(*whole))
+        self.assertEqual(([""], ["d1"]), ask(page("d1")))
+        self.assertEqual(([""], []), ask(page()))
+        self.assertEqual((["", names[8191]], names[:8192]), ask(whole[0], page()))
+        # A daemon that knows no pages repeats itself.
+        self.assertEqual((["", names[8191]], names[:8192]), ask(whole[0], whole[0]))
+        self.assertEqual(([""], names), ask(page(*names)))
+
+    def test_a_daemon_that_is_about_to_end_is_asked_again(self):
+        flight = self.flights.add(LIST)
+        self.send(flight)
+        self.answer(flight, error=16, error_name="ESTATE", may_repeat=True)
+        self.assertFalse(flight.is_done)
+        self.send(flight)
+        self.answer(flight, error=16, error_name="ESTATE")
+        self.assertIsInstance(flight.error, tailor.NotPossible)
 
     def test_the_daemon_is_told_what_is_left_of_the_time(self):
         flight = self.flights.add(LIST)

@@ -104,6 +104,14 @@ class Twins(unittest.TestCase):
                       if isinstance(node, ast.Constant) and isinstance(node.value, str)}
         self.assertEqual(set(), wanted - found)
 
+    def test_calls_are_repeated_as_libtailor_repeats_them(self):
+        with open(os.path.join(harness.SOURCE_DIR, "clients", "c", "rules.c"),
+                  encoding="utf-8") as file:
+            rules = dict(re.findall(r'{"(\w+\.\w+)", *TL_REPEAT_(\w+) *}', file.read()))
+        self.assertGreater(len(rules), 20)
+        self.assertEqual({method: rule for method, rule in rules.items() if rule != "FREELY"},
+                         {method: rule.name for method, rule in tailor.call.REPEATS.items()})
+
     def test_every_error_of_the_protocol_has_a_class(self):
         with open(os.path.join(harness.SOURCE_DIR, "docs", "protocol.md"),
                   encoding="utf-8") as file:

@@ -3,6 +3,7 @@
 """The Python package over real sockets, with the shipped models."""
 import asyncio
 import dataclasses
+import io
 import json
 import math
 import os
@@ -150,6 +151,34 @@ class Registries(Shipped):
         self.client.space_remove("layers-of-mine")
         self.assertRaises(tailor.NotFound, self.client.space_show, "layers-of-mine")
         self.assertRaises(tailor.NotPossible, self.client.space_remove, SPACE)
+
+    def test_devices_are_listed_in_pages_and_by_prefix(self):
+        whole = self.client.device_list().column("device")
+        self.assertEqual(whole, sorted(whole))
+        self.assertGreater(len(whole), 50)
+        self.assertEqual([name for name in whole if name.startswith("raspberry")],
+                         self.client.device_list("raspberry").column("device"))
+        page = self.client.device_page(after=whole[9], limit=5)
+        self.assertEqual(whole[10:15], page.column("device"))
+
+    def test_a_backup_is_fetched_while_the_daemon_serves(self):
+        self.client.device_add(name="kept")
+        path, told = os.path.join(self.folder, "all.backup"), []
+        report = self.client.backup(path, progress=told.append)
+        self.assertEqual(os.path.getsize(path), report.n_bytes)
+        self.assertEqual(report.n_bytes, told[-1].done)
+        self.assertEqual(0o600, os.stat(path).st_mode & 0o777)
+        data = os.path.join(self.folder, "restored")
+        self.ok("restore", path, "--data", data)
+
+        def stop(progress):
+            raise KeyboardInterrupt
+        other = os.path.join(self.folder, "half.backup")
+        with self.assertRaises(KeyboardInterrupt):
+            self.client.backup(other, progress=stop)
+        self.assertEqual([], [n for n in os.listdir(self.folder) if n.startswith("half")])
+        again = io.BytesIO()
+        self.assertEqual(self.client.backup(again).n_bytes, len(again.getvalue()))
 
     def test_what_the_daemon_holds_is_shown(self):
         self.assertIn("board", self.client.device_list().column("device"))

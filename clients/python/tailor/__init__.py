@@ -20,16 +20,16 @@ from .errors import (Busy, Cancelled, Damaged, DeadlinePassed, Denied, Exists, I
                      TailorError, Unreachable, WrongShape, WrongVersion)
 from .jobs import Job
 from .keys import Keys, key_pair, read_keys
-from .results import (Answer, Evaluation, Front, ImportReport, Lowered, Network, Op, Progress,
-                      TrainReport)
+from .results import (Answer, BackupReport, Evaluation, Front, ImportReport, Lowered, Network, Op,
+                      Progress, TrainReport)
 from .table import Cell, Column, Row, Table
 from .version import __version__
 
 __all__ = [
-    "Answer", "AsyncClient", "Busy", "Call", "Cancelled", "Cell", "Client", "Column", "Damaged",
-    "DeadlinePassed", "Denied", "Evaluation", "Exists", "Front", "ImportReport", "Invalid",
-    "Job", "Keys", "LimitExceeded", "Lowered", "Network", "NotFinite", "NotFound",
-    "NotPossible", "Op", "OutOfMemory", "Progress", "Row", "SystemRefused", "Table",
-    "TailorError", "TrainReport", "Unreachable", "WrongShape", "WrongVersion", "__version__",
-    "calls", "key_pair", "read_keys",
+    "Answer", "AsyncClient", "BackupReport", "Busy", "Call", "Cancelled", "Cell", "Client",
+    "Column", "Damaged", "DeadlinePassed", "Denied", "Evaluation", "Exists", "Front",
+    "ImportReport", "Invalid", "Job", "Keys", "LimitExceeded", "Lowered", "Network",
+    "NotFinite", "NotFound", "NotPossible", "Op", "OutOfMemory", "Progress", "Row",
+    "SystemRefused", "Table", "TailorError", "TrainReport", "Unreachable", "WrongShape",
+    "WrongVersion", "__version__", "calls", "key_pair", "read_keys",
 ]

@@ -23,6 +23,17 @@ class Repeat(enum.Enum):
     NEVER = enum.auto()  # the caller decides
 
 
+# What is not listed may be repeated, as the protocol promises. A training takes hours maybe; after
+# a commit whose answer was lost the import is gone from the daemon, whatever became of it.
+REPEATS = {
+    "backup.end": Repeat.REMOVAL,
+    "device.remove": Repeat.REMOVAL,
+    "measure.commit": Repeat.NEVER,
+    "space.remove": Repeat.REMOVAL,
+    "train.run": Repeat.NEVER,
+}
+
+
 @dataclass(frozen=True)
 class Call(Generic[T]):
     """One request. read(reply, parts) makes its result of the final reply and the parts."""
@@ -31,9 +42,12 @@ class Call(Generic[T]):
     body: bytes
     read: Callable[[Any, Sequence[bytes]], T]
     is_bounded: bool = True  # by the client's timeout; else it ends by itself
-    repeat: Repeat = Repeat.FREELY
     timeout_ms: int | None = None  # None: the client's
     progress: ProgressFn | None = None
+
+    @property
+    def repeat(self) -> Repeat:
+        return REPEATS.get(self.method, Repeat.FREELY)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import tailor_pb2 as pb
-from .call import (Call, ProgressFn, Repeat, Steps, as_answer, as_name, as_nothing, as_table,
+from .backup import backup
+from .call import (Call, ProgressFn, Steps, as_answer, as_name, as_nothing, as_table,
                    as_text, asking_for_table, name_body, put)
 from .errors import Damaged, TailorError
 from .fleet import FleetRun
@@ -25,15 +26,17 @@ from .inputs import TableLike, YamlLike, read_chunks, read_table, read_yaml
 from .jobs import (evaluate, evaluate_start, job_cancel, job_follow, job_list, job_show, train,
                    train_start)
 from .results import Answer, ImportReport, Lowered, Network, Op, Progress
-from .table import Table, table_of
+from .table import Table, joined, table_of
 
 __all__ = [
-    "Call", "design", "device_add", "device_list", "device_remove", "device_show", "evaluate",
-    "evaluate_start", "fleet", "job_cancel", "job_follow", "job_list", "job_show",
+    "Call", "backup", "design", "device_add", "device_list", "device_page", "device_remove",
+    "device_show", "evaluate", "evaluate_start", "fleet", "job_cancel", "job_follow", "job_list", "job_show",
     "measure_export", "measure_import", "measure_suggest", "model_list", "model_show", "pareto",
     "predict", "proxy", "space_add", "space_list", "space_lower", "space_remove", "space_show",
     "status", "train", "train_start",
 ]
+
+PAGE_ROWS = 8192
 
 # ---- spaces --------------------------------------------------------------------------------
 
@@ -58,7 +61,7 @@ def space_add(yaml: YamlLike) -> Call[str]:
 def space_remove(space: str, *, with_measurements: bool = False) -> Call[None]:
     """Removes an added space; NotPossible where it has measurements, unless told so."""
     message = pb.SpaceRemoveRequest(name=space, with_measurements=with_measurements)
-    return Call("space.remove", message.SerializeToString(), as_nothing, repeat=Repeat.REMOVAL)
+    return Call("space.remove", message.SerializeToString(), as_nothing)
 
 
 def space_lower(space: str, designs: TableLike) -> Call[Lowered]:
@@ -93,10 +96,25 @@ def _op(index: int, m: Any) -> Op:
 # ---- devices -------------------------------------------------------------------------------
 
 
-def device_list(prefix: str = "", after: str = "", limit: int = 0) -> Call[Table]:
-    """The known devices, shipped and registered, by name: those whose names start with prefix
-    and stand behind after, at most limit of them. More than 65,536 are to be asked for in pages:
-    one with fewer rows than limit is the last."""
+def device_list(prefix: str = "") -> Steps[Table]:
+    """The known devices, shipped and registered, in the byte order of their names: device, class,
+    condition, ... With prefix those whose names begin so. A million fit: they come in pages."""
+    pages: list[Table] = []
+    after = ""
+    while True:
+        page: Table = yield device_page(prefix, after, PAGE_ROWS)
+        # A daemon that knows no pages answers with all devices, whatever is asked for.
+        is_behind = bool(page.rows) and str(page[0]["device"]).encode() > after.encode()
+        if is_behind or not pages:
+            pages.append(page)
+        if not is_behind or len(page) != PAGE_ROWS:
+            return joined(pages)
+        after = str(page[-1]["device"])
+
+
+def device_page(prefix: str = "", after: str = "", limit: int = 0) -> Call[Table]:
+    """At most limit of them, of names behind after; a page with fewer rows is the last. limit 0:
+    all, LimitExceeded beyond 65,536."""
     message = pb.DeviceListRequest(prefix=prefix, after=after, limit=limit)
     return Call("device.list", message.SerializeToString(), as_table)
 
@@ -120,7 +138,7 @@ def device_add(profile: YamlLike | None = None, *, name: str | None = None) -> C
 
 def device_remove(device: str) -> Call[None]:
     """Forgets a device and its measurements."""
-    return Call("device.remove", name_body(pb.Name, device), as_nothing, repeat=Repeat.REMOVAL)
+    return Call("device.remove", name_body(pb.Name, device), as_nothing)
 
 
 # ---- measurements --------------------------------------------------------------------------
@@ -147,7 +165,7 @@ def measure_import(
             if progress is not None:
                 progress(Progress("bytes", done, 0, time.monotonic() - started_s, 0))
         report: ImportReport = yield Call(
-            "measure.commit", open_import, _report, is_bounded=False, repeat=Repeat.NEVER)
+            "measure.commit", open_import, _report, is_bounded=False)
     except (GeneratorExit, TailorError):
         raise  # a daemon that refused it has dropped it
     except BaseException:

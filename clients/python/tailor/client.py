@@ -128,11 +128,11 @@ class Client:
 
     A call gives its result or raises within its timeout, whatever happens to the daemon. Without
     one it is tried again until the timeout (Unreachable); so it is while the daemon is busy (Busy)
-    and where the connection is lost, up to the third loss (Unreachable). Between tries it waits
-    for a random time, up to 8 ms at first and a second later on; retries says how many at most
-    (None: as many as the time allows). A training and the commit of an import are not repeated:
-    whoever lost one decides whether to begin again. A daemon that gives no sign of life for three
-    times heartbeat_ms hangs (Unreachable); 0 asks for no signs.
+    or about to end (NotPossible), and where the connection is lost, up to the third loss
+    (Unreachable). Between tries it waits for a random time, up to 8 ms at first and a second later
+    on; retries says how many at most (None: as many as the time allows). A training and the commit
+    of an import are not repeated: whoever lost one decides whether to begin again. A daemon that
+    gives no sign of life for three times heartbeat_ms hangs (Unreachable); 0 asks for no signs.
 
     Threads may share one, and their calls overlap; a progress function is called in the thread
     that asked, which may use the client meanwhile. A child process opens clients of its own.
@@ -326,7 +326,8 @@ class Client:
     space_add = _asking(calls.space_add)
     space_remove = _asking(calls.space_remove)
     space_lower = _asking(calls.space_lower)
-    device_list = _asking(calls.device_list)
+    device_list = _stepping(calls.device_list)
+    device_page = _asking(calls.device_page)
     device_show = _asking(calls.device_show)
     device_add = _asking(calls.device_add)
     device_remove = _asking(calls.device_remove)
@@ -348,4 +349,5 @@ class Client:
     job_show = _asking(calls.job_show)
     job_follow = _stepping(calls.job_follow)
     job_cancel = _asking(calls.job_cancel)
+    backup = _stepping(calls.backup)
     status = _asking(calls.status)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import DecodeError
 
 from . import tailor_pb2 as pb
-from .call import Call, Pause, ProgressFn, Repeat, Steps, as_nothing, as_table, put
+from .call import Call, Pause, ProgressFn, Steps, as_nothing, as_table, put
 from .errors import (Busy, Damaged, DeadlinePassed, NotPossible, TailorError, Unreachable,
                      error_of)
 from .results import Evaluation, Progress, TrainReport
@@ -41,7 +41,7 @@ def train(
         return _train_report(reply.body, reply.warnings)
 
     return Call("train.run", _train_request(space, devices, tasks, effort, seed), read,
-                is_bounded=False, repeat=Repeat.NEVER, progress=progress)
+                is_bounded=False, progress=progress)
 
 
 def train_start(

@@ -34,6 +34,14 @@ class ImportReport:
 
 
 @dataclass(frozen=True)
+class BackupReport:
+    """What a backup holds."""
+
+    n_bytes: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class TrainReport:
     """The new model, and its figures on held-out designs and devices."""
 

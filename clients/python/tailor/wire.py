@@ -7,7 +7,8 @@ to send. Clients look at a `Flight` to learn how it ended. The rules, which are 
 * A bounded call ends with the timeout. An unbounded one only when no daemon took it for so long.
 * Where the connection is lost, a request is sent again over the next one, a few times, unless
   its method is never repeated: then the caller decides.
-* A busy daemon is asked again, later and later and at random, until the timeout.
+* A daemon that is busy, or about to end, is asked again, later and later and at random, until the
+  timeout.
 * A daemon that was alive and gives no sign of life hangs: the call fails.
 * So many requests are under way at once; others wait their turn, and their time does not run.
 * A reply belongs to the request of its number; replies to nobody are dropped.
@@ -250,7 +251,8 @@ class Flights:
         error = None
         if reply.error != 0:
             error = error_of(reply.error, reply.error_name, reply.error_detail)
-        if isinstance(error, Busy) and self._may_repeat(flight):
+        is_undone = isinstance(error, Busy) or reply.may_repeat  # an older daemon is only busy
+        if error is not None and is_undone and self._may_repeat(flight):
             flight.put_off(time.monotonic())
             if flight.send_at_s is not None and flight.send_at_s < flight.patience_s:
                 return
