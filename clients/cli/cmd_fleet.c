@@ -252,11 +252,6 @@ static int n_threads_of(const tl_args *args)
 static tl_err start(run_state *run)
 {
     const tl_args *args = run->cli->args;
-    tailor_options client = {
-        .endpoint = args->endpoint,
-        .timeout_ms = (int)args->timeout_ms,
-        .name = "tailor fleet",
-        .key_file = args->key_file};
     run->question = (tailor_fleet_options){
         .space = args->space,
         .task = args->task,
@@ -284,7 +279,7 @@ static tl_err start(run_state *run)
     TL_TRY(find_range(run));
     run->question.rows_total = run->end == UINT64_MAX ? 0 : run->end - run->first;
     TL_TRY(tl_fleet_rows_open(args->devices, &run->rows));
-    TL_TRY(tl_fleet_crew_new(&client, &run->question, n_threads_of(args), &run->crew));
+    TL_TRY(tl_fleet_crew_new(run->cli->client, &run->question, n_threads_of(args), &run->crew));
     TL_TRY(tl_fleet_out_open(&out, &run->out, &run->n_resumed));
     run->n_done = run->n_asked = run->n_resumed;
     if (run->n_resumed > run->end - run->first) {

@@ -11,9 +11,9 @@
 #include <time.h>
 
 enum {
-    AGAIN_MS = 200, /* before a daemon that went away is asked again */
-    MAX_THREADS = 64,
-    PLACES_PER_THREAD = 2, /* one is asked while another is read or written */
+    AGAIN_MS = 200,                     /* before a daemon that went away is asked again */
+    MAX_THREADS = TAILOR_MAX_CALLS - 1, /* one is left for whoever owns the crew */
+    PLACES_PER_THREAD = 2,              /* one is asked while another is read or written */
     DETAIL_BYTES = 512
 };
 
@@ -29,9 +29,9 @@ typedef struct place {
 
 struct tl_fleet_crew {
     tailor_fleet_options question;
-    tailor_client *clients[MAX_THREADS];
+    tailor_client *client; /* of all threads */
     pthread_t threads[MAX_THREADS];
-    int n_clients, n_threads;
+    int n_threads;
     place places[MAX_THREADS * PLACES_PER_THREAD];
     uint64_t n_places;
     uint64_t n_given, n_begun,
@@ -69,7 +69,7 @@ static bool may_wait(tl_fleet_crew *crew, tl_err err, int64_t since_ns)
     return goes_on;
 }
 
-static void ask(tl_fleet_crew *crew, tailor_client *client, place *p)
+static void ask(tl_fleet_crew *crew, place *p)
 {
     const struct timespec again = {.tv_nsec = AGAIN_MS * TL_NS_PER_MS};
     int64_t begun_ns = tl_clock_ns();
@@ -78,28 +78,21 @@ static void ask(tl_fleet_crew *crew, tailor_client *client, place *p)
     question.csv_len = p->piece.csv.len;
     question.first_line = p->piece.first_line;
     question.rows_before = p->piece.rows_before;
-    while ((p->err = (tl_err)tailor_fleet(client, &question, &p->part)) != TL_OK &&
+    while ((p->err = (tl_err)tailor_fleet(crew->client, &question, &p->part)) != TL_OK &&
            may_wait(crew, p->err, begun_ns)) {
         (void)nanosleep(&again, NULL);
     }
     if (p->err != TL_OK) {
         (void)snprintf(p->detail, sizeof p->detail, "%s", tailor_err_detail());
     }
-    for (size_t i = 0; p->err == TL_OK && i < tailor_n_warnings(client); i++) {
-        tl_text_addf(&p->warnings, "%s\n", tailor_warning(client, i));
+    for (size_t i = 0; p->err == TL_OK && i < tailor_n_warnings(crew->client); i++) {
+        tl_text_addf(&p->warnings, "%s\n", tailor_warning(crew->client, i));
     }
 }
 
-typedef struct hand {
-    tl_fleet_crew *crew;
-    tailor_client *client;
-} hand;
-
-static void *work(void *hand_base)
+static void *work(void *crew_base)
 {
-    hand h = *(hand *)hand_base;
-    tl_fleet_crew *crew = h.crew;
-    tl_mem_free(hand_base);
+    tl_fleet_crew *crew = crew_base;
     (void)pthread_mutex_lock(&crew->lock);
     while (true) {
         while (crew->n_begun == crew->n_given && !crew->is_stopped) {
@@ -110,7 +103,7 @@ static void *work(void *hand_base)
         }
         place *p = place_of(crew, crew->n_begun++);
         (void)pthread_mutex_unlock(&crew->lock);
-        ask(crew, h.client, p);
+        ask(crew, p);
         (void)pthread_mutex_lock(&crew->lock);
         p->is_done = true;
         crew->has_answers = crew->has_answers || p->err == TL_OK;
@@ -121,48 +114,30 @@ static void *work(void *hand_base)
     return NULL;
 }
 
-static tl_err add_thread(tl_fleet_crew *crew, const tailor_options *options)
-{
-    tailor_err refused = tailor_open(options, &crew->clients[crew->n_clients]);
-    if (refused != TAILOR_OK) {
-        return tl_fail((tl_err)refused, "%s", tailor_err_detail());
-    }
-    hand *h = tl_mem_new(1, sizeof *h);
-    if (h == NULL) {
-        return tl_fail(TL_ENOMEM, "a thread");
-    }
-    *h = (hand){.crew = crew, .client = crew->clients[crew->n_clients++]};
-    if (pthread_create(&crew->threads[crew->n_threads], NULL, work, h) != 0) {
-        tl_mem_free(h);
-        return tl_fail(TL_EIO, "a thread cannot be started");
-    }
-    crew->n_threads++;
-    return TL_OK;
-}
-
 tl_err tl_fleet_crew_new(
-    const tailor_options *client,
+    tailor_client *client,
     const tailor_fleet_options *question,
     int n_threads,
     tl_fleet_crew **out_crew)
 {
-    tl_err err = TL_OK;
     tl_fleet_crew *crew = tl_mem_new(1, sizeof *crew);
     if (crew == NULL) {
         return tl_fail(TL_ENOMEM, "a crew");
     }
     int n = n_threads < 1 ? 1 : n_threads > MAX_THREADS ? MAX_THREADS : n_threads;
+    crew->client = client;
     crew->question = *question;
     crew->n_places = (uint64_t)n * PLACES_PER_THREAD;
     (void)pthread_mutex_init(&crew->lock, NULL);
     (void)pthread_cond_init(&crew->given, NULL);
     (void)pthread_cond_init(&crew->done, NULL);
-    while (err == TL_OK && crew->n_threads < n) {
-        err = add_thread(crew, client);
+    while (crew->n_threads < n &&
+           pthread_create(&crew->threads[crew->n_threads], NULL, work, crew) == 0) {
+        crew->n_threads++;
     }
-    if (err != TL_OK) {
+    if (crew->n_threads == 0) {
         tl_fleet_crew_free(crew);
-        return err;
+        return tl_fail(TL_EIO, "a thread cannot be started");
     }
     *out_crew = crew;
     return TL_OK;
@@ -179,9 +154,6 @@ void tl_fleet_crew_free(tl_fleet_crew *crew)
     (void)pthread_mutex_unlock(&crew->lock);
     for (int i = 0; i < crew->n_threads; i++) {
         (void)pthread_join(crew->threads[i], NULL);
-    }
-    for (int i = 0; i < crew->n_clients; i++) {
-        tailor_close(crew->clients[i]);
     }
     for (size_t i = 0; i < TL_COUNT(crew->places); i++) {
         tl_fleet_piece_done(&crew->places[i].piece);

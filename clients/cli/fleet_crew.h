@@ -5,8 +5,7 @@
 /*
  * Several pieces of a fleet asked at once, so that all workers of the daemon have
  * something to do. A daemon that goes away after it answered some is waited for, five minutes
- * for each piece. Each thread has a connection of its own; answers come back in the
- * order in which the pieces were given.
+ * for each piece. Answers come back in the order in which the pieces were given.
  *
  *     while (... more pieces, or some under way ...) {
  *         if (tl_fleet_crew_has_room(crew)) { tl_fleet_crew_give(crew, &piece); }
@@ -21,12 +20,10 @@
 
 typedef struct tl_fleet_crew tl_fleet_crew;
 
-/*
- * question is copied, what it points at borrowed; csv and first_line are not read.
- * Fails as tailor_open() does.
- */
+/* client is borrowed; question is copied, what it points at borrowed; csv and first_line are not
+ * read. */
 TL_MUST_USE tl_err tl_fleet_crew_new(
-    const tailor_options *client,
+    tailor_client *client,
     const tailor_fleet_options *question,
     int n_threads,
     tl_fleet_crew **out_crew);
