@@ -30,10 +30,10 @@ from .table import Table, joined, table_of
 
 __all__ = [
     "Call", "backup", "design", "device_add", "device_list", "device_page", "device_remove",
-    "device_show", "evaluate", "evaluate_start", "fleet", "job_cancel", "job_follow", "job_list", "job_show",
-    "measure_export", "measure_import", "measure_suggest", "model_list", "model_show", "pareto",
-    "predict", "proxy", "space_add", "space_list", "space_lower", "space_remove", "space_show",
-    "status", "train", "train_start",
+    "device_show", "evaluate", "evaluate_start", "fleet", "job_cancel", "job_follow",
+    "job_list", "job_show", "measure_export", "measure_import", "measure_suggest", "model_list",
+    "model_show", "pareto", "predict", "proxy", "space_add", "space_list", "space_lower",
+    "space_remove", "space_show", "status", "train", "train_start",
 ]
 
 PAGE_ROWS = 8192
