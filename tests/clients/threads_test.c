@@ -5,7 +5,7 @@
 #include "tests/daemon/serving.h"
 
 #include "base/log.h"
-#include "clients/c/tailor.h"
+#include "clients/c/client_impl.h"
 #include "proto/tailor.pb-c.h"
 
 #include <sched.h>
@@ -48,7 +48,8 @@ static void start(fixture *f, bool is_real)
     memset(f, 0, sizeof *f);
     f->engine = tl_test_engine_open(tl_test_new_dir());
     tl_serving_start(&f->serving, options_of(f, is_real));
-    tailor_options options = {.endpoint = f->serving.endpoint, .timeout_ms = 60000};
+    tailor_options options = {
+        .endpoint = f->serving.endpoint, .timeout_ms = 60000, .heartbeat_ms = 100};
     assert_int_equal(tailor_open(&options, &f->client), TAILOR_OK);
 }
 
@@ -160,6 +161,24 @@ static void they_go_on_while_the_daemon_restarts(void **state)
     stop(&f);
 }
 
+/* What a long call hears meanwhile is how a daemon that hangs would be noticed. */
+static void a_long_call_hears_that_the_daemon_lives(void **state)
+{
+    char said[BODY_BYTES];
+    fixture f;
+    (void)state;
+    start(&f, false);
+    thread t = {.f = &f};
+    check(&t, say(&t, "test.echo", "short", said) == TAILOR_OK, "echo");
+    assert_int_equal(f.client->n_idle, 1);
+    assert_false(f.client->idle[0]->has_heartbeats);
+    check(&t, say(&t, "test.sleep", "400", said) == TAILOR_OK, "sleep");
+    assert_int_equal(f.client->n_idle, 1);
+    assert_true(f.client->idle[0]->has_heartbeats);
+    assert_int_equal(f.n_wrong, 0);
+    stop(&f);
+}
+
 /* Reads and writes of a real daemon. */
 static void *keep_house(void *context)
 {
@@ -200,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(threads_do_not_know_of_each_other),
         TEST(they_go_on_while_the_daemon_restarts),
+        TEST(a_long_call_hears_that_the_daemon_lives),
         TEST(threads_register_devices),
     };
 #undef TEST
