@@ -131,7 +131,11 @@ static tl_err search(fleet *f, int row, tl_solver *solver)
     const char *method = NULL;
     const fleet_request *request = f->request;
     tl_search_options options = {.n_best = 1, .seed = request->has_seed ? request->seed : 1};
-    tl_err err = tl_solver_search(solver, request->method, &options, &list, &method);
+    tl_err err = request->method[0] == '\0' ? tl_solver_walk(solver, &list) : TL_OK;
+    if (err == TL_OK && list.n == 0) {
+        tl_shortlist_done(&list);
+        err = tl_solver_search(solver, request->method, &options, &list, &method);
+    }
     if (err == TL_OK) {
         err = list.n > 0
                   ? keep(f, row, list.designs, &list.scores[0])

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/solver.h"
 
+#include "optimizer/fleet.h"
+
 /* ---- designs that were measured ------------------------------------------------------- */
 
 static tl_err predict(void *context, const tl_choice *designs, int n, tl_prediction *out)
@@ -107,4 +109,28 @@ tl_err tl_solver_search(
     tl_err err = search_and_lead(solver, method, &own, out_list, out_method);
     tl_optimizer_unref(optimizer);
     return err;
+}
+
+tl_err tl_solver_walk(tl_solver *solver, tl_shortlist *out_list)
+{
+    const tl_question *question = &solver->question;
+    tl_problem *problem = &solver->question.problem;
+    tl_shortlist list = {0};
+    tl_fleet_case found = {
+        .view = question->subject->view,
+        .problem = problem,
+        .measured = &solver->columns.measured};
+    TL_TRY(tl_fleet_walk(question->subject->predictor, &found));
+    TL_TRY(tl_shortlist_init(&list, tl_space_n_slots(problem->space), 1));
+    tl_err err = TL_OK;
+    if (found.is_solved) {
+        tl_shortlist_offer(&list, found.design, &found.score, 1);
+        err = tl_measured_lead(problem, &solver->columns.measured, TL_MEASURED_DOUBT, &list);
+    }
+    if (err != TL_OK) {
+        tl_shortlist_done(&list);
+        return err;
+    }
+    *out_list = list;
+    return TL_OK;
 }

@@ -46,4 +46,10 @@ TL_MUST_USE tl_err tl_solver_search(
     tl_shortlist *out_list,
     const char **out_method);
 
+/*
+ * The same of the best design alone, where it is found among the most accurate ones of a listed space
+ * (optimizer/fleet.h); an empty list otherwise: search. The caller owns *out_list.
+ */
+TL_MUST_USE tl_err tl_solver_walk(tl_solver *solver, tl_shortlist *out_list);
+
 #endif

@@ -9,8 +9,10 @@
 #include <string.h>
 
 enum {
-    BLOCK = 512,      /* designs at a time */
-    MOST_NEAREST = 64 /* designs that may be the nearest one, of a device */
+    BLOCK = 512,       /* designs at a time */
+    MOST_NEAREST = 64, /* designs that may be the nearest one, of a device */
+    WALKED = 2048, /* designs that a walk looks at; beyond that a search of all is cheaper */
+    WALKED_AT_ONCE = 64
 };
 
 static const float roughness = 5e-4F; /* more than logs are wrong by (ranked.h) */
@@ -66,21 +68,27 @@ static void set_bounds(const tl_ranked_devices *devices, int i, seeker *s)
 typedef struct asking {
     const tl_ranked *ranked;
     tl_view *view;
+    const tl_measured *measured; /* NULL: nothing */
+    int n_slots;
     const int *ranks;
 } asking;
 
 static tl_err predict(void *context, const tl_choice *designs, int n, tl_prediction *out)
 {
-    (void)designs;
     const asking *a = context;
-    int places[MOST_NEAREST];
+    int places[MOST_NEAREST] = {0};
     TL_ASSERT(n <= MOST_NEAREST);
     for (int i = 0; i < n; i++) {
         places[i] = a->ranked->places[a->ranks[i]];
         out[i].accuracy = a->ranked->accuracy[a->ranks[i]];
         out[i].accuracy_std = a->ranked->accuracy_std[a->ranks[i]];
     }
-    return tl_view_predict_listed(a->view, places, n, out);
+    TL_TRY(tl_view_predict_listed(a->view, places, n, out));
+    for (int i = 0; a->measured != NULL && i < n; i++) {
+        designs = a->ranked->designs + (ptrdiff_t)a->ranks[i] * a->n_slots;
+        tl_measured_apply(a->measured, designs, 1, a->n_slots, &out[i]);
+    }
+    return TL_OK;
 }
 
 /* What a search over the listing keeps: the better, of equals the first one listed. */
@@ -106,7 +114,11 @@ static tl_err judge(const tl_ranked *ranked, const int *ranks, int n, seeker *s,
 {
     tl_scored scores[MOST_NEAREST];
     tl_problem problem = *s->asked->problem;
-    asking a = {.ranked = ranked, .view = s->asked->view};
+    asking a = {
+        .ranked = ranked,
+        .view = s->asked->view,
+        .measured = s->asked->measured,
+        .n_slots = tl_space_n_slots(problem.space)};
     problem.predict = predict;
     problem.interrupt = NULL;
     problem.context = &a;
@@ -370,12 +382,18 @@ static bool is_weighted(const tl_weights *weights)
     return weights->latency_points_per_ms > 0 || weights->energy_points_per_mj > 0;
 }
 
+/* Accuracy of a listed space under limits: the first of the ranking that keeps them. */
+static bool is_plain(const tl_problem *problem)
+{
+    return problem->objective == TL_MAXIMIZE_ACCURACY && !is_weighted(&problem->weights) &&
+           problem->task != NULL && problem->listing != NULL &&
+           problem->freedom == TL_FREE_ARCHITECTURE;
+}
+
 bool tl_fleet_takes(const tl_view *view, const tl_problem *problem)
 {
     const tl_limits *limits = &problem->limits;
-    return problem->objective == TL_MAXIMIZE_ACCURACY && !is_weighted(&problem->weights) &&
-           problem->task != NULL && problem->listing != NULL &&
-           problem->freedom == TL_FREE_ARCHITECTURE && limits->confidence >= least_confidence &&
+    return is_plain(problem) && limits->confidence >= least_confidence &&
            limits->confidence <= 1 - least_confidence &&
            problem->latency_confidence.unit.relative <= 0 &&
            problem->energy_confidence.unit.relative <= 0 &&
@@ -407,4 +425,49 @@ tl_err tl_fleet_solve(tl_predictor *predictor, tl_fleet_case *cases, int n)
         }
     }
     return TL_OK;
+}
+
+/* Ranks from begin on, at least so many as are looked at at once, to the end of equal ones. */
+static int end_of(const tl_ranked *ranked, int begin)
+{
+    int last = begin + WALKED_AT_ONCE < ranked->n ? begin + WALKED_AT_ONCE - 1 : ranked->n - 1;
+    return ranked->same_end[last];
+}
+
+tl_err tl_fleet_walk(tl_predictor *predictor, tl_fleet_case *c)
+{
+    const tl_ranked *ranked = NULL;
+    const tl_problem *problem = c->problem;
+    seeker s = {.asked = c};
+    tl_err err = TL_OK;
+    c->is_solved = false;
+    c->design = NULL;
+    if (!is_plain(problem)) {
+        return TL_OK;
+    }
+    TL_TRY(tl_predictor_ranked(predictor, problem->task, &ranked));
+    int *ranks = tl_mem_new((size_t)ranked->n, sizeof *ranks);
+    if (ranks == NULL) {
+        return tl_fail(TL_ENOMEM, "%d designs", ranked->n);
+    }
+    for (int i = 0; i < ranked->n; i++) {
+        ranks[i] = i;
+    }
+    for (int begin = 0, end = 0; end < ranked->n && err == TL_OK && !s.is_done; begin = end) {
+        int best = -1;
+        end = end_of(ranked, begin);
+        if (end > WALKED) {
+            break;
+        }
+        if (problem->interrupt != NULL) {
+            err = problem->interrupt(problem->context);
+        }
+        if (err == TL_OK &&
+            (err = judge(ranked, ranks + begin, end - begin, &s, &best)) == TL_OK &&
+            tl_scored_is_feasible(&c->score)) {
+            settle(ranked, best, tl_space_n_slots(problem->space), &s);
+        }
+    }
+    tl_mem_free(ranks);
+    return err;
 }

@@ -18,6 +18,7 @@
  *     ... cases[i].is_solved ? cases[i].design, cases[i].score : search it in the ordinary way ...
  */
 
+#include "optimizer/measured.h"
 #include "optimizer/problem.h"
 #include "predictors/predictor.h"
 
@@ -28,7 +29,9 @@ enum {
 typedef struct tl_fleet_case {
     tl_view *view;             /* of the predictor; borrowed */
     const tl_problem *problem; /* borrowed; its predict is not called */
-    bool is_solved;            /* false: to be searched in the ordinary way */
+    const tl_measured
+        *measured;  /* of the device, for tl_fleet_walk(); borrowed; NULL: nothing */
+    bool is_solved; /* false: to be searched in the ordinary way */
     tl_scored score;
     const tl_choice *design; /* [n_slots], the predictor's; NULL unless solved */
 } tl_fleet_case;
@@ -41,5 +44,13 @@ bool tl_fleet_takes(const tl_view *view, const tl_problem *problem);
  * problem's interrupt does, asked between blocks.
  */
 TL_MUST_USE tl_err tl_fleet_solve(tl_predictor *predictor, tl_fleet_case *cases, int n);
+
+/*
+ * One device with measurements of its own, asked for accuracy under limits on a listed space:
+ * the most accurate designs are predicted, a few at a time, until some keep the limits, which is a small
+ * part of all of them as a rule. Where none of the first ones does, or the question is
+ * another, the case is not solved. What is found is what the exhaustive search finds.
+ */
+TL_MUST_USE tl_err tl_fleet_walk(tl_predictor *predictor, tl_fleet_case *c);
 
 #endif

@@ -109,6 +109,60 @@ static tl_err predict_gathered(
     return err;
 }
 
+/* A head that reads the rows of the listing as all devices share them. */
+static bool reads_shared_rows(const tl_cost_view *v)
+{
+    return v->basis != TL_BASIS_KNOWN && v->shot.known == NULL && v->head.n_columns > 0 &&
+           v->latency.use == TL_LATENCY_UNUSED;
+}
+
+/* What the whole listing said, if it was ever asked; false: it was not. */
+static bool look_up_places(
+    tl_view *view, tl_cost cost, const int *places, int n, double *mean, double *sd)
+{
+    const tl_cost_view *v = &view->costs[cost];
+    (void)pthread_mutex_lock(&view->lock);
+    bool is_listed = v->listed_mean != NULL;
+    for (int i = 0; is_listed && i < n; i++) {
+        mean[i] = v->listed_mean[places[i]];
+        sd[i] = v->listed_sd[places[i]];
+    }
+    (void)pthread_mutex_unlock(&view->lock);
+    return is_listed;
+}
+
+/* Some rows of the listing, without encoding their designs and without those in between. */
+static tl_err predict_shared_rows(
+    tl_view *view, tl_cost cost, const int *places, int n, double *mean, double *sd)
+{
+    const tl_predictor *predictor = view->predictor;
+    const tl_head *head = &view->costs[cost].head;
+    tl_dmat x = {0};
+    if (look_up_places(view, cost, places, n, mean, sd)) {
+        return TL_OK;
+    }
+    TL_TRY(tl_view_list_rows(view));
+    tl_dmat all = predictor->rows[cost];
+    double *z = tl_mem_new((size_t)n, sizeof *z);
+    tl_err err =
+        z == NULL ? tl_fail(TL_ENOMEM, "rows of %d designs", n) : tl_dmat_init(&x, n, all.cols);
+    if (err == TL_OK) {
+        for (int i = 0; i < n; i++) {
+            memcpy(
+                tl_dmat_row(x, i), tl_dmat_row(all, places[i]),
+                (size_t)all.cols * sizeof *x.data);
+            z[i] = predictor->z[cost][places[i]];
+        }
+        err = tl_head_predict(head, tl_dro(x), z, mean, sd);
+    }
+    for (int i = 0; i < n && err == TL_OK; i++) {
+        mean[i] = tl_positive_cost(mean[i], head->level);
+    }
+    tl_dmat_done(&x);
+    tl_mem_free(z);
+    return err;
+}
+
 /*
  * Designs of the listing, from what is shared where that is all there is to know. has_latency:
  * mean and sd are those of latency.
@@ -124,6 +178,9 @@ static tl_err predict_places(
 {
     const tl_cost_view *v = &view->costs[cost];
     const tl_listed *listed = NULL;
+    if (places != NULL && reads_shared_rows(v)) {
+        return predict_shared_rows(view, cost, places, n, mean, sd);
+    }
     if (!tl_view_is_shared(view, cost)) {
         return predict_gathered(view, cost, places, n, mean, sd);
     }
@@ -168,8 +225,7 @@ static tl_err list_cost(tl_view *view, tl_cost cost)
     double *mean = tl_mem_new(n, sizeof *mean);
     double *sd = tl_mem_new(n, sizeof *sd);
     tl_err err = mean == NULL || sd == NULL ? tl_fail(TL_ENOMEM, "%zu predictions", n) : TL_OK;
-    if (err == TL_OK && v->basis != TL_BASIS_KNOWN && v->head.n_columns > 0 &&
-        v->latency.use == TL_LATENCY_UNUSED) {
+    if (err == TL_OK && reads_shared_rows(v)) {
         err = tl_view_list_rows(view);
         if (err == TL_OK) {
             err = tl_head_predict(

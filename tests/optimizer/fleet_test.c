@@ -189,6 +189,75 @@ static void a_fleet_finds_what_searching_every_design_of_each_device_finds(void 
     unmake(&w);
 }
 
+/* A device of which twenty designs were measured, of made-up cost. */
+static tl_view *measured_view(world *w)
+{
+    enum {
+        N_MEASURED = 20
+    };
+    int n = 0;
+    const tl_choice *listing = tl_predictor_listing(w->predictor, &n);
+    int n_slots = tl_space_n_slots(tl_predictor_space(w->predictor));
+    tl_choice designs[N_MEASURED * TL_SPACE_MAX_SLOTS];
+    double values[N_MEASURED];
+    tl_view *view = NULL;
+    double level = draw_log(&w->rng, .3, 3);
+    for (int i = 0; i < N_MEASURED; i++) {
+        size_t place = tl_rng_below(&w->rng, (uint64_t)n);
+        const tl_choice *design = listing + place * (size_t)n_slots;
+        memcpy(designs + i * n_slots, design, (size_t)n_slots * sizeof *designs);
+        values[i] = 1;
+        for (int k = 0; k < n_slots; k++) {
+            values[i] += design[k] == TL_CHOICE_ABSENT ? 0 : design[k] * (k + 1.0);
+        }
+        values[i] *= level;
+    }
+    tl_view_data data = {
+        .device = "measured",
+        .samples = {
+            [TL_COST_LATENCY] = {.designs = designs, .values = values, .n = N_MEASURED}}};
+    assert_ok(tl_view_new(w->predictor, &data, &view));
+    return view;
+}
+
+static void a_measured_device_is_answered_from_the_most_accurate_designs(void **state)
+{
+    (void)state;
+    enum {
+        N_DEVICES = 12
+    };
+    static world w;
+    int n_solved = 0;
+    make(&w, 0);
+    for (int i = 0; i < N_DEVICES; i++) {
+        w.views[i] = measured_view(&w);
+        w.problems[i] = problem_of(&w, i);
+        w.problems[i].limits.max_energy_mj = TL_UNKNOWN;
+        tl_fleet_case one = {.view = w.views[i], .problem = &w.problems[i]};
+        assert_ok(tl_fleet_walk(w.predictor, &one));
+        if (one.is_solved) {
+            tl_shortlist list = {0};
+            search(&w, i, &list);
+            assert_same(&one, &list, i);
+            assert_true(tl_scored_is_feasible(&one.score));
+            n_solved++;
+            tl_shortlist_done(&list);
+            one.score = (tl_scored){0};
+            assert_ok(tl_fleet_walk(w.predictor, &one)); /* the whole listing is known now */
+            search(&w, i, &list);
+            assert_same(&one, &list, i);
+            tl_shortlist_done(&list);
+        }
+    }
+    print_message("%d of %d solved\n", n_solved, (int)N_DEVICES);
+    assert_true(n_solved > 2);
+    w.problems[0].objective = TL_MINIMIZE_LATENCY;
+    tl_fleet_case other = {.view = w.views[0], .problem = &w.problems[0]};
+    assert_ok(tl_fleet_walk(w.predictor, &other));
+    assert_false(other.is_solved);
+    unmake(&w);
+}
+
 static void what_is_unusual_is_left_alone(void **state)
 {
     (void)state;
@@ -244,6 +313,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_fleet_finds_what_searching_every_design_of_each_device_finds),
+        TEST(a_measured_device_is_answered_from_the_most_accurate_designs),
         TEST(what_is_unusual_is_left_alone),
         TEST(memory_that_runs_out_leaves_nothing_behind),
     };
