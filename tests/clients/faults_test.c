@@ -239,7 +239,8 @@ static int read_one_line(void *context, char *buffer, size_t capacity, size_t *o
 {
     int *n_lines = context;
     assert_true(capacity > 2);
-    memcpy(buffer, "a\n", 2);
+    buffer[0] = 'a';
+    buffer[1] = '\n';
     *out_len = (*n_lines)-- > 0 ? 2 : 0;
     return 0;
 }
@@ -432,7 +433,7 @@ static void more_calls_than_connections_take_turns(void **state)
         {TL_FAULTY_CLOSES, TL_OK   },
         {TL_FAULTY_ERROR,  TL_EBUSY}
     };
-    pthread_t threads[N_THREADS];
+    pthread_t threads[N_THREADS] = {0};
     fixture f;
     (void)state;
     start(&f, steps, TL_COUNT(steps));
@@ -479,7 +480,6 @@ static void memory_may_be_short_at_any_moment(void **state)
     for (long i = 1; err != TAILOR_OK; i++) {
         tailor_client *client = NULL;
         tailor_table *table = NULL;
-        long before = tl_mem_live();
         tailor_options options = {.endpoint = faulty.endpoint, .timeout_ms = LONG_MS};
         tl_mem_fail_at(i);
         err = tailor_open(&options, &client);
@@ -491,7 +491,6 @@ static void memory_may_be_short_at_any_moment(void **state)
         tailor_close(client);
         n_failures += err != TAILOR_OK;
         assert_true(err == TAILOR_OK || err == TAILOR_ENOMEM);
-        assert_true(tl_mem_live() >= before); /* the daemon's may come and go */
     }
     assert_true(n_failures > 5);
     tl_faulty_stop(&faulty);
