@@ -241,6 +241,7 @@ static void what_is_at_hand_is_found_without_a_look_at_files(void **state)
     assert_ok(tl_profile_bare("board", &profile));
     assert_false(tl_predictors_find(f.predictors, f.space, NULL, &predictor));
     assert_in_use(&f, "shipped", NULL);
+    assert_in_use(&f, "shipped", NULL); /* reading may have taken until the next look */
     assert_true(tl_predictors_find(f.predictors, f.space, NULL, &predictor));
     assert_ok(tl_predictors_find_view(f.predictors, predictor, &profile, &found));
     assert_null(found);

@@ -332,12 +332,33 @@ class Life(OwnFolder):
         self.assertEqual(0, daemon.tailor("space", "list").returncode)
         self.assert_stops(daemon)
 
+    def test_work_for_a_client_that_was_killed_ends(self):
+        daemon = self.daemon(models=MODELS)
+        daemon.start()
+
+        def wait_for(busy):
+            deadline = time.monotonic() + harness.STOP_S
+            while not re.search(r"work_busy +%s\s" % busy, daemon.tailor("status").stdout):
+                self.assertLess(time.monotonic(), deadline)
+
+        slow = subprocess.Popen([harness.TAILOR, "--timeout-ms", "600000", "design", "--space",
+                                 "mobilenetv3", "--device", "raspi4", "--minimize", "latency_ms",
+                                 "--method", "galen"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                env={**os.environ, "TAILOR_ENDPOINT": daemon.endpoint})
+        wait_for("1")
+        slow.kill()
+        slow.wait()
+        wait_for("0")
+        self.assertRegex(daemon.log(), r"served method=design\.run .*error=ECANCELLED")
+        self.assert_stops(daemon)
+
     def test_what_was_accepted_is_finished_and_the_rest_refused(self):
         daemon = self.daemon(models=MODELS)
         daemon.start()
         # Asked once, so that the model is read and the next one only searches.
         ask = ["design", "--space", "mobilenetv3", "--device", "raspi4", "--minimize",
-               "latency_ms", "--method", "random", "--budget-us"]
+               "latency_ms", "--method", "galen", "--budget-us"]
         first = daemon.tailor(*ask, "1000")
         self.assertEqual(0, first.returncode, first.stderr)
         slow = subprocess.Popen([harness.TAILOR, *ask, "4000000"], text=True,
@@ -349,7 +370,7 @@ class Life(OwnFolder):
             facts = daemon.tailor("status").stdout
         daemon.process.send_signal(signal.SIGTERM)
         daemon.wait_for_log("finishing what was accepted")
-        late = daemon.tailor("--timeout-ms", "2000", "space", "list")
+        late = daemon.tailor("--timeout-ms", "300", "space", "list")
         self.assertEqual(1, late.returncode)
         self.assertIn("stopping", late.stderr)
         out, complaint = slow.communicate(timeout=60)
