@@ -354,7 +354,7 @@ typedef struct tailor_train_options {
 
 typedef struct tailor_train_report {
     const char *model;
-    tailor_table *table; /* part, subject, metric, value */
+    tailor_table *table; /* part, subject, figure, value, designs */
     size_t n_notes;
     const char *const *notes;
 } tailor_train_report;
