@@ -238,6 +238,45 @@ static void a_damaged_value_is_named_and_the_others_are_read(void **state)
     tl_store_close(store);
 }
 
+/* tests/base/former/store.mdb was written before there were checksums. */
+static void a_store_without_checksums_gets_them(void **state)
+{
+    (void)state;
+    const char *dir = tl_test_new_dir();
+    char former[PATH_BYTES];
+    char *bytes = NULL;
+    void *value = NULL;
+    size_t len = 0;
+    tl_store *store = NULL;
+    tl_store_report report = {0};
+    (void)snprintf(
+        former, sizeof former, "%s/tests/base/former/store.mdb", tl_test_source_dir());
+    assert_ok(tl_file_read(former, MIB, &bytes, &len));
+    assert_ok(tl_file_write(path_in(dir, "store.mdb"), bytes, len));
+    tl_mem_free(bytes);
+    assert_ok(tl_store_check(path_in(dir, "store.mdb"), true, &report));
+    assert_false(report.has_heads);
+    tl_text_done(&report.damaged);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(tl_store_open(dir, 64, &store));
+        assert_ok(tl_store_get(store, TL_DB_DEVICES, "board", 5, &value, &len));
+        assert_string_equal(value, "small");
+        tl_mem_free(value);
+        assert_ok(tl_store_get(store, TL_DB_DEVICES, "empty", 5, &value, &len));
+        assert_int_equal(len, 0);
+        tl_mem_free(value);
+        assert_ok(tl_store_get(store, TL_DB_MEASUREMENTS, "long", 4, &value, &len));
+        assert_int_equal(len, 6000);
+        assert_int_equal(((const char *)value)[len - 1], 'b');
+        tl_mem_free(value);
+        tl_store_close(store);
+    }
+    assert_ok(tl_store_check(path_in(dir, "store.mdb"), true, &report));
+    assert_true(report.has_heads);
+    assert_int_equal(report.n_damaged, 0);
+    tl_text_done(&report.damaged);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tl_test_count_blocks, tl_test_no_leaks)
 
 int main(void)
@@ -246,6 +285,7 @@ int main(void)
         TEST(a_flipped_byte_is_noticed_or_does_no_harm),
         TEST(a_file_cut_off_anywhere_is_an_error),
         TEST(what_was_changed_in_many_ways_passes),
+        TEST(a_store_without_checksums_gets_them),
         TEST(a_damaged_value_is_named_and_the_others_are_read),
     };
     return cmocka_run_group_tests_name("base/store_check", tests, NULL, NULL);
