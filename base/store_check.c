@@ -66,6 +66,7 @@ _Static_assert(sizeof(db_record) == 48 && sizeof(meta_record) == 136, "as LMDB h
 
 uint64_t tl_store_key_sum(const char *db, const void *key, size_t key_len)
 {
+    TL_DEBUG_ASSERT(db != NULL);
     return tl_checksum(key, key_len, tl_checksum(db, strlen(db), 0));
 }
 

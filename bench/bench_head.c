@@ -51,7 +51,7 @@ static void print_line(const char *pool, const char *step, int n, int n_runs, do
 
 static void time_suggest(const pool_trial *trial, const char *pool, int n_runs)
 {
-    double ms[MAX_RUNS];
+    double ms[MAX_RUNS] = {0};
     int picks[N_SUGGESTED];
     tl_rng rng;
     tl_rng_init(&rng, 1);

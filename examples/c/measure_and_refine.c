@@ -135,7 +135,7 @@ static tailor_err measure_and_import(
 
 static tailor_err learn(refinement *r, uint32_t count)
 {
-    double ms[FIRST_COUNT];
+    double ms[FIRST_COUNT] = {0};
     tailor_table *table = NULL;
     const tailor_suggest_options options = {
         .space = r->space, .device = r->device, .count = count};

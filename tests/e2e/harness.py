@@ -28,12 +28,16 @@ TAILOR = os.path.join(BUILD_DIR, "clients", "cli", "tailor")
 AGENT = os.path.join(BUILD_DIR, "clients", "agent", "tailor-agent")
 
 DONE, FAILED, USAGE, INFEASIBLE = 0, 1, 2, 3
-START_S = 30
-STOP_S = 60
-RUN_S = 300
+# A tool that programs run under, as "valgrind -q"; everything may then take longer.
+UNDER = os.environ.get("TL_UNDER", "").split()
+SLOWER = 20 if UNDER else 1
+START_S = 30 * SLOWER
+STOP_S = 60 * SLOWER
+RUN_S = 300 * SLOWER
 
 # A sanitizer's report in what a program wrote to standard error.
-COMPLAINTS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "assertion failed")
+COMPLAINTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:",
+              "assertion failed")
 
 
 class Daemon:
@@ -49,8 +53,8 @@ class Daemon:
     def start(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [TAILORD, "--data", os.path.join(self.folder, "data"), "--models", self.models,
-                 "--listen", self.endpoint], stdin=subprocess.DEVNULL, stderr=log)
+                UNDER + [TAILORD, "--data", os.path.join(self.folder, "data"),
+                         "--models", self.models, "--listen", self.endpoint], stdin=subprocess.DEVNULL, stderr=log)
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if run(self, [TAILOR, "--timeout-ms", "500", "status"]).returncode == DONE:
@@ -105,7 +109,9 @@ class Case(unittest.TestCase):
             raise AssertionError("tailord left with status %d:\n%s" % (status, log))
 
     def run_program(self, program, arguments, status):
-        result = run(self.daemon, [program] + [str(a) for a in arguments])
+        # The agent's machine code is made for this processor, which a tool may not know.
+        under = UNDER if program != AGENT else []
+        result = run(self.daemon, under + [program] + [str(a) for a in arguments])
         if result.returncode != status or any(w in result.stderr for w in COMPLAINTS):
             self.fail("%s %s: left with %d, want %d\n%s" % (
                 os.path.basename(program), " ".join(map(str, arguments)), result.returncode,

@@ -172,7 +172,7 @@ static void a_cell_without_a_path_scores_what_such_cells_scored(void **state)
     assert_ok(tl_accuracy_predict(model, f->designs, f->n, f->mean, f->std));
     int n_dead = 0;
     for (int i = 0; i < f->n; i++) {
-        for (int k = 0; f->is_dead[i] && k < N_TASKS; k++) {
+        for (int k = 0; k < N_TASKS && f->is_dead[i]; k++) {
             assert_close(f->mean[i * N_TASKS + k], chance / (1.0 + k), 1e-9);
         }
         n_dead += f->is_dead[i] && i < N_TRAIN;

@@ -130,7 +130,7 @@ static void each_known_device_is_judged_by_the_others(void **state)
     assert_ok(tl_relatives_errors(pointers, N, values, errors, sds));
     for (int i = 0; i < N; i++) {
         const tl_profile *others[N - 1];
-        double weights[N - 1], of_others[N - 1];
+        double weights[N - 1], of_others[N - 1] = {0};
         double sd = 0;
         double mean = 0;
         int n = 0;
