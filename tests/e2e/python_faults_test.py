@@ -273,6 +273,23 @@ class Faults(FaultCase):
             client.train("any", progress=stop)
         self.assertTrue(told.wait(10))
 
+    def test_threads_beyond_those_under_way_wait_and_have_their_own_time(self):
+        """64 are never answered; those behind them take their places, and end in time too."""
+        self.daemon(lambda r, n: [])
+        client, ended = self.client(timeout_ms=300), []
+
+        def ask():
+            try:
+                client.space_list()
+            except tailor.Unreachable as error:
+                ended.append(error)
+        threads = [threading.Thread(target=ask) for _ in range(70)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        self.assertEqual(70, len(ended))
+
     def test_closing_ends_what_others_wait_for(self):
         begun = threading.Event()
 
@@ -338,7 +355,9 @@ class Bookkeeping(unittest.TestCase):
         self.assertEqual(flights[:64], first)
         self.assertEqual([], self.flights.due())
         self.answer(first[10])
+        before = self.flights.n_events
         self.flights.drop(first[20])
+        self.assertNotEqual(before, self.flights.n_events)  # so that its thread looks again
         self.flights.drop(flights[64])
         self.assertEqual(flights[65:67], self.flights.due())
         self.assertEqual(0.0, flights[70].end_s or 0.0)  # its time does not run

@@ -150,7 +150,8 @@ def measure_import(
     """Stores every measurement of a table (a path, CSV as bytes, or rows), all or nothing.
 
     Durable once it returned. Not bounded by the timeout. A path is read piece by piece; progress
-    is told the bytes sent."""
+    is told the bytes sent. Where Unreachable leaves open whether it was stored, importing the
+    table again does no harm."""
     origin, chunks = read_chunks(table, "table")
     begin = pb.ImportBegin(space=space, origin=origin).SerializeToString()
     import_id = yield Call("measure.begin", begin, _import_id)

@@ -153,6 +153,7 @@ class Client:
         self._on_warning = on_warning
         self._lock = threading.RLock()  # again by a stream that is collected meanwhile
         self._sleepers: set[_Sleeper] = set()
+        self._n_told = 0  # of flights.n_events
         self._connection = Connection(
             self._flights,
             find_keys(self.endpoint, key_file, server_key, public_key, secret_key))
@@ -273,11 +274,11 @@ class Client:
     def _pump(self) -> None:
         """With the lock. Who waits is told when anything happened: what there was to read has
         been read, so nothing else would wake them."""
-        n_events = self._flights.n_events
         if not self._connection.is_closed:
             self._connection.pump()
         self._flights.take_changed()
-        if self._flights.n_events != n_events:
+        if self._flights.n_events != self._n_told:
+            self._n_told = self._flights.n_events
             self._wake()
 
     def _wake(self) -> None:

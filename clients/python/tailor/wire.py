@@ -163,7 +163,6 @@ class Flights:
             raise LimitExceeded(
                 f"{call.method}: a request of {len(call.body)} bytes, at most "
                 f"{MAX_MESSAGE_BYTES - ENVELOPE_BYTES}")
-        self.n_events += 1
         flight = Flight(call, (call.timeout_ms or self._timeout_ms) / 1000)
         self._waiting.append(flight)
         self._admit()
@@ -174,6 +173,7 @@ class Flights:
         if flight in self._waiting:
             self._waiting.remove(flight)
         elif flight in self._flights:
+            self.n_events += 1  # others may be admitted, and their time runs
             self._flights.remove(flight)
             if flight.is_sent and flight.job_id:
                 self.add(job_cancel(flight.job_id))  # whose reply is for nobody
