@@ -7,6 +7,7 @@
 The devices and their measurements are made up (bench_million.c): nothing here says how right a
 prediction is. FOLDER takes some 1.6 GB for a million devices, and is emptied before and after.
 As root the page cache is dropped before the first start; otherwise there is no cold start.
+The table of docs/operations.md is written anew, unless --keep names another result.
 """
 import argparse
 import os
@@ -154,6 +155,55 @@ class Run:
         return self.rows
 
 
+# What docs/operations.md shows: the line there, the row, and whether p99 stands beside p50.
+SHOWN = [
+    ("file", "store file", False),
+    ("start, file not in the page cache", "start, nothing of it in the page cache", False),
+    ("start, file in the page cache", "start, all of it in the page cache", False),
+    ("memory after the start", "memory of its own, after the start", False),
+    ("memory with 64 views kept", "memory of its own, after these questions", False),
+    ("`status`", "status", True), ("metrics page", "metrics page", False),
+    ("`device show`", "show", True), ("a name that is not known", "a name that is not known", True),
+    ("`device add`", "add", True),
+    ("`predict` one design, first time", "predict, a device for the first time", True),
+    ("`predict` one design, again", "predict, a device again", True),
+    ("`design`, first time", "design, a device for the first time", True),
+    ("`design`, again", "design, a device again", True),
+    ("`proxy`, first time", "proxy, a device for the first time", True),
+    ("`measure export --device`", "export of a device", True),
+    ("`measure import`, 20 measurements", "import of 20 measurements", True),
+    ("`measure import`, 4,096 devices", "import of 4,096 devices, 20 of 400 designs each", False),
+    ("`device list`, all", "list of all, as it is printed", False),
+    ("`fleet` of registered devices", "fleet of registered devices, 2 threads", False),
+    ("`train` with nothing to learn from", "train --effort none, refused", False),
+]
+
+
+def shown(row, with_p99):
+    def number(text):
+        return "%.2g" % float(text) if float(text) < 10 else "%.0f" % float(text)
+
+    return "%s%s %s" % (number(row[4]), " / " + number(row[5]) if with_p99 else "", row[2])
+
+
+def write_doc(rows):
+    """The table of docs/operations.md between its marks."""
+    path = os.path.join(harness.SOURCE_DIR, "docs", "operations.md")
+    counts = sorted({int(row[0]) for row in rows})
+    lines = ["| | %s devices |" % " | ".join("{:,}".format(n) for n in counts),
+             "|---" * (len(counts) + 1) + "|"]
+    for title, what, with_p99 in SHOWN:
+        cells = [next((shown(r, with_p99) for r in rows if r[0] == str(n) and r[1] == what), "")
+                 for n in counts]
+        lines.append("| %s | %s |" % (title, " | ".join(cells)))
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    before, rest = text.split("<!-- million -->\n", 1)
+    after = rest.split("<!-- /million -->", 1)[1]
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(before + "<!-- million -->\n" + "\n".join(lines) + "\n<!-- /million -->" + after)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--devices", default="10000,100000,1000000")
@@ -171,6 +221,8 @@ def main():
         "p50, p99 and most of so many times; where there was one time, p50 is the figure. Devices asked for the first time are others each time",
         "the pages of the store's file are the page cache's: the system takes them back when it needs room"],
         HEADER, rows)
+    if options.keep == "million":
+        write_doc(rows)
 
 
 if __name__ == "__main__":
