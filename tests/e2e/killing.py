@@ -6,7 +6,9 @@
     world.close()
 
 Every client keeps to subjects of its own and writes one number after the other, so that what is
-there afterwards is the last acknowledged number or the one that was under way. kill -9 takes the
+there afterwards is the last acknowledged number or the one that was under way. Mostly the clients
+are killed, too, before the daemon starts again, so that none repeats what was lost; else they find
+it again by themselves. kill -9 takes the
 process, not the machine: what it had handed to the kernel stays. It shows that no state is half
 and that nothing acknowledged waits in the process's own memory; not what a power cut does.
 """
@@ -82,6 +84,7 @@ class World:
         self.under_way = collections.Counter()
         self.at_work = {}
         self.start_s = []
+        self.processes = set()
         self.clients = clients or list(CLIENTS)
         self.daemon.start()
         self.prepare()
@@ -95,7 +98,13 @@ class World:
         return path
 
     def run(self, *words):
-        return harness.run(self.daemon, [harness.TAILOR, *words])
+        process = subprocess.Popen(
+            [harness.TAILOR, *words], env=dict(os.environ, TAILOR_ENDPOINT=self.daemon.endpoint),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.processes.add(process)
+        out, err = process.communicate(timeout=harness.RUN_S)
+        self.processes.discard(process)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def ok(self, *words):
         result = self.run(*words)
@@ -191,6 +200,10 @@ class World:
         self.under_way.update(list(self.at_work))
         self.counts["kills"] += 1
         self.daemon.kill()
+        if self.random.random() < 0.7:
+            for process in list(self.processes):
+                process.kill()
+            self.counts["clients killed"] += 1
 
     def start_again(self):
         while self.random.random() < 0.2:  # a kill while it starts
@@ -235,10 +248,14 @@ class World:
         self.counts["looked"] += 1
 
     def look_at_files(self):
+        """A training that goes on may just be writing its model: that file comes to an end."""
         data = os.path.join(self.folder, "data")
-        left = [n for d in (data, os.path.join(data, "models")) for n in os.listdir(d)
-                if ".unfinished." in n or n.startswith("restore")]
-        check(not left or self.at_work, "left behind:", left)
+        deadline = time.monotonic() + START_S
+        left = True
+        while left:
+            left = [n for d in (data, os.path.join(data, "models")) for n in os.listdir(d)
+                    if ".unfinished." in n or n.startswith("restore")]
+            check(not left or time.monotonic() < deadline, "left behind:", left)
         check("damaged" not in self.daemon.log(), "damage:", self.daemon.log()[-2000:])
 
     def look_at_import(self):
