@@ -12,12 +12,16 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "daemon/methods.h"
+#include "daemon/metrics.h"
+#include "daemon/metrics_http.h"
 #include "numerics/rng.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum {
     MAX_REQUEST = 65536,
@@ -56,7 +60,7 @@ static const char train_body[] = "\x0a\x03toy"; /* a packed TrainRequest of the 
 typedef struct world {
     char dir[512];
     tl_engine *engine;
-    uint64_t import_id, job_id;
+    uint64_t import_id, job_id, backup_id;
     tl_text table; /* to learn from */
 } world;
 
@@ -129,7 +133,7 @@ static const struct {
     {"$train",   train_body },
 };
 
-/* "$import" and "$job" are those of the world; number has room for one. */
+/* "$import", "$job" and "$backup" are those of the world; number has room for one. */
 static const char *value_of(const char *word, char number[32])
 {
     for (size_t i = 0; i < TL_COUNT(texts); i++) {
@@ -143,7 +147,9 @@ static const char *value_of(const char *word, char number[32])
     if (word[0] != '$') {
         return word;
     }
-    uint64_t id = strcmp(word, "$job") == 0 ? w.job_id : w.import_id;
+    uint64_t id = strcmp(word, "$job") == 0      ? w.job_id
+                  : strcmp(word, "$backup") == 0 ? w.backup_id
+                                                 : w.import_id;
     (void)snprintf(number, 32, "%llu", (unsigned long long)id);
     return number;
 }
@@ -337,6 +343,18 @@ static bool is_busy(tl_err err)
     return err == TL_EBUSY;
 }
 
+static void end_backup(void *context)
+{
+    (void)context;
+    (void)try_words("backup.end", "backup_id=$backup");
+}
+
+static void begin_backup(void *context)
+{
+    end_backup(context);
+    w.backup_id = ask_id("backup.begin", "");
+}
+
 typedef struct case_of {
     const char *method, *words;
     void (*before)(void *context);
@@ -345,6 +363,9 @@ typedef struct case_of {
 } case_of;
 
 static const case_of cases[] = {
+    {"backup.begin",    "",                                                                         NULL,         is_busy, true },
+    {"backup.end",      "backup_id=$backup",                                                        begin_backup, NULL,    true },
+    {"backup.read",     "backup_id=$backup",                                                        begin_backup, NULL,    true },
     {"design.run",
      "space=toy device=rig limits={has_max_latency_ms:1,max_latency_ms:25} explain=1",              NULL,
      NULL,                                                                                                                 true },
@@ -388,6 +409,11 @@ static const case_of cases[] = {
     {"train.run",       "space=toy effort=none",                                                    NULL,         NULL,    true },
 };
 
+static bool is_long(const char *method)
+{
+    return strcmp(method, "train.run") == 0 || strcmp(method, "evaluate.run") == 0;
+}
+
 static tl_err run_case(void *context)
 {
     const case_of *c = context;
@@ -405,7 +431,8 @@ static void every_method_survives_every_refusal(void **state)
             .context = (void *)(uintptr_t)&cases[i],
             .before = cases[i].before,
             .is_fine = cases[i].is_fine,
-            .keeps = cases[i].keeps};
+            .keeps = cases[i].keeps,
+            .is_long = is_long(cases[i].method)};
         assert_true(tl_test_torture_ordeal(&ordeal) > 2);
         (void)printf("  %.2f s\n", (double)(tl_clock_ns() - begin_ns) * 1e-9);
     }
@@ -444,6 +471,46 @@ static void so_does_one_that_opens_its_engine(void **state)
     open_engine();
 }
 
+/* ---- what listens ------------------------------------------------------------------------------ */
+
+static tl_err open_server(void *context)
+{
+    const tl_server_options *options = context;
+    tl_server *server = NULL;
+    TL_TRY(tl_server_open(options, &server));
+    tl_server_close(server);
+    return TL_OK;
+}
+
+static tl_err open_metrics(void *context)
+{
+    (void)context;
+    tl_metrics *metrics = NULL;
+    tl_metrics_http *http = NULL;
+    TL_TRY(tl_metrics_new(tl_methods, tl_methods_len, &metrics));
+    tl_err err = tl_metrics_http_open("127.0.0.1:0", w.engine, metrics, &http);
+    tl_metrics_http_close(http);
+    tl_metrics_free(metrics);
+    return err;
+}
+
+static void servers_open_or_leave_nothing(void **state)
+{
+    (void)state;
+    char endpoint[600];
+    const char *endpoints[] = {endpoint};
+    (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/socket", tl_test_new_dir());
+    tl_server_options options = {
+        .engine = w.engine,
+        .endpoints = endpoints,
+        .n_endpoints = 1,
+        .n_workers = 1,
+        .stop_fd = eventfd(0, EFD_NONBLOCK)};
+    assert_true(tl_test_torture("tl_server_open", open_server, &options) > 2);
+    assert_true(tl_test_torture("tl_metrics_http_open", open_metrics, NULL) > 1);
+    (void)close(options.stop_fd);
+}
+
 static void every_method_has_a_case(void **state)
 {
     (void)state;
@@ -464,6 +531,7 @@ int main(void)
         cmocka_unit_test(every_method_has_a_case),
         cmocka_unit_test(every_method_survives_every_refusal),
         cmocka_unit_test(so_does_one_that_opens_its_engine),
+        cmocka_unit_test(servers_open_or_leave_nothing),
     };
     (void)tl_test_count_blocks(NULL);
     int n_failed = cmocka_run_group_tests_name("daemon/torture", tests, set_up, tear_down);

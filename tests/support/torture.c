@@ -19,6 +19,8 @@ enum {
     SPREAD = 10,
     DENSE_ALL = 5000,
     SPREAD_ALL = 100,
+    DENSE_LONG = 200,
+    SPREAD_LONG = 30,
     MOST = 10000000
 };
 
@@ -104,10 +106,11 @@ static bool is_all(void)
 }
 
 /* The next k: every one at first, then further apart. */
-static long after(long k)
+static long after(long k, bool is_long)
 {
-    long dense = is_all() ? DENSE_ALL : DENSE;
-    return k < dense ? k + 1 : k + 1 + (k - dense) / (is_all() ? SPREAD_ALL : SPREAD);
+    long dense = !is_all() ? DENSE : is_long ? DENSE_LONG : DENSE_ALL;
+    long spread = !is_all() ? SPREAD : is_long ? SPREAD_LONG : SPREAD_ALL;
+    return k < dense ? k + 1 : k + 1 + (k - dense) / spread;
 }
 
 static tl_err call_once(const tl_test_ordeal *o, long k, bool *out_is_refused)
@@ -149,7 +152,7 @@ long tl_test_torture_ordeal(const tl_test_ordeal *ordeal)
             fail_msg("%s: got ENOMEM with all allocations granted", ordeal->name);
         }
         assert_true(k < MOST);
-        k = after(k);
+        k = after(k, ordeal->is_long);
     }
     (void)printf("%s: refused one allocation %ld times\n", ordeal->name, n);
     return n;

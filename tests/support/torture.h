@@ -31,7 +31,8 @@ typedef struct tl_test_ordeal {
     void *context;
     void (*before)(void *context); /* each call, with all the memory it wants; NULL: nothing */
     bool (*is_fine)(tl_err err);   /* failures beside TL_ENOMEM; NULL: none */
-    bool keeps; /* a failed call may leave blocks: of a cache, or of another thread */
+    bool is_long; /* not every k with TL_TORTURE=all either: up to 200, then one in thirty */
+    bool keeps;   /* a failed call may leave blocks: of a cache, or of another thread */
 } tl_test_ordeal;
 
 /*
