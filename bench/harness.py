@@ -67,11 +67,20 @@ class Daemon:
         more = ["--listen", also_listen] if also_listen else []
         more += ["--keys", keys] if keys else []
         self.log = open(os.path.join(self.dir, "log"), "w", encoding="utf-8")
-        self.process = subprocess.Popen(
-            [program("tailord"), "--data", data or os.path.join(self.dir, "data"), "--models",
-             self.models, "--listen", self.endpoint, *more, "--workers", str(workers), *options],
-            stderr=self.log)
+        self.words = [
+            program("tailord"), "--data", data or os.path.join(self.dir, "data"), "--models",
+            self.models, "--listen", self.endpoint, *more, "--workers", str(workers), *options]
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self.words, stderr=self.log)
         self.wait()
+
+    def restart(self):
+        """After a kill."""
+        self.process.kill()
+        self.process.wait()
+        self.start()
 
     def wait(self):
         for _ in range(200):

@@ -139,6 +139,8 @@ tl_job *tl_jobs_take(tl_jobs *jobs)
     if (job != NULL) {
         tl_jobs_set_state(job, TL_JOB_RUNNING);
         tl_jobs_set_begun(job);
+        job->record.view.what[0] = '\0'; /* of a run before this one */
+        job->record.view.done = job->record.view.total = 0;
     }
     (void)pthread_mutex_unlock(&jobs->lock);
     if (job != NULL) {

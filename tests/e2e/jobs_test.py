@@ -157,6 +157,11 @@ class TrainingTest(Case):
         job_id = self.new_job(0)
         self.wait_step(job_id, "optimizer")
         self.restart()
+        steps = set()  # the predictors are not trained again
+        self.wait(job_id, lambda job: steps.add(
+            job["step"] if job["state"] == "running" else "") or job["state"] == "done")
+        self.assertIn("optimizer", steps)
+        self.assertNotIn("accuracy", steps)
         out, error = follower.communicate(timeout=PATIENCE_S)
         self.assertEqual(0, follower.returncode, error)
         self.assertEqual(report["report"], json.loads(out)["report"])
