@@ -402,7 +402,7 @@ class Bookkeeping(unittest.TestCase):
             request = pb.Request.FromString(self.flights.pack(flight))
             self.assertLessEqual(request.deadline_ms, most_ms)
             self.assertGreaterEqual(request.deadline_ms, 0.9 * most_ms)
-        self.assertEqual(10, request.heartbeat_ms)
+        self.assertEqual((10, "test"), (request.heartbeat_ms, request.client))
         unbounded = self.flights.add(tailor.calls.train("any"))
         self.assertEqual(0, pb.Request.FromString(self.flights.pack(unbounded)).deadline_ms)
 

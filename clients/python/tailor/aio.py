@@ -17,8 +17,8 @@ from .errors import NotPossible, TailorError, Unreachable
 from .fleet import FleetRun
 from .keys import find_keys
 from .table import Row
-from .wire import (DEFAULT_HEARTBEAT_MS, DEFAULT_TIMEOUT_MS, LINGER_MS, Flight, Flights, WarningFn,
-                   endpoint_or_default)
+from .wire import (DEFAULT_HEARTBEAT_MS, DEFAULT_NAME, DEFAULT_TIMEOUT_MS, LINGER_MS, Flight,
+                   Flights, WarningFn, endpoint_or_default)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class AsyncClient:
 
     def __init__(
             self, endpoint: str | None = None, timeout_ms: int = DEFAULT_TIMEOUT_MS, *,
-            name: str = "python", key_file: str | os.PathLike[str] | None = None,
+            name: str = DEFAULT_NAME, key_file: str | os.PathLike[str] | None = None,
             server_key: str | None = None, public_key: str | None = None,
             secret_key: str | None = None, on_warning: WarningFn | None = None,
             retries: int | None = None, heartbeat_ms: int = DEFAULT_HEARTBEAT_MS) -> None:

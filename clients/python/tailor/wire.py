@@ -33,6 +33,7 @@ from .errors import (Busy, Damaged, LimitExceeded, NotFound, TailorError, Unreac
                      WrongVersion, error_of)
 from .jobs import job_cancel
 from .results import Progress
+from .version import __version__
 
 T = TypeVar("T")
 WarningFn = Callable[[str], None]
@@ -40,6 +41,7 @@ WarningFn = Callable[[str], None]
 PROTOCOL = 1
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:7411"
 DEFAULT_TIMEOUT_MS = 10_000
+DEFAULT_NAME = f"python {__version__}"  # for the daemon's log
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 HARD_MAX_MESSAGE_BYTES = 96 * 1024 * 1024
 ENVELOPE_BYTES = 1024
