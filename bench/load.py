@@ -130,8 +130,9 @@ def under_bulk(daemon, asked, fleet):
     rows = []
     train = ("train", "--space", "nasbench201")
     run = ("fleet", "--space", "nasbench201", "--devices", fleet, "--out", os.path.join(daemon.dir, "designs.csv"), "--threads", "2")
+    load = ("measure", "import", "--space", "nasbench201", os.path.join(harness.DATA_DIR, "nasbench201.csv"))
     first = ("design of 15,625", "predict, 1 design")
-    for beside, commands in (("nothing", ()), ("train", (train,)), ("fleet", (run,)), ("train and fleet", (train, run))):
+    for beside, commands in (("nothing", ()), ("train", (train,)), ("fleet", (run,)), ("import", (load,)), ("train and fleet", (train, run))):
         bulk = [Bulk(daemon, *c) for c in commands] + [Nothing(), Nothing()]
         with bulk[0], bulk[1]:
             time.sleep(1)
@@ -178,7 +179,7 @@ def main():
         f"{CLIENTS} clients: sockets of one process, {WINDOW} requests under way at each; compute alone: the same request decoded, run and encoded in a "
         "process of its own, on all processors, without clients; echo and compute: with the time of a bare echo between as many clients added",
         "under bulk: one client that pauses 5 ms after each answer; beside it `tailor train --space nasbench201`, `tailor fleet` of 100,000 devices on 2 "
-        "threads, or both, repeated without end",
+        "threads, `tailor measure import` of the table with its 525,108 values, or the first two, repeated without end",
         f"flood: one client with {FLOOD} designs under way, that sends again what is refused; others beside it; {seconds} s each"],
         HEADER, rows)
 

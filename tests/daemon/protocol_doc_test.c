@@ -29,6 +29,8 @@ static const char head[] =
     "that cannot be read is answered under id 0. Messages have at most 64 MiB; a connection that\n"
     "announces more than 96 MiB is closed. Texts are UTF-8 without zero bytes.\n"
     "\n"
+    "Requests may be sent before others are answered, and are answered in any order.\n"
+    "\n"
     "Every method may be called again when its answer was lost. `deadline_ms` 0 means the method's own; a request\n"
     "is refused with EDEADLINE when it has passed before the work starts, and long work looks at it.\n"
     "With `heartbeat_ms` the daemon sends a HEARTBEAT at least so often while the request waits or runs, so that a client\n"
