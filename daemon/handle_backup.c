@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Methods backup.begin, read and end: the data folder as one stream, at the client's speed. */
+/*
+ * Methods backup.begin, read and end: the data folder as one stream, at the client's speed. Each
+ * is short, and must not wait behind hours of bulk work: a backup that stands still is dropped.
+ */
 
 #include "base/mem.h"
 #include "base/text.h"
@@ -62,7 +65,7 @@ const tl_method tl_method_backup_begin = {
     .reply = &tailor__v1__backup_begun__descriptor,
     .run = run_begin,
     .min_role = TL_ROLE_ADMIN,
-    .lane = TL_LANE_BULK,
+    .lane = TL_LANE_WORK,
     .deadline_ms = TL_DEADLINE_LONG_MS,
 };
 
@@ -73,7 +76,7 @@ const tl_method tl_method_backup_read = {
     .reply = &tailor__v1__backup_piece__descriptor,
     .run = run_read,
     .min_role = TL_ROLE_ADMIN,
-    .lane = TL_LANE_BULK,
+    .lane = TL_LANE_WORK,
     .deadline_ms = TL_DEADLINE_LONG_MS,
 };
 

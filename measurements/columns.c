@@ -37,23 +37,37 @@ tl_err tl_columns_get(
     return err;
 }
 
+typedef struct counting {
+    const tl_record_key *key;
+    int n;
+} counting;
+
+/* The first entry of the range is the column itself, where it is there. */
+static tl_err count_in(void *context, const tl_store_entry *entry)
+{
+    counting *c = context;
+    tl_column_header header;
+    if (entry->key_len == c->key->len) {
+        TL_TRY(tl_record_header(entry->value, entry->value_len, &header));
+        c->n = (int)header.n;
+    }
+    return TL_ECANCELLED; /* enough: not a failure of anything */
+}
+
+/* Only the head is read: a column may be long, and one that is damaged can still be removed. */
 tl_err tl_columns_count(
     tl_store *store, const char *space_name, tl_metric metric, const char *subject, int *out_n)
 {
     tl_record_key key;
-    tl_column_header header;
-    void *value = NULL;
-    size_t len = 0;
+    counting c = {.key = &key};
     TL_TRY(tl_record_column_key(space_name, metric, subject, &key));
-    tl_err err = tl_store_get(store, TL_DB_MEASUREMENTS, key.bytes, key.len, &value, &len);
-    if (err == TL_ENOTFOUND) {
-        *out_n = 0;
+    const tl_store_range range = {
+        .prefix = key.bytes, .prefix_len = key.len, .heads_only = true};
+    tl_err err = tl_store_iterate_range(store, TL_DB_MEASUREMENTS, &range, count_in, &c);
+    if (err == TL_OK || err == TL_ECANCELLED) {
+        *out_n = c.n;
         return TL_OK;
     }
-    if (err == TL_OK && (err = tl_record_header(value, len, &header)) == TL_OK) {
-        *out_n = (int)header.n;
-    }
-    tl_mem_free(value);
     return err;
 }
 

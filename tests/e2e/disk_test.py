@@ -204,6 +204,10 @@ class DiskTest(unittest.TestCase):
         left = self.daemon.tailor("backup", "--out", os.path.join(self.folder, "rest.backup"))
         self.assertEqual(0, left.returncode)
         self.assertRegex(left.stderr, "warning: measurements .*hurt.* not in the backup")
+        self.ok("device", "remove", "hurt")
+        self.ok("measure", "import", *SPACE, os.path.join(self.folder, "b.csv"))
+        self.assertEqual(311, len(self.ok(
+            "measure", "export", *SPACE, "--device", "hurt").splitlines()))
         self.stop()
         data = os.path.join(self.folder, "data")
         result = subprocess.run([harness.TAILOR, "restore", out, "--data", data, "--force"],
