@@ -25,7 +25,7 @@ static fixture open_all(void)
     char path[512];
     (void)snprintf(path, sizeof path, "%s/spaces/nasbench201.yaml", tl_test_source_dir());
     assert_ok(tl_space_load(path, &f.space));
-    assert_ok(tl_store_open(tl_test_new_dir(), 0, &f.store));
+    assert_ok(tl_store_open(tl_test_new_dir(), 64, &f.store));
     assert_ok(tl_predictor_new(f.space, NULL, &f.predictor));
     assert_ok(tl_views_new(f.store, &f.views));
     return f;
