@@ -6,11 +6,11 @@
 #include "clients/cli/fleet_out.h"
 #include "clients/cli/fleet_rows.h"
 #include "clients/cli/goal.h"
+#include "clients/cli/interrupt.h"
 #include "clients/cli/output.h"
 #include "clients/cli/progress.h"
 #include "clients/cli/render.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -58,22 +58,6 @@ typedef struct run_state {
     int64_t begun_ns;
     tl_text warned; /* warnings that were shown, a line each */
 } run_state;
-
-/* Ctrl-C: what is answered by then is written, and the daemon told. */
-static volatile sig_atomic_t is_interrupted;
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    is_interrupted = 1;
-}
-
-static void catch_interrupt(void)
-{
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGINT, &action, NULL); /* a second one ends the program at once */
-}
 
 /* ---- arguments ----------------------------------------------------------------------------- */
 
@@ -189,7 +173,7 @@ static tl_err stream(run_state *run)
     bool is_at_end = false;
     show_progress(run);
     while (!is_at_end || !tl_fleet_crew_is_idle(run->crew)) {
-        if (is_interrupted) {
+        if (tl_interrupt_came()) {
             return tl_fail(TL_ECANCELLED, "interrupted");
         }
         if (is_at_end || !tl_fleet_crew_has_room(run->crew)) {
@@ -335,7 +319,7 @@ static int run(tl_cli *cli)
         tl_cli_say(cli, "%s is there whole; nothing is left to do", cli->args->out);
         return TL_EXIT_DONE;
     }
-    catch_interrupt();
+    tl_interrupt_catch(); /* what is answered by then is written, and the daemon told */
     tl_err err = start(&run);
     if (err == TL_OK) {
         err = stream(&run);

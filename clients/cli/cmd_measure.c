@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/interrupt.h"
 #include "clients/cli/output.h"
 #include "clients/cli/progress.h"
 #include "clients/cli/render.h"
@@ -29,13 +30,22 @@ static const struct argp_option export_options[] = {TL_OPTION_SPACE, TL_OPTION_D
 
 typedef struct input {
     FILE *file;
+    bool is_begun;
     int error; /* errno of the read that failed; what is said to the daemon after it sets others */
 } input;
 
 static int read_chunk(void *context, char *buffer, size_t capacity, size_t *out_len)
 {
     input *from = context;
+    if (!from->is_begun) { /* before, nothing is to be forgotten */
+        tl_interrupt_end_input(fileno(from->file));
+        tl_interrupt_catch();
+        from->is_begun = true;
+    }
     *out_len = fread(buffer, 1, capacity, from->file);
+    if (tl_interrupt_came()) {
+        return -1; /* the daemon forgets the import */
+    }
     if (ferror(from->file)) {
         from->error = errno;
         return -1;
@@ -104,6 +114,10 @@ static int import_from(const tl_cli *cli, FILE *file, const char *origin)
     tailor_err err = tailor_measure_import(
         cli->client, cli->args->space, origin, read_chunk, &from, &report);
     tl_progress_end(&progress);
+    if (err == TAILOR_EIO && tl_interrupt_came()) {
+        tl_cli_say(cli, "interrupted; nothing was stored");
+        return TL_EXIT_FAILED;
+    }
     if (from.error != 0) {
         tl_cli_say(cli, "%s: %s", origin, strerror(from.error));
         return TL_EXIT_FAILED;

@@ -138,6 +138,23 @@ class Import(harness.Case):
         ("PK\x03\x04\x00\x00", ()),
     )
 
+    def test_an_interrupted_import_is_forgotten(self):
+        """More of them than may be open at once."""
+        text = HEADER + ",latency_ms@interrupted\n" + (ROW + ",1\n") * 4000
+        self.assertGreater(len(text), 2 * 65536)  # of a pipe: what is written was read
+        for _ in range(17):
+            with subprocess.Popen(
+                    [harness.TAILOR, "measure", "import", "--space", "nasbench201", "-"],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                    env=dict(os.environ, TAILOR_ENDPOINT=self.daemon.endpoint)) as importing:
+                importing.stdin.write(text.encode())
+                importing.stdin.flush()
+                importing.send_signal(signal.SIGINT)
+                self.assertEqual(harness.FAILED, importing.wait(harness.RUN_S))
+                self.assertIn(b"interrupted; nothing was stored", importing.stderr.read())
+        self.assertIn("interrupted", self.refused(
+            "measure", "export", "--space", "nasbench201", "--device", "interrupted"))
+
     def test_a_bad_table_is_refused_with_its_place_and_stores_nothing(self):
         good = HEADER + ",latency_ms@bad\n"
         for text, words in self.BAD_TABLES:
