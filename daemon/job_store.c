@@ -204,11 +204,24 @@ tl_err tl_job_store_get_kept(
 typedef struct visit_context {
     tl_job_store_visit_fn *visit;
     void *context;
+    uint64_t last_id; /* also of one that cannot be read: its number is not given again */
 } visit_context;
+
+static uint64_t id_of(const tl_store_entry *entry)
+{
+    uint64_t id = 0;
+    for (size_t i = 1; i < PREFIX_BYTES && i < entry->key_len; i++) {
+        id = id << BITS_PER_BYTE | ((const uint8_t *)entry->key)[i];
+    }
+    return id;
+}
 
 static tl_err read_record(const tl_store_entry *entry, tl_job_record *record)
 {
     ProtobufCMessage *message = NULL;
+    if (entry->is_damaged) {
+        return tl_fail(TL_EDAMAGED, "its value is damaged");
+    }
     TL_TRY(tl_wire_unpack(
         &tailor__job__v1__job_record__descriptor, entry->value, entry->value_len,
         TL_WIRE_MAX_MEMORY_BYTES, &message));
@@ -225,21 +238,29 @@ static tl_err read_record(const tl_store_entry *entry, tl_job_record *record)
 
 static tl_err visit_entry(void *context, const tl_store_entry *entry)
 {
-    const visit_context *v = context;
+    visit_context *v = context;
     tl_job_record record;
+    v->last_id = id_of(entry);
     tl_err err = read_record(entry, &record);
     if (err == TL_ENOMEM) {
         return err;
     }
     if (err != TL_OK) {
-        tl_log(TL_LOG_WARN, "a job in the store is left out: %s", tl_err_detail());
+        tl_log(
+            TL_LOG_WARN, "job %llu in the store is left out: %s",
+            (unsigned long long)v->last_id, tl_err_detail());
         return TL_OK;
     }
     return v->visit(v->context, &record);
 }
 
-tl_err tl_job_store_each(tl_store *store, tl_job_store_visit_fn *visit, void *context)
+tl_err tl_job_store_each(
+    tl_store *store, tl_job_store_visit_fn *visit, void *context, uint64_t *out_last_id)
 {
     visit_context v = {.visit = visit, .context = context};
-    return tl_store_iterate(store, TL_DB_JOBS, &record_kind, 1, visit_entry, &v);
+    const tl_store_range range = {
+        .prefix = &record_kind, .prefix_len = 1, .with_damaged = true};
+    TL_TRY(tl_store_iterate_range(store, TL_DB_JOBS, &range, visit_entry, &v));
+    *out_last_id = v.last_id;
+    return TL_OK;
 }

@@ -45,9 +45,10 @@ tl_job_store_get_outcome(tl_store *store, uint64_t id, void **out_data, size_t *
 TL_MUST_USE tl_err tl_job_store_get_kept(
     tl_store *store, uint64_t id, const char *name, void **out_data, size_t *out_len);
 
-/* All records, oldest first. What cannot be read is logged and passed over. */
+/* All records, oldest first. What cannot be read is logged and passed over; *out_last_id is the
+ * greatest number of all (0: there are none). */
 typedef tl_err tl_job_store_visit_fn(void *context, const tl_job_record *record);
-TL_MUST_USE tl_err
-tl_job_store_each(tl_store *store, tl_job_store_visit_fn *visit, void *context);
+TL_MUST_USE tl_err tl_job_store_each(
+    tl_store *store, tl_job_store_visit_fn *visit, void *context, uint64_t *out_last_id);
 
 #endif

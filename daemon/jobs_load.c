@@ -44,7 +44,6 @@ static tl_err add_stored(void *context, const tl_job_record *record)
     }
     job->record = *record;
     job->is_stored = true;
-    jobs->last_id = record->view.id;
     return TL_OK;
 }
 
@@ -71,7 +70,9 @@ static tl_err write_taken_up(tl_jobs *jobs, const bool *was_ended)
 tl_err tl_jobs_load(tl_jobs *jobs)
 {
     size_t n_changed = 0;
-    TL_TRY(tl_job_store_each(jobs->store, add_stored, jobs));
+    uint64_t last_id = 0;
+    TL_TRY(tl_job_store_each(jobs->store, add_stored, jobs, &last_id));
+    jobs->last_id = last_id;
     bool *was_ended = tl_mem_new(jobs->n + 1, sizeof *was_ended);
     if (was_ended == NULL) {
         return tl_fail(TL_ENOMEM, "the jobs of the store");

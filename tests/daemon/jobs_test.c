@@ -493,6 +493,28 @@ static void a_full_store_loses_no_reply_and_takes_no_start(void **state)
     close_world(&w);
 }
 
+static void a_job_that_cannot_be_read_is_passed_over(void **state)
+{
+    (void)state;
+    world w;
+    tl_store_txn *txn = NULL;
+    uint8_t key[9] = {'j'};
+    open_world(&w, tl_test_new_dir());
+    uint64_t first = start(&w, "a", "");
+    uint64_t second = start(&w, "b", "");
+    key[8] = (uint8_t)second;
+    assert_ok(tl_store_begin(w.store, &txn));
+    assert_ok(tl_store_put(txn, TL_DB_JOBS, key, sizeof key, "\xff\xff", 2));
+    assert_ok(tl_store_commit(&txn));
+    tl_log_set_level(TL_LOG_ERROR);
+    restart(&w);
+    tl_job_view view;
+    assert_err(TL_ENOTFOUND, tl_jobs_find(w.jobs, second, &view));
+    assert_int_equal(find(w.jobs, first).state, TL_JOB_WAITING);
+    assert_int_equal(start(&w, "c", ""), second + 1);
+    close_world(&w);
+}
+
 static tl_err start_and_list(void *context)
 {
     world *w = context;
@@ -542,6 +564,7 @@ int main(void)
         TEST(pieces_of_a_run_are_one_job_that_outlives_the_daemon),
         TEST(a_cancelled_run_refuses_its_pieces),
         TEST(a_full_store_loses_no_reply_and_takes_no_start),
+        TEST(a_job_that_cannot_be_read_is_passed_over),
         TEST(memory_that_runs_out_leaks_nothing),
     };
 #undef TEST
