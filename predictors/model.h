@@ -146,7 +146,7 @@ void tl_model_confidence(
     const tl_margin_unit *unit,
     tl_confidence *out);
 
-/* ---- files (model_codec.c) --------------------------------------------------- */
+/* ---- files (model_pack.c, model_unpack.c) -------------------------------------- */
 
 /* The bytes of its file; the caller owns out->data (tl_mem_free). */
 TL_MUST_USE tl_err tl_model_pack(const tl_model *model, tl_bytes *out);
