@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "measurements/designs.h"
 #include "numerics/stats.h"
+#include "optimizer/contexts_draw.h"
 
 #include <math.h>
 #include <string.h>
@@ -333,95 +334,6 @@ tl_err tl_contexts_worth(
     return err;
 }
 
-/* ---- what is asked --------------------------------------------------------------------------------------- */
-
-/* Predictions of the pool on one device, sorted by each cost. */
-typedef struct quantiles {
-    double *sorted[TL_N_COSTS];
-    double sd[TL_N_COSTS];
-    int n;
-} quantiles;
-
-static tl_err quantiles_init(const tl_prediction *costs, int n, bool has_energy, quantiles *q)
-{
-    q->n = n;
-    for (int c = 0; c < (has_energy ? TL_N_COSTS : 1); c++) {
-        q->sorted[c] = tl_mem_new((size_t)n, sizeof *q->sorted[c]);
-        if (q->sorted[c] == NULL) {
-            return tl_fail(TL_ENOMEM, "%d costs", n);
-        }
-        for (int i = 0; i < n; i++) {
-            q->sorted[c][i] = c == TL_COST_LATENCY ? costs[i].latency_ms : costs[i].energy_mj;
-        }
-        q->sd[c] = tl_sd(n, q->sorted[c]);
-        tl_sort(n, q->sorted[c]);
-    }
-    return TL_OK;
-}
-
-static void quantiles_done(quantiles *q)
-{
-    for (int c = 0; c < TL_N_COSTS; c++) {
-        tl_mem_free(q->sorted[c]);
-    }
-}
-
-static double draw_limit(tl_rng *rng, const quantiles *q, tl_cost cost)
-{
-    double at = .03 + .87 * tl_rng_uniform(rng);
-    return q->sorted[cost][(int)(at * (q->n - 1))];
-}
-
-/* Points per unit such that a deviation of the cost is worth .1 to 3 of the accuracy's. */
-static double draw_weight(tl_rng *rng, double points, double sd)
-{
-    return sd > 0 ? points * .1 * exp(log(30.0) * tl_rng_uniform(rng)) / sd : 0;
-}
-
-/* Which costs are limited and weighted: mostly a limit on latency alone. */
-static void draw_asked(
-    tl_rng *rng, bool has_energy, bool is_limited[TL_N_COSTS], bool is_weighted[TL_N_COSTS])
-{
-    double u = tl_rng_uniform(rng);
-    double v = tl_rng_uniform(rng);
-    is_limited[TL_COST_LATENCY] = u < .85;
-    is_limited[TL_COST_ENERGY] = has_energy && u > .6 && u < .97;
-    bool has_weights = v < (u >= .97 || (!has_energy && u >= .85) ? .8 : .1);
-    is_weighted[TL_COST_LATENCY] = has_weights && (!has_energy || v < .06 || u > .98);
-    is_weighted[TL_COST_ENERGY] = has_weights && has_energy && (v > .03 || u > .98);
-}
-
-static tl_context draw_context(const tl_contexts *c, tl_rng *rng, const quantiles *q)
-{
-    static const double confidences[] = {.5, .6, .7, .8, .9, .95, .99};
-    bool is_limited[TL_N_COSTS];
-    bool is_weighted[TL_N_COSTS];
-    tl_context out = {
-        .task = (int)tl_rng_below(rng, (uint64_t)c->signature->n_tasks),
-        .limits =
-            {.max_latency_ms = TL_UNKNOWN,
-                     .max_energy_mj = TL_UNKNOWN,
-                     .min_accuracy = TL_UNKNOWN,
-                     .confidence = confidences[tl_rng_below(rng, TL_COUNT(confidences))]},
-        .weights = {TL_UNKNOWN, TL_UNKNOWN}
-    };
-    double points = c->points[out.task];
-    draw_asked(rng, c->signature->has_energy, is_limited, is_weighted);
-    if (is_limited[TL_COST_LATENCY]) {
-        out.limits.max_latency_ms = draw_limit(rng, q, TL_COST_LATENCY);
-    }
-    if (is_limited[TL_COST_ENERGY]) {
-        out.limits.max_energy_mj = draw_limit(rng, q, TL_COST_ENERGY);
-    }
-    if (is_weighted[TL_COST_LATENCY]) {
-        out.weights.latency_points_per_ms = draw_weight(rng, points, q->sd[TL_COST_LATENCY]);
-    }
-    if (is_weighted[TL_COST_ENERGY]) {
-        out.weights.energy_points_per_mj = draw_weight(rng, points, q->sd[TL_COST_ENERGY]);
-    }
-    return out;
-}
-
 /* ---- life -------------------------------------------------------------------------------------------------- */
 
 /* What making the devices reads. */
@@ -432,7 +344,7 @@ typedef struct making {
     tl_task_accuracies reference_accuracies;
 } making;
 
-static tl_err ask_contexts(const making *m, int device, const quantiles *q)
+static tl_err ask_contexts(const making *m, int device, const tl_quantiles *q)
 {
     tl_contexts *c = m->contexts;
     const tl_signature *signature = c->signature;
@@ -444,7 +356,7 @@ static tl_err ask_contexts(const making *m, int device, const quantiles *q)
     for (int k = 0; k < c->options.n_per_device; k++) {
         int at = device * c->options.n_per_device + k;
         tl_context *context = &c->contexts[at];
-        *context = draw_context(c, &rng, q);
+        *context = tl_context_draw(c, &rng, q);
         for (int i = 0; i < n; i++) {
             references[i].accuracy =
                 (double)m->reference_accuracies.mean[(ptrdiff_t)context->task * n + i];
@@ -472,7 +384,7 @@ static tl_err make_device(void *making_any, int idx)
     const making *m = making_any;
     tl_contexts *c = m->contexts;
     tl_context_device *device = &c->devices[idx];
-    quantiles q = {0};
+    tl_quantiles q = {0};
     TL_TRY(tl_imagine(&c->pool, device_number(c, idx), c->options.seed, &device->imagined));
     tl_prediction *costs = tl_mem_new((size_t)c->pool.n, sizeof *costs);
     if (costs == NULL) {
@@ -480,11 +392,11 @@ static tl_err make_device(void *making_any, int idx)
     }
     tl_err err = tl_imagined_predict(&device->imagined, &c->pool.encoded, costs);
     if (err == TL_OK &&
-        (err = quantiles_init(costs, c->pool.n, c->signature->has_energy, &q)) == TL_OK &&
+        (err = tl_quantiles_init(costs, c->pool.n, c->signature->has_energy, &q)) == TL_OK &&
         (err = ask_contexts(m, idx, &q)) == TL_OK && c->listing != NULL) {
         err = list_device(c, &m->listing, device);
     }
-    quantiles_done(&q);
+    tl_quantiles_done(&q);
     tl_mem_free(costs);
     return err;
 }
