@@ -241,7 +241,8 @@ static tl_err visit_entry(void *context, const tl_store_entry *entry)
     visit_context *v = context;
     tl_job_record record;
     v->last_id = id_of(entry);
-    tl_err err = read_record(entry, &record);
+    tl_err err = entry->is_damaged ? tl_fail(TL_EDAMAGED, "its checksum does not hold")
+                                   : read_record(entry, &record);
     if (err == TL_ENOMEM) {
         return err;
     }

@@ -224,6 +224,37 @@ class DiskTest(unittest.TestCase):
         self.assertEqual(status, result.returncode, result.stderr)
         return result.stderr
 
+    def test_a_damaged_entry_of_any_kind_leaves_the_others_served(self):
+        tiny = os.path.join(harness.SOURCE_DIR, "tests", "spaces", "user", "tiny-chain.yaml")
+        profile = os.path.join(self.folder, "board.yaml")
+        with open(profile, "w", encoding="utf-8") as file:
+            file.write("name: board\ndescription: spoil the board\n")
+        self.start()
+        self.ok("measure", "import", *SPACE, self.table("a.csv", "whole", 70))
+        self.ok("space", "add", tiny)
+        self.ok("device", "add", profile)
+        self.ok("train", *SPACE, "--effort", "none", "--seed", "7")
+        self.stop()
+        with open(self.store(), "rb") as file:
+            content = bytearray(file.read())
+        for mark in (b"spoil the board", b"kind: chain", b"train.run"):
+            self.assertTrue(mark in content, mark)
+            content = content.replace(mark, mark.replace(b"a", b"A"))
+        self.put(content)
+        self.start()
+        for kind in ("devices", "spaces", "jobs"):
+            self.assertRegex(self.daemon.log(), "damaged value: " + kind)
+        self.assertIn("damaged", self.refused("device", "show", "board"))
+        self.assertNotIn("tiny-chain", self.ok("space", "list"))
+        self.ok("predict", *SPACE, "--device", "whole", "--designs",
+                self.table("b.csv", "ignored", 3))
+        self.ok("device", "add", profile)
+        self.assertIn("spoil", self.ok("device", "show", "board"))
+        self.ok("space", "add", tiny)
+        self.assertIn("tiny-chain", self.ok("space", "list"))
+        self.ok("train", *SPACE, "--effort", "none", "--seed", "8")
+        self.stop()
+
     def test_a_damaged_model_leaves_the_others_answering(self):
         self.daemon.models = os.path.join(self.folder, "models")
         own = os.path.join(self.folder, "data", "models")
