@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/test.h"
+#include "tests/support/torture.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -210,6 +211,27 @@ static void a_device_is_neither_cut_nor_synced(void **state)
     tl_fleet_out_close(out);
 }
 
+static tl_err write_rows(void *context)
+{
+    tl_fleet_out *out = NULL;
+    uint64_t n = 0;
+    tl_fleet_out_options options = {path, true, false, true};
+    (void)context;
+    TL_TRY(tl_fleet_out_open(&options, &out, &n));
+    tl_err err = add(out, "a,b\n1,2\n");
+    if (err == TL_OK) {
+        err = tl_fleet_out_finish(out);
+    }
+    tl_fleet_out_close(out);
+    return err;
+}
+
+static void a_file_without_memory_is_none(void **state)
+{
+    (void)state;
+    assert_true(tl_test_torture("tl_fleet_out", write_rows, NULL) > 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, new_folder, tl_test_no_leaks)
 
 int main(void)
@@ -223,6 +245,7 @@ int main(void)
         TEST(what_cannot_be_written_is_named),
         TEST(a_full_disk_leaves_whole_lines_to_go_on_from),
         TEST(a_device_is_neither_cut_nor_synced),
+        TEST(a_file_without_memory_is_none),
     };
     return cmocka_run_group_tests_name("cli/fleet_out", tests, NULL, NULL);
 }

@@ -459,6 +459,23 @@ static tl_err run_cold(void *context)
     return err;
 }
 
+/* Takes a minute: with TL_TORTURE=all only. */
+static void the_optimizer_is_trained_or_left(void **state)
+{
+    static const case_of quick = {"train.run", "space=toy effort=quick", NULL, NULL, true};
+    (void)state;
+    if (!tl_test_tortures_all()) {
+        skip();
+    }
+    tl_test_ordeal ordeal = {
+        .name = "train.run quick",
+        .run = run_case,
+        .context = (void *)(uintptr_t)&quick,
+        .keeps = true,
+        .is_long = true};
+    assert_true(tl_test_torture_ordeal(&ordeal) > 50);
+}
+
 static void so_does_one_that_opens_its_engine(void **state)
 {
     (void)state;
@@ -530,6 +547,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_method_has_a_case),
         cmocka_unit_test(every_method_survives_every_refusal),
+        cmocka_unit_test(the_optimizer_is_trained_or_left),
         cmocka_unit_test(so_does_one_that_opens_its_engine),
         cmocka_unit_test(servers_open_or_leave_nothing),
     };

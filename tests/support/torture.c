@@ -25,6 +25,7 @@ enum {
 };
 
 static _Thread_local long n_refused;
+static _Thread_local const void *last_refused;
 
 /* ---- who was refused --------------------------------------------------------------------- */
 
@@ -59,6 +60,7 @@ static void write_callers(void)
 static void note(const void *caller)
 {
     n_refused++;
+    last_refused = caller;
     if (getenv("TL_TORTURE_LOG") == NULL) {
         return;
     }
@@ -99,7 +101,7 @@ WRAP(tl_mem_strndup, (const char *text, size_t len), (text, len))
 
 /* ---- the loop ---------------------------------------------------------------------------- */
 
-static bool is_all(void)
+bool tl_test_tortures_all(void)
 {
     const char *wanted = getenv("TL_TORTURE");
     return wanted != NULL && strcmp(wanted, "all") == 0;
@@ -108,9 +110,18 @@ static bool is_all(void)
 /* The next k: every one at first, then further apart. */
 static long after(long k, bool is_long)
 {
-    long dense = !is_all() ? DENSE : is_long ? DENSE_LONG : DENSE_ALL;
-    long spread = !is_all() ? SPREAD : is_long ? SPREAD_LONG : SPREAD_ALL;
+    long dense = !tl_test_tortures_all() ? DENSE : is_long ? DENSE_LONG : DENSE_ALL;
+    long spread = !tl_test_tortures_all() ? SPREAD : is_long ? SPREAD_LONG : SPREAD_ALL;
     return k < dense ? k + 1 : k + 1 + (k - dense) / spread;
+}
+
+/* Where in the program the last refused call is, for addr2line. */
+static size_t refused_at(void)
+{
+    Dl_info place;
+    return last_refused != NULL && dladdr(last_refused, &place) != 0
+               ? (size_t)((const char *)last_refused - (const char *)place.dli_fbase) - 1
+               : 0;
 }
 
 static tl_err call_once(const tl_test_ordeal *o, long k, bool *out_is_refused)
@@ -128,14 +139,16 @@ static tl_err call_once(const tl_test_ordeal *o, long k, bool *out_is_refused)
     bool is_fine = err == TL_OK || err == TL_ENOMEM || (o->is_fine != NULL && o->is_fine(err));
     if (!is_fine) {
         fail_msg(
-            "%s, allocation %ld: got %s (%s), want ENOMEM", o->name, k, tl_err_name(err),
-            tl_err_detail());
+            "%s, allocation %ld at %zx: got %s (%s), want ENOMEM", o->name, k, refused_at(),
+            tl_err_name(err), tl_err_detail());
     }
     if (err != TL_OK && tl_err_detail()[0] == '\0') {
         fail_msg("%s, allocation %ld: no detail", o->name, k);
     }
     if (err != TL_OK && !o->keeps && tl_mem_live() != live) {
-        fail_msg("%s, allocation %ld: %ld blocks left", o->name, k, tl_mem_live() - live);
+        fail_msg(
+            "%s, allocation %ld at %zx: %ld blocks left", o->name, k, refused_at(),
+            tl_mem_live() - live);
     }
     return err;
 }

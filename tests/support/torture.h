@@ -44,6 +44,9 @@ typedef struct tl_test_ordeal {
 long tl_test_torture_ordeal(const tl_test_ordeal *ordeal);
 long tl_test_torture(const char *name, tl_test_operation *run, void *context);
 
+/* TL_TORTURE=all. */
+bool tl_test_tortures_all(void);
+
 /* Allocations of this thread that were refused so far. */
 long tl_test_n_refused(void);
 
