@@ -104,7 +104,7 @@ typedef struct checker {
 /* One tree on its way. */
 typedef struct walk {
     checker *c;
-    const char *db; /* name; NULL: LMDB's own */
+    const char *db; /* name; "": LMDB's own */
     const db_record *record;
     db_record found;
     char last_key[MAX_KEY_BYTES]; /* the next one is greater, or may equal a separator */
@@ -232,7 +232,7 @@ static tl_err check_free_list(const walk *w, const node *n, const uint8_t *list,
 
 static tl_err check_value(const walk *w, const node *n, const uint8_t *value, uint64_t page)
 {
-    bool is_format = w->db != NULL && strcmp(w->db, TL_STORE_FORMAT_DB) == 0 &&
+    bool is_format = strcmp(w->db, TL_STORE_FORMAT_DB) == 0 &&
                      n->head.key_len == strlen(TL_STORE_FORMAT_KEY) &&
                      memcmp(n->key, TL_STORE_FORMAT_KEY, n->head.key_len) == 0;
     if (w->is_free_list) {
@@ -503,7 +503,7 @@ static tl_err look_up(checker *c, const db_record *db, const char *key, bool *ou
     uint64_t number = db->root;
     *out_is_there = false;
     for (int depth = 1; db->root != no_page && depth <= MAX_DEPTH; depth++) {
-        walk w = {.c = c, .record = db, .last_len = strlen(key)};
+        walk w = {.c = c, .db = "", .record = db, .last_len = strlen(key)};
         memcpy(w.last_key, key, w.last_len);
         page_head head;
         size_t bytes = 0;
@@ -535,7 +535,7 @@ static tl_err look_up(checker *c, const db_record *db, const char *key, bool *ou
 /* The main tree, the databases that it lists, and what is free. */
 static tl_err walk_all(checker *c, const meta_record *meta, named_db *named)
 {
-    walk main = {.c = c, .record = &meta->main, .is_main = true, .named = named};
+    walk main = {.c = c, .db = "", .record = &meta->main, .is_main = true, .named = named};
     TL_TRY(walk_tree(&main));
     const named_db *about = find_named(&main, TL_STORE_FORMAT_DB);
     if (about != NULL) {
@@ -553,7 +553,7 @@ static tl_err walk_all(checker *c, const meta_record *meta, named_db *named)
         TL_TRY(walk_tree(&w));
         c->report->n_entries += w.found.n_entries;
     }
-    walk free_list = {.c = c, .record = &meta->free, .is_free_list = true};
+    walk free_list = {.c = c, .db = "", .record = &meta->free, .is_free_list = true};
     return walk_tree(&free_list);
 }
 
