@@ -65,7 +65,7 @@ def reply_of(method: str, replies: list[bytes]) -> str:
         return ""
     known = {line.split()[1]: line.split()[3]
              for line in wire.schema_of_document(protocol_text()) if line.startswith("method ")}
-    return {"test.parts": "Table", "test.echo": "Text"}.get(method) or known[method]
+    return {"test.parts": "Table", "test.echo": "Text", "test.sleep": "Text"}.get(method) or known[method]
 
 
 def main() -> int:
@@ -82,9 +82,7 @@ def main() -> int:
             if row is not None:
                 sessions[row.server].play(row, row.request)
             else:
-                row = wire.Kept(e.name, e.method, "ImportId" if e.method == "measure.begin" else
-                                "JobId" if e.method == "job.start" else "", e.compared, e.ids,
-                                e.server, e.what)
+                row = wire.Kept(e.name, e.method, "", e.compared, e.ids, e.server, e.what)
                 request, replies = sessions[e.server].play(row, pack(number, e))
                 row = row._replace(reply=reply_of(e.method, replies))
                 wire.keep(row, request, replies)

@@ -219,4 +219,31 @@ EXCHANGES = [
              server="test"),
     Exchange("deadline", "test.sleep", pb.Text(text="60000"), "EDEADLINE", server="test",
              envelope={"deadline_ms": 1}),
+    # Jobs, backups, pages, heartbeats.
+    Exchange("job-start", "job.start", pb.JobStart(method="train.run", token="golden-train", body=(
+             pb.TrainRequest(space="golden", has_seed=True, seed=7, effort="none")
+             .SerializeToString())), "a training", "shape"),
+    Exchange("job-start-again", "job.start", pb.JobStart(
+             method="train.run", token="golden-train", body=pb.TrainRequest(
+                 space="golden", has_seed=True, seed=7, effort="none").SerializeToString()),
+             "the same token: the same job", "shape"),
+    Exchange("job-show", "job.show", pb.JobId(), "once it has ended", "shape", ids="job-start"),
+    Exchange("job-start-evaluate", "job.start", pb.JobStart(
+             method="evaluate.run", token="golden-evaluate", body=pb.EvaluateRequest(
+                 space="golden", subjects=["golden-board"], methods=["head"], has_seed=True,
+                 seed=7, samples=20).SerializeToString()), "an evaluation", "shape"),
+    Exchange("job-show-evaluate", "job.show", pb.JobId(), "once it has ended", "shape",
+             ids="job-start-evaluate"),
+    Exchange("job-start-no-job", "job.start", pb.JobStart(method="status.get"),
+             "refused: no method of jobs"),
+    Exchange("job-list-one", "job.list", pb.JobListRequest(ended=1), "the newest", "shape"),
+    Exchange("device-list-page", "device.list", pb.DeviceListRequest(prefix="golden-", limit=1),
+             "one row of more"),
+    Exchange("backup-begin", "backup.begin", pb.Empty(), "a backup opens", "shape"),
+    Exchange("backup-read", "backup.read", pb.BackupRead(offset=0), "its first piece", "shape",
+             ids="backup-begin"),
+    Exchange("backup-end", "backup.end", pb.BackupEnd(), "and it is forgotten",
+             ids="backup-begin"),
+    Exchange("heartbeat", "test.sleep", pb.Text(text="100"), "HEARTBEATs until the answer",
+             server="test", envelope={"heartbeat_ms": 20}),
 ]

@@ -8,6 +8,7 @@ import csv
 import math
 import os
 import struct
+import time
 from typing import Any, NamedTuple
 
 import zmq
@@ -20,6 +21,8 @@ INDEX = os.path.join(FOLDER, "index.tsv")
 SCHEMA = FOLDER + ".proto.txt"
 COLUMNS = ["name", "method", "reply", "compared", "ids", "server", "what"]
 PATIENCE_MS = 60_000
+# Replies whose first field is an id that later requests name.
+ID_OF = {"measure.begin": pb.ImportId, "job.start": pb.JobId, "backup.begin": pb.BackupBegun}
 NEAR = 0.25
 SAME = 1e-9
 # Texts for people and of the moment: there or not there is all that is promised.
@@ -115,17 +118,23 @@ class Session:
             outer = pb.Request.FromString(request)
             outer.body = with_number(outer.body, 1, self._ids[kept.ids])
             request = outer.SerializeToString()
+        replies = self._exchange(request)
+        while kept.method == "job.show" and not pb.Job.FromString(
+                pb.Reply.FromString(replies[-1]).body).is_ended:
+            time.sleep(0.02)
+            replies = self._exchange(request)
+        message = ID_OF.get(kept.method)
+        reply = pb.Reply.FromString(replies[-1])
+        if message is not None and reply.error == 0:
+            self._ids[kept.name] = message.FromString(reply.body).ListFields()[0][1]
+        return request, replies
+
+    def _exchange(self, request: bytes) -> list[bytes]:
         self._socket.send_multipart([b"", request])
         replies = []
-        while True:
+        while not replies or pb.Reply.FromString(replies[-1]).kind != pb.Reply.FINAL:
             replies.append(self._socket.recv_multipart()[1])
-            reply = pb.Reply.FromString(replies[-1])
-            if reply.kind == pb.Reply.FINAL:
-                break
-        if kept.reply in ("ImportId", "JobId"):
-            message = getattr(pb, kept.reply).FromString(reply.body)
-            self._ids[kept.name] = message.ListFields()[0][1]
-        return request, replies
+        return replies
 
 
 # ---- comparing -------------------------------------------------------------------------------
