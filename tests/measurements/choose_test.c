@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/measurements/cell_space.h"
+#include "tests/measurements/cell_store.h"
 
 #include "base/mem.h"
 #include "base/units.h"
@@ -14,29 +14,6 @@ enum {
     N_COLUMNS = TL_TABLE_MAX_COLUMNS, /* with the rows more than one block of an import */
     N_MEASURED = 5
 };
-
-typedef struct fixture {
-    tl_space *space;
-    tl_store *store;
-} fixture;
-
-static int make(void **state)
-{
-    static fixture f;
-    (void)tl_test_count_blocks(state);
-    f.space = load_space("nasbench201");
-    assert_ok(tl_store_open(tl_test_new_dir(), 256, &f.store));
-    *state = &f;
-    return 0;
-}
-
-static int unmake(void **state)
-{
-    fixture *f = *state;
-    tl_store_close(f->store);
-    tl_space_unref(f->space);
-    return tl_test_no_leaks(state);
-}
 
 /* "d0007": the column of that number. */
 static void name_of(int column, char name[16])

@@ -1,33 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/measurements/cell_space.h"
+#include "tests/measurements/cell_store.h"
 
 #include "base/mem.h"
 #include "measurements/columns.h"
 
 #include <math.h>
-
-typedef struct fixture {
-    tl_space *space;
-    tl_store *store;
-} fixture;
-
-static int make(void **state)
-{
-    static fixture f;
-    (void)tl_test_count_blocks(state);
-    f.space = load_space("nasbench201");
-    assert_ok(tl_store_open(tl_test_new_dir(), 256, &f.store));
-    *state = &f;
-    return 0;
-}
-
-static int unmake(void **state)
-{
-    fixture *f = *state;
-    tl_store_close(f->store);
-    tl_space_unref(f->space);
-    return tl_test_no_leaks(state);
-}
 
 static tl_err import_text(const fixture *f, const char *csv, tl_import_report *report)
 {
