@@ -89,7 +89,7 @@ struct tl_server {
     tl_keys *keys;        /* NULL: everyone who can connect is an admin */
     void *zap;            /* answers handshakes, with keys alone */
     tl_peers peers;
-    int64_t keys_looked_ns, told_busy_ns;
+    int64_t keys_looked_ns, told_busy_ns, told_unknown_ns;
     bool is_stopping, has_told_stopping;
     int64_t next_tick_ns;
 };

@@ -110,9 +110,20 @@ static bool says(const zap_frame *f, const char *text)
     return f->len == strlen(text) && memcmp(f->data, text, f->len) == 0;
 }
 
+/* One line a second of keys that are not known: strangers do not fill the log. Metrics count all. */
+static tl_log_level level_of_unknown(tl_server *server)
+{
+    int64_t now_ns = tl_clock_ns();
+    if (server->told_unknown_ns != 0 && now_ns - server->told_unknown_ns < TL_NS_PER_S) {
+        return TL_LOG_DEBUG;
+    }
+    server->told_unknown_ns = now_ns;
+    return TL_LOG_WARN;
+}
+
 /* The user behind a request, or NULL. out_key holds a public key. */
 static const char *find_user(
-    const tl_server *server, const zap_frame *frames, int n, char out_key[TL_KEY_CHARS + 1])
+    tl_server *server, const zap_frame *frames, int n, char out_key[TL_KEY_CHARS + 1])
 {
     bool is_curve = n == 7 && says(&frames[5], "CURVE") && says(&frames[2], CURVE_DOMAIN) &&
                     frames[6].len == KEY_BYTES;
@@ -125,7 +136,8 @@ static const char *find_user(
     }
     const tl_key_client *client = tl_keys_find(server->keys, out_key);
     tl_log(
-        client != NULL ? TL_LOG_DEBUG : TL_LOG_WARN, "%.*s connects with the key %s: %s",
+        client != NULL ? TL_LOG_DEBUG : level_of_unknown(server),
+        "%.*s connects with the key %s: %s",
         (int)(frames[3].len < ZAP_FRAME_BYTES ? frames[3].len : 0), frames[3].data, out_key,
         client != NULL ? client->name : "unknown, refused");
     return client != NULL ? out_key : NULL;
