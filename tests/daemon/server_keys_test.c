@@ -155,7 +155,7 @@ static void keys_change_under_load(void **state)
     write_key(dir, "server.key", &server_key);
     memset(clients, 0, sizeof clients);
     for (int i = 0; i < N_CLIENTS; i++) {
-        char name[16];
+        char name[32];
         (void)snprintf(name, sizeof name, "client%d", i);
         make_pair(&clients[i].key, name, "reader");
         write_client(dir, clients[i].key);
