@@ -87,6 +87,17 @@ static void expect_page(const tl_metrics *metrics, const char *line)
     tl_text_done(&text);
 }
 
+static void start(tl_serving *serving, tl_metrics *metrics, size_t max_connections)
+{
+    tl_server_options options = {
+        .n_workers = 1,
+        .methods = tl_test_methods,
+        .n_methods = tl_test_methods_len,
+        .metrics = metrics,
+        .max_connections = max_connections};
+    tl_serving_start(serving, options);
+}
+
 static void no_more_are_let_in_than_may(void **state)
 {
     tl_serving serving;
@@ -94,13 +105,7 @@ static void no_more_are_let_in_than_may(void **state)
     int fds[MAX];
     (void)state;
     assert_ok(tl_metrics_new(tl_test_methods, tl_test_methods_len, &metrics));
-    tl_serving_start(
-        &serving, (tl_server_options){
-                      .n_workers = 1,
-                      .methods = tl_test_methods,
-                      .n_methods = tl_test_methods_len,
-                      .metrics = metrics,
-                      .max_connections = MAX});
+    start(&serving, metrics, MAX);
     for (int i = 0; i < MAX; i++) {
         fds[i] = connect_dumb(serving.endpoint);
         expect_greeting(fds[i]);
@@ -131,13 +136,7 @@ static void connections_are_as_many_as_files_allow(void **state)
     few.rlim_max = before.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
     assert_ok(tl_metrics_new(tl_test_methods, tl_test_methods_len, &metrics));
-    tl_serving_start(
-        &serving, (tl_server_options){
-                      .n_workers = 1,
-                      .methods = tl_test_methods,
-                      .n_methods = tl_test_methods_len,
-                      .metrics = metrics,
-                      .max_connections = 300});
+    start(&serving, metrics, 300);
     struct rlimit after;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &after), 0);
     assert_true(after.rlim_cur > 300 || after.rlim_cur == after.rlim_max);
