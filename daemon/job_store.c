@@ -219,9 +219,6 @@ static uint64_t id_of(const tl_store_entry *entry)
 static tl_err read_record(const tl_store_entry *entry, tl_job_record *record)
 {
     ProtobufCMessage *message = NULL;
-    if (entry->is_damaged) {
-        return tl_fail(TL_EDAMAGED, "its value is damaged");
-    }
     TL_TRY(tl_wire_unpack(
         &tailor__job__v1__job_record__descriptor, entry->value, entry->value_len,
         TL_WIRE_MAX_MEMORY_BYTES, &message));

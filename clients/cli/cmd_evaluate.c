@@ -4,6 +4,7 @@
 #include "clients/cli/follow.h"
 #include "clients/cli/output.h"
 #include "clients/cli/plots.h"
+#include "clients/cli/progress.h"
 #include "clients/cli/render.h"
 #include "clients/cli/words.h"
 
@@ -121,11 +122,30 @@ int tl_evaluate_print_job(const tl_cli *cli, const tailor_job *job)
     return status;
 }
 
+/* As a request, which ends with this program. */
+static int evaluate_attached(const tl_cli *cli, const tailor_evaluate_options *evaluate_options)
+{
+    tl_progress progress = {.title = cli->title};
+    tailor_evaluation *evaluation = NULL;
+    tailor_on_progress(cli->client, tl_progress_show, &progress);
+    tailor_err err = tailor_evaluate(cli->client, evaluate_options, &evaluation);
+    tl_progress_end(&progress);
+    if (err != TAILOR_OK) {
+        return tl_cli_refused(cli, err);
+    }
+    int status = print_evaluation(cli, evaluation);
+    tailor_evaluation_free(evaluation);
+    return status;
+}
+
 static int evaluate(const tl_cli *cli, const tailor_evaluate_options *evaluate_options)
 {
     uint64_t job_id = 0;
     tailor_job *job = NULL;
     tailor_err err = tailor_evaluate_start(cli->client, evaluate_options, &job_id);
+    if (tl_follow_has_no_jobs(err) && !cli->args->is_detached) {
+        return evaluate_attached(cli, evaluate_options);
+    }
     if (err != TAILOR_OK) {
         return tl_cli_refused(cli, err);
     }

@@ -2,6 +2,7 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/follow.h"
 #include "clients/cli/output.h"
+#include "clients/cli/progress.h"
 #include "clients/cli/render.h"
 #include "clients/cli/words.h"
 
@@ -57,11 +58,30 @@ int tl_train_print_job(const tl_cli *cli, const tailor_job *job)
     return status;
 }
 
+/* As a request, which ends with this program. */
+static int train_attached(const tl_cli *cli, const tailor_train_options *train_options)
+{
+    tl_progress progress = {.title = cli->title};
+    tailor_train_report *report = NULL;
+    tailor_on_progress(cli->client, tl_progress_show, &progress);
+    tailor_err err = tailor_train(cli->client, train_options, &report);
+    tl_progress_end(&progress);
+    if (err != TAILOR_OK) {
+        return tl_cli_refused(cli, err);
+    }
+    int status = print_report(cli, report);
+    tailor_train_report_free(report);
+    return status;
+}
+
 static int train(const tl_cli *cli, const tailor_train_options *train_options)
 {
     uint64_t job_id = 0;
     tailor_job *job = NULL;
     tailor_err err = tailor_train_start(cli->client, train_options, &job_id);
+    if (tl_follow_has_no_jobs(err) && !cli->args->is_detached) {
+        return train_attached(cli, train_options);
+    }
     if (err != TAILOR_OK) {
         return tl_cli_refused(cli, err);
     }

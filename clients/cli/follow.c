@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 /* How often Ctrl-C was pressed; a signal handler can reach nothing else. */
 static volatile sig_atomic_t n_interrupts;
@@ -21,6 +22,12 @@ static void on_interrupt(int number)
 static bool goes_on(void *context)
 {
     return n_interrupts < *(const int *)context;
+}
+
+bool tl_follow_has_no_jobs(tailor_err err)
+{
+    static const char said[] = "no such method";
+    return err == TAILOR_ENOTFOUND && strncmp(tailor_err_detail(), said, sizeof said - 1) == 0;
 }
 
 int tl_follow_print_id(const tl_cli *cli, uint64_t job_id)

@@ -17,6 +17,9 @@
             0                                                                                  \
     }
 
+/* Whether a start was refused by a daemon of before jobs: the method itself is called then. */
+bool tl_follow_has_no_jobs(tailor_err err);
+
 /* Prints the job's number, for --detach. */
 int tl_follow_print_id(const tl_cli *cli, uint64_t job_id);
 
