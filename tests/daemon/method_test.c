@@ -678,10 +678,13 @@ static void the_router_reads_no_model_and_fits_no_device(void **state)
     static const char csv[] = "b1,b2\nplain,separable\n";
     Tailor__V1__PredictRequest request;
     tl_bytes reply = {0};
+    /* A device that no test before has asked about. */
+    static const char unasked[] = "name: unasked\nclass: cpu\ncores: 2\nclock_mhz: 900\n";
     add_small_world();
+    tell("device.add", pack_yaml(unasked));
     tailor__v1__predict_request__init(&request);
     request.space = (char *)(uintptr_t) "two-blocks";
-    request.device = (char *)(uintptr_t) "rig5";
+    request.device = (char *)(uintptr_t) "unasked";
     request.designs_csv =
         (ProtobufCBinaryData){.len = sizeof csv - 1, .data = (uint8_t *)(uintptr_t)csv};
     packed p = pack((ProtobufCMessage *)&request);
