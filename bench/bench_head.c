@@ -65,8 +65,8 @@ static void time_suggest(const pool_trial *trial, const char *pool, int n_runs)
 
 static void time_head(const pool_trial *trial, const char *pool, int column, int n, int n_runs)
 {
-    double fit_ms[MAX_RUNS];
-    double predict_ms[MAX_RUNS];
+    double fit_ms[MAX_RUNS] = {0};
+    double predict_ms[MAX_RUNS] = {0};
     int n_designs = trial->bench->table.n;
     int *measured = bench_array(3 * n_designs, sizeof *measured);
     int *samples = measured + n_designs;

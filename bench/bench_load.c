@@ -381,11 +381,13 @@ static bool run_beside_echo(const settings *set, runner *runners)
 {
     char endpoint[256];
     echo e = {0};
-    pthread_t thread;
-    bool is_fine = start_echo(&e, set->echo_bytes, endpoint, &thread) &&
-                   run_clients(set, runners, endpoint);
+    pthread_t thread = {0};
+    bool is_started = start_echo(&e, set->echo_bytes, endpoint, &thread);
+    bool is_fine = is_started && run_clients(set, runners, endpoint);
     (void)zmq_ctx_shutdown(e.context);
-    (void)pthread_join(thread, NULL);
+    if (is_started) {
+        (void)pthread_join(thread, NULL);
+    }
     (void)zmq_ctx_term(e.context);
     return is_fine;
 }
@@ -494,7 +496,7 @@ int main(int argc, char **argv)
         options, parse_option, "[DATA MODELS SPACES CATALOGUE]", "Many clients at once.", NULL,
         NULL,    NULL};
     static runner runners[MAX_CLIENTS];
-    settings set = {.n_clients = 1, .window = 1, .seconds = 5};
+    static settings set = {.n_clients = 1, .window = 1, .seconds = 5};
     (void)argp_parse(&parser, argc, argv, 0, NULL, &set);
     if (set.request == NULL) {
         (void)fprintf(stderr, "bench_load needs --request\n");

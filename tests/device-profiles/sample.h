@@ -30,7 +30,7 @@ static inline tl_profile sample_profile(uint64_t *state)
                                         "- item",
                                         "~",
                                         "'"};
-    double n_texts = (double)(TL_COUNT(texts));
+    size_t n_texts = TL_COUNT(texts);
     tl_profile profile = {0};
     for (size_t i = 0; i < TL_N_PROFILE_KEYS; i++) {
         const tl_profile_key *key = &tl_profile_keys[i];
@@ -46,7 +46,7 @@ static inline tl_profile sample_profile(uint64_t *state)
             (void)snprintf(value, sizeof value, "%dti_%d", (int)(share * 9), (int)i);
             break;
         case TL_KEY_TEXT:
-            (void)snprintf(value, sizeof value, "%s", texts[(int)(share * n_texts)]);
+            (void)snprintf(value, sizeof value, "%s", texts[(int)(share * (double)n_texts)]);
             break;
         case TL_KEY_CLASS:
             (void)snprintf(

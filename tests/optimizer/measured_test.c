@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/optimizer/made_up.h"
 
+static made_up listed(void)
+{
+    made_up w = made_up_new("nasbench201");
+    TL_ASSERT(w.listing != NULL);
+    return w;
+}
+
 static tl_shortlist best_by_search(made_up *w, int n)
 {
     tl_shortlist list = {0};
@@ -29,7 +36,7 @@ static const tl_choice *design_below(made_up *w, double value)
 static void a_measured_cost_is_known(void **state)
 {
     (void)state;
-    made_up w = made_up_new("nasbench201");
+    made_up w = listed();
     tl_choice design[TL_SPACE_MAX_SLOTS];
     double latency = 4.99;
     memcpy(design, w.listing, (size_t)w.n_slots * sizeof *design);
@@ -51,7 +58,7 @@ static void a_measured_cost_is_known(void **state)
 static void what_is_typical_of_predictions_does_not_blur_what_is_known(void **state)
 {
     (void)state;
-    made_up w = made_up_new("nasbench201");
+    made_up w = listed();
     tl_choice design[TL_SPACE_MAX_SLOTS];
     double latency = 4.999;
     memcpy(design, w.listing, (size_t)w.n_slots * sizeof *design);
@@ -71,7 +78,7 @@ static void what_is_typical_of_predictions_does_not_blur_what_is_known(void **st
 static void only_what_was_measured_as_asked_counts(void **state)
 {
     (void)state;
-    made_up w = made_up_new("nasbench201");
+    made_up w = listed();
     tl_choice found[TL_SPACE_MAX_SLOTS];
     tl_choice designs[2 * TL_SPACE_MAX_SLOTS];
     double latency[2] = {3, 4};
@@ -101,7 +108,7 @@ static void only_what_was_measured_as_asked_counts(void **state)
 static void weight_bits_count_only_where_they_are_searched(void **state)
 {
     (void)state;
-    made_up w = made_up_new("nasbench201");
+    made_up w = listed();
     tl_choice found[TL_SPACE_MAX_SLOTS];
     tl_choice design[TL_SPACE_MAX_SLOTS];
     double latency = 3;
@@ -150,7 +157,7 @@ static bool leads(made_up *w, double value, int n_best)
 static void a_measured_design_leads_unless_another_is_better_beyond_doubt(void **state)
 {
     (void)state;
-    made_up w = made_up_new("nasbench201");
+    made_up w = listed();
     tl_shortlist list = best_by_search(&w, 1);
     double best = list.scores[0].value;
     tl_shortlist_done(&list);
@@ -167,7 +174,7 @@ static void a_measured_design_leads_unless_another_is_better_beyond_doubt(void *
 static void where_no_other_keeps_the_limit_a_measured_design_leads(void **state)
 {
     (void)state;
-    made_up w = made_up_new("nasbench201");
+    made_up w = listed();
     tl_choice design[TL_SPACE_MAX_SLOTS];
     double latency = .01;
     memcpy(design, w.listing, (size_t)w.n_slots * sizeof *design);
@@ -191,7 +198,7 @@ static void where_no_other_keeps_the_limit_a_measured_design_leads(void **state)
 static void survives_every_allocation_failure(void **state)
 {
     (void)state;
-    made_up w = made_up_new("nasbench201");
+    made_up w = listed();
     tl_choice designs[4 * TL_SPACE_MAX_SLOTS];
     double latency[4] = {3, 4, 5, 6};
     memcpy(designs, w.listing, (size_t)w.n_slots * 4 * sizeof *designs);

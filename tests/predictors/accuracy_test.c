@@ -175,7 +175,7 @@ static void a_cell_without_a_path_scores_what_such_cells_scored(void **state)
         for (int k = 0; k < N_TASKS && f->is_dead[i]; k++) {
             assert_close(f->mean[i * N_TASKS + k], chance / (1.0 + k), 1e-9);
         }
-        n_dead += f->is_dead[i] && i < N_TRAIN;
+        n_dead += i < N_TRAIN && f->is_dead[i];
     }
     assert_true(n_dead > 0);
     assert_int_equal(report[0].n_dead, n_dead);
