@@ -216,7 +216,7 @@ static void models_are_replaced_under_those_who_ask(void **state)
         assert_int_equal(pthread_create(&readers[i].thread, NULL, read_on, &readers[i]), 0);
     }
     for (int i = 1; i <= N_SWAPS; i++) {
-        char name[16];
+        char name[32];
         (void)snprintf(name, sizeof name, "model %d", i);
         train(&f, name);
         assert_in_use(&f, name, NULL);
