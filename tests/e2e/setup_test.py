@@ -12,7 +12,7 @@ NONE_THERE = "exit 1"
 
 
 class Setup(unittest.TestCase):
-    def run_setup(self, **commands):
+    def run_setup(self, *words, **commands):
         """Runs scripts/setup with these commands first in the PATH; what apt-get was told."""
         with tempfile.TemporaryDirectory() as folder:
             log = os.path.join(folder, "apt.log")
@@ -23,8 +23,8 @@ class Setup(unittest.TestCase):
                     file.write("#!/bin/sh\n" + script + "\n")
                 os.chmod(path, 0o755)
             environment = dict(os.environ, PATH=folder + ":" + os.environ["PATH"])
-            result = subprocess.run([os.path.join(ROOT, "scripts", "setup")], env=environment,
-                                    capture_output=True, text=True, timeout=60, check=False)
+            result = subprocess.run([os.path.join(ROOT, "scripts", "setup"), *words],
+                                    env=environment, capture_output=True, text=True, timeout=60, check=False)
             told = ""
             if os.path.exists(log):
                 with open(log, encoding="utf-8") as file:
@@ -53,6 +53,20 @@ class Setup(unittest.TestCase):
         result, told = self.run_setup(dpkg_query=NONE_THERE, id="echo 1000", sudo=sudo)
         self.assertEqual(0, result.returncode, result.stderr)
         self.assertIn("libzmq3-dev", told)
+
+    def test_checks_need_more_than_building_does(self):
+        stand_ins = {"dpkg_query": NONE_THERE, "id": "echo 0", "promtool": "exit 0"}
+        _, building = self.run_setup(**stand_ins)
+        _, checking = self.run_setup("--check", **stand_ins)
+        for package in ("clang-tidy", "cppcheck", "valgrind", "systemd"):
+            self.assertNotIn(" %s " % package, building)
+            self.assertIn(" %s " % package, checking)
+        self.assertIn(" libzmq3-dev ", checking)
+
+    def test_a_word_that_is_no_option_is_refused(self):
+        result, told = self.run_setup("--chekc", dpkg_query=NONE_THERE, id="echo 0")
+        self.assertEqual((2, ""), (result.returncode, told))
+        self.assertIn('got "--chekc", want --check', result.stderr)
 
     def test_a_failed_installation_fails(self):
         result, _ = self.run_setup(dpkg_query=NONE_THERE, id="echo 0", apt_get="exit 100")
