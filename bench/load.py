@@ -7,6 +7,7 @@
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -15,6 +16,7 @@ import harness
 
 MODELS = os.path.join(harness.SOURCE_DIR, "models")
 CATALOGUE = os.path.join(harness.SOURCE_DIR, "device-profiles", "catalogue")
+TABLE = os.path.join(harness.DATA_DIR, "nasbench201.csv")
 ASKED = ["--space", "nasbench201", "--device", "pixel3"]
 CLIENTS, WINDOW, FLOOD = 64, 4, 512
 HEADER = ["part", "what", "beside", "per_s", "p50_us", "p99_us", "max_us", "bound_per_s", "share", "echo_p50_us", "itself_p50_us", "over_ideal",
@@ -22,10 +24,10 @@ HEADER = ["part", "what", "beside", "per_s", "p50_us", "p99_us", "max_us", "boun
 
 
 class Asked:
-    """Packed requests, and what bench_load says of them."""
+    """Packed requests, and what bench_load says of them. copy: a folder with the daemon's data, for runs in process."""
 
-    def __init__(self, daemon, table, seconds):
-        self.daemon, self.seconds = daemon, seconds
+    def __init__(self, daemon, table, seconds, copy):
+        self.daemon, self.seconds, self.copy = daemon, seconds, copy
         one = daemon.write("one.csv", table.slots, table.designs[:1])
         hundred = daemon.write("hundred.csv", table.slots, table.designs[:100])
         self.options = {
@@ -58,8 +60,7 @@ class Asked:
         return harness.records_of(harness.run_bench("load", "--request", self.path(what), "--seconds", self.seconds / 4, *options))[-1]
 
     def in_process(self, what):
-        with tempfile.TemporaryDirectory() as data:
-            return self.other(what, "--threads", os.cpu_count(), data, MODELS, harness.SPACES_DIR, CATALOGUE)
+        return self.other(what, "--threads", os.cpu_count(), self.copy, MODELS, harness.SPACES_DIR, CATALOGUE)
 
 
 def row(part, what, beside, r, **more):
@@ -130,7 +131,7 @@ def under_bulk(daemon, asked, fleet):
     rows = []
     train = ("train", "--space", "nasbench201")
     run = ("fleet", "--space", "nasbench201", "--devices", fleet, "--out", os.path.join(daemon.dir, "designs.csv"), "--threads", "2")
-    load = ("measure", "import", "--space", "nasbench201", os.path.join(harness.DATA_DIR, "nasbench201.csv"))
+    load = ("measure", "import", "--space", "nasbench201", TABLE)
     first = ("design of 15,625", "predict, 1 design")
     for beside, commands in (("nothing", ()), ("train", (train,)), ("fleet", (run,)), ("import", (load,)), ("train and fleet", (train, run))):
         bulk = [Bulk(daemon, *c) for c in commands] + [Nothing(), Nothing()]
@@ -166,10 +167,17 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=20)
     seconds = parser.parse_args().seconds
-    table = harness.Table("nasbench201.csv")
-    with harness.Daemon(MODELS, workers=os.cpu_count()) as daemon:
-        daemon.run("measure", "import", "--space", "nasbench201", os.path.join(harness.DATA_DIR, "nasbench201.csv"))
-        asked = Asked(daemon, table, seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        data, copy = os.path.join(folder, "data"), os.path.join(folder, "copy")
+        with harness.Daemon(MODELS, data=data) as daemon:
+            daemon.run("measure", "import", "--space", "nasbench201", TABLE)
+        shutil.copytree(data, copy)
+        measure(seconds, data, copy)
+
+
+def measure(seconds, data, copy):
+    with harness.Daemon(MODELS, workers=os.cpu_count(), data=data) as daemon:
+        asked = Asked(daemon, harness.Table("nasbench201.csv"), seconds, copy)
         rows = idle(asked) + pipelined(asked) + flood(asked) + under_bulk(daemon, asked, fleet_of(daemon, 100000))
     harness.keep_result("load", [
         "nasbench201 with the shipped model, its measurements imported, device pixel3, over ipc; as many workers as processors; clients, echo and "
