@@ -28,23 +28,30 @@ function(tl_module name)
   target_link_libraries(tl_${name} PUBLIC tl_flags ${arg_DEPENDS} PRIVATE ${arg_LINKS})
 endfunction()
 
-# A sanitizer slows a test several times over.
-set(timeout_s 120)
+# Ends a test that hangs, and none that waits for processors which others use. A sanitizer slows a
+# test several times over.
+set(timeout_s 600)
 if(TL_SANITIZE)
-  set(timeout_s 900)
+  set(timeout_s 2400)
 endif()
 
-# tl_test(MODULE NAME [DEFINES ...]): tests/MODULE/NAME_test.c, linked to its own
+# tl_test(MODULE NAME [THREADS] [DEFINES ...]): tests/MODULE/NAME_test.c, linked to its own
 # folder's library and tests/support only. A dash in the folder is _ in the target.
+# THREADS: what is tested runs in threads, so that the thread sanitizer is worth its time (the
+# label "threads": scripts/check).
 function(tl_test module name)
-  cmake_parse_arguments(arg "" "" "DEFINES" ${ARGN})
+  cmake_parse_arguments(arg "THREADS" "" "DEFINES" ${ARGN})
   string(REPLACE "-" "_" library ${module})
   set(target ${library}_${name}_test)
   add_executable(${target} ${PROJECT_SOURCE_DIR}/tests/${module}/${name}_test.c)
   target_link_libraries(${target} PRIVATE tl_${library} tl_test_support)
   target_compile_definitions(${target} PRIVATE ${arg_DEFINES})
   add_test(NAME ${module}.${name} COMMAND ${target})
-  set_tests_properties(${module}.${name} PROPERTIES TIMEOUT ${timeout_s} LABELS ${module}
+  set(labels ${module})
+  if(arg_THREADS)
+    list(APPEND labels threads)
+  endif()
+  set_tests_properties(${module}.${name} PROPERTIES TIMEOUT ${timeout_s} LABELS "${labels}"
                        SKIP_REGULAR_EXPRESSION "^SKIPPED FILE")
 endfunction()
 
