@@ -215,7 +215,8 @@ static void *run_echo(void *context)
 
 static bool start_echo(echo *e, size_t bytes, char endpoint[256], pthread_t *thread)
 {
-    (void)snprintf(endpoint, 256, "ipc:///tmp/bench-load-%ld.sock", (long)getpid());
+    /* an abstract name: no file is left */
+    (void)snprintf(endpoint, 256, "ipc://@tailor-bench-load-%ld", (long)getpid());
     e->bytes = bytes;
     e->context = zmq_ctx_new();
     e->socket = zmq_socket(e->context, ZMQ_ROUTER);
