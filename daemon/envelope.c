@@ -11,6 +11,11 @@ enum {
     DETAIL_BYTES = 1024,
     MAX_METHOD_BYTES = 64,
     MAX_CLIENT_BYTES = 256,
+    /* Room for what newer clients may add, and little enough to be read in no time. */
+    MAX_FIELDS = 64,
+    MAX_OTHER_BYTES = 16 * 1024, /* than the body */
+    REQUEST_ID = 2,
+    BODY = 5,
     MIN_HEARTBEAT_MS = 10 /* nobody floods himself */
 };
 
@@ -22,6 +27,33 @@ static tl_err check_names(const Tailor__V1__Request *request)
     }
     if (strlen(request->client) > MAX_CLIENT_BYTES) {
         return tl_fail(TL_EINVAL, "client: longer than %d bytes", (int)MAX_CLIENT_BYTES);
+    }
+    return TL_OK;
+}
+
+/*
+ * Before memory is taken, and on the router thread: fields that are not known are kept by the
+ * decoder, and many small ones take longer than a long body.
+ */
+static tl_err check_fields(const uint8_t *data, size_t len, uint64_t *out_request_id)
+{
+    const uint8_t *at = data;
+    const uint8_t *end = len > 0 ? data + len : data;
+    tl_wire_field field;
+    size_t n_fields = 0;
+    size_t other_bytes = 0;
+    while (n_fields <= MAX_FIELDS && tl_wire_next(&at, end, &field)) {
+        n_fields++;
+        other_bytes += field.number == BODY ? 0 : field.bytes;
+        *out_request_id = field.number == REQUEST_ID ? field.value : *out_request_id;
+    }
+    if (n_fields > MAX_FIELDS) {
+        return tl_fail(TL_ELIMIT, "the request has more than %d fields", (int)MAX_FIELDS);
+    }
+    if (other_bytes > MAX_OTHER_BYTES) {
+        return tl_fail(
+            TL_ELIMIT, "the request has %zu bytes beside its body, at most %d are accepted",
+            other_bytes, (int)MAX_OTHER_BYTES);
     }
     return TL_OK;
 }
@@ -39,6 +71,7 @@ tl_err tl_envelope_read(
             TL_ELIMIT, "the request has %zu bytes, at most %d are accepted", len,
             (int)TL_WIRE_MAX_BYTES);
     }
+    TL_TRY(check_fields(data, len, out_request_id));
     TL_TRY(tl_wire_unpack(
         &tailor__v1__request__descriptor, data, len, TL_WIRE_MAX_MEMORY_BYTES, &message));
     Tailor__V1__Request *request = (Tailor__V1__Request *)(void *)message;

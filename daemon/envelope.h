@@ -20,7 +20,8 @@ enum {
 
 /*
  * On success the caller owns *out_request (tl_wire_free). Fails with TL_EINVAL, TL_ELIMIT
- * or TL_EVERSION; *out_request_id is set wherever it could be read.
+ * or TL_EVERSION; *out_request_id is set wherever it could be read. Beside its body, the
+ * request has at most 64 fields and 16 KiB, of which some may be unknown.
  */
 TL_MUST_USE tl_err tl_envelope_read(
     const uint8_t *data,

@@ -3,7 +3,6 @@
 
 #include "base/mem.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 enum {
@@ -178,6 +177,31 @@ ProtobufCMessage *tl_wire_new(const ProtobufCMessageDescriptor *type)
         protobuf_c_message_init(type, message);
     }
     return message;
+}
+
+bool tl_wire_next(const uint8_t **at, const uint8_t *end, tl_wire_field *out_field)
+{
+    cursor c = {.at = *at, .end = end};
+    uint64_t tag = 0;
+    uint64_t value = 0;
+    uint64_t len = 0;
+    bool is_whole = read_varint(&c, &tag) && tag >> 3U != 0 && tag <= UINT32_MAX;
+    if (!is_whole) {
+        return false;
+    }
+    switch (tag & 7U) {
+    case WIRE_VARINT: is_whole = read_varint(&c, &value); break;
+    case WIRE_64BIT: is_whole = skip(&c, 8); break;
+    case WIRE_32BIT: is_whole = skip(&c, 4); break;
+    case WIRE_BYTES: is_whole = read_varint(&c, &len) && skip(&c, (size_t)len); break;
+    default: return false;
+    }
+    if (is_whole) {
+        *out_field = (tl_wire_field){
+            .number = (uint32_t)(tag >> 3U), .value = value, .bytes = (size_t)(c.at - *at)};
+        *at = c.at;
+    }
+    return is_whole;
 }
 
 tl_err tl_wire_unpack(

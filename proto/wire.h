@@ -21,6 +21,7 @@
 #include "base/err.h"
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -55,6 +56,19 @@ TL_MUST_USE tl_err tl_wire_unpack(
     size_t len,
     size_t max_bytes,
     ProtobufCMessage **out_message);
+
+/* One field of a packed message as it stands there. */
+typedef struct tl_wire_field {
+    uint32_t number;
+    uint64_t value; /* of a varint; else 0 */
+    size_t bytes;   /* that it takes, its tag included */
+} tl_wire_field;
+
+/*
+ * Reads the field at *at, which is moved behind it: for looking at a message before memory is
+ * taken. False at the end, and where the bytes are no message.
+ */
+TL_MUST_USE bool tl_wire_next(const uint8_t **at, const uint8_t *end, tl_wire_field *out_field);
 
 /* Releases a message and all it holds, which must come from tl_mem_new(). NULL is fine. */
 void tl_wire_free(ProtobufCMessage *message);

@@ -70,6 +70,64 @@ static void what_is_no_request_is_refused(void **state)
     assert_null(request);
 }
 
+/* Appends n fields of two bytes that no version knows. */
+static void add_unknown(uint8_t *bytes, size_t *len, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        bytes[(*len)++] = 15U << 3U; /* number 15, a varint */
+        bytes[(*len)++] = 1;
+    }
+}
+
+static void a_few_fields_of_newer_clients_pass_and_many_do_not(void **state)
+{
+    (void)state;
+    uint8_t bytes[512];
+    Tailor__V1__Request *read = NULL;
+    Tailor__V1__Request request;
+    tailor__v1__request__init(&request);
+    request.protocol = TL_WIRE_PROTOCOL;
+    request.request_id = 44;
+    size_t len = tailor__v1__request__pack(&request, bytes);
+    uint64_t id = 0;
+    add_unknown(bytes, &len, 62);
+    assert_ok(tl_envelope_read(bytes, len, &id, &read));
+    tl_wire_free((ProtobufCMessage *)read);
+    add_unknown(bytes, &len, 1);
+    id = 0;
+    assert_err(TL_ELIMIT, tl_envelope_read(bytes, len, &id, &read));
+    assert_detail("more than 64 fields");
+    assert_int_equal(id, 44);
+}
+
+static void only_the_body_of_a_request_may_be_long(void **state)
+{
+    (void)state;
+    enum {
+        LEN = 17 * 1024
+    };
+    static uint8_t bytes[LEN + 64];
+    static uint8_t body[LEN];
+    uint64_t id = 0;
+    Tailor__V1__Request *read = NULL;
+    Tailor__V1__Request request;
+    tailor__v1__request__init(&request);
+    request.protocol = TL_WIRE_PROTOCOL;
+    request.request_id = 45;
+    request.body = (ProtobufCBinaryData){.len = LEN, .data = body};
+    size_t len = tailor__v1__request__pack(&request, bytes);
+    assert_ok(tl_envelope_read(bytes, len, &id, &read));
+    tl_wire_free((ProtobufCMessage *)read);
+    bytes[4] = 15U << 3U | 2U; /* what was the body is unknown now */
+    id = 0;
+    assert_err(TL_ELIMIT, tl_envelope_read(bytes, len, &id, &read));
+    assert_detail("bytes beside its body, at most 16384");
+    assert_int_equal(id, 45);
+    assert_ok(tl_envelope_read(bytes, 4, &id, &read)); /* protocol and id alone */
+    tl_wire_free((ProtobufCMessage *)read);
+    assert_err(TL_EVERSION, tl_envelope_read(NULL, 0, &id, &read));
+}
+
 static void the_shorter_of_two_deadlines_holds(void **state)
 {
     (void)state;
@@ -114,6 +172,8 @@ int main(void)
         TEST(a_request_is_read_and_its_bounds_are_kept),
         TEST(another_protocol_is_told_with_the_number_of_the_request),
         TEST(what_is_no_request_is_refused),
+        TEST(a_few_fields_of_newer_clients_pass_and_many_do_not),
+        TEST(only_the_body_of_a_request_may_be_long),
         TEST(the_shorter_of_two_deadlines_holds),
         TEST(an_error_fits_its_room_and_is_text_whatever_it_quotes),
     };

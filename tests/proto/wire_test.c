@@ -131,6 +131,34 @@ static void fields_of_later_versions_are_passed_over(void **state)
     tl_wire_free(message);
 }
 
+static void fields_are_read_one_by_one_and_not_beyond_the_end(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = {
+        0x08, 0x96, 0x01,                     /* 1: varint 150 */
+        0x12, 2,    'h',  'i',                /* 2: two bytes */
+        0x1d, 1,    2,    3,   4,             /* 3: 32 bits */
+        0x21, 1,    2,    3,   4, 5, 6, 7, 8, /* 4: 64 bits */
+    };
+    static const size_t ends[] = {0, 3, 7, 12, 21};
+    tl_wire_field field = {.number = 99};
+    for (size_t len = 0; len <= sizeof bytes; len++) {
+        const uint8_t *at = bytes;
+        size_t n = 0;
+        while (tl_wire_next(&at, bytes + len, &field)) {
+            n++;
+            assert_int_equal(field.number, n);
+            assert_int_equal(field.bytes, ends[n] - ends[n - 1]);
+            assert_int_equal(field.value, n == 1 ? 150 : 0);
+        }
+        assert_ptr_equal(at, bytes + ends[n]);
+        assert_true(n == 4 ? len == sizeof bytes : len < ends[n + 1]);
+    }
+    static const uint8_t group[] = {0x0b};
+    const uint8_t *at = group;
+    assert_false(tl_wire_next(&at, group + sizeof group, &field));
+}
+
 static void memory_is_bounded(void **state)
 {
     (void)state;
@@ -183,6 +211,7 @@ int main(void)
         TEST(flipped_bits_are_refused_or_read_as_something_else),
         TEST(texts_that_are_none_are_refused_by_the_name_of_their_field),
         TEST(fields_of_later_versions_are_passed_over),
+        TEST(fields_are_read_one_by_one_and_not_beyond_the_end),
         TEST(memory_is_bounded),
         TEST(nothing_at_all_is_an_empty_message),
         TEST(cleaned_text_is_one_line_of_utf8),
