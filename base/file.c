@@ -289,11 +289,12 @@ tl_err tl_file_sync_dir(const char *path)
     return err;
 }
 
+/* What is written into a folder is only as durable as the folder's own entry. */
 static tl_err make_dir(const char *path)
 {
     struct stat status;
     if (mkdir(path, DIR_MODE) == 0) {
-        return TL_OK;
+        return sync_parent(path);
     }
     int number = errno;
     if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {

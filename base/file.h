@@ -68,7 +68,7 @@ TL_MUST_USE tl_err tl_file_remove_unfinished(const char *dir);
 /* Removes a file, or a folder with all in it but hidden names; one that is not there is fine. */
 TL_MUST_USE tl_err tl_file_remove_tree(const char *path);
 
-/* Makes the folder and those above it; one that exists is fine. */
+/* Makes the folder and those above it, durably; one that exists is fine. */
 TL_MUST_USE tl_err tl_file_make_dirs(const char *path);
 
 /* What was created, renamed or removed in the folder survives a power cut. */
