@@ -17,7 +17,7 @@ class KillTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         world = killing.World(folder, harness.SEED)
         try:
-            while world.counts["kills"] + world.under_way["restore"] < N_KILLS:
+            while world.counts["kills"] + world.counts["restores killed"] < N_KILLS:
                 world.round()
             world.close()
         finally:

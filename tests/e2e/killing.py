@@ -33,6 +33,7 @@ N_FLEET = 120
 TINY = os.path.join(harness.SOURCE_DIR, "tests", "spaces", "user", "tiny-chain.yaml")
 SHIPPED = os.path.join(harness.SOURCE_DIR, "models", "mobilenet-zoo.tlm")
 START_S = 60
+ANSWER_S = 0.05  # that a client may take to read what the daemon sent, and to end
 
 
 class Broken(AssertionError):
@@ -42,6 +43,16 @@ class Broken(AssertionError):
 def check(is_so, *what):
     if not is_so:
         raise Broken(" ".join(str(w) for w in what))
+
+
+def is_connected(process):
+    """Whether it holds a socket; one that ends just now does not."""
+    folder = "/proc/%d/fd" % process.pid
+    try:
+        return any(os.readlink(os.path.join(folder, fd)).startswith("socket:")
+                   for fd in os.listdir(folder))
+    except OSError:
+        return False
 
 
 class Number:
@@ -81,10 +92,9 @@ class World:
         self.may_run = threading.Event()
         self.failures = []
         self.counts = collections.Counter()
-        self.under_way = collections.Counter()
-        self.at_work = {}
+        self.unanswered = collections.Counter()
         self.start_s = []
-        self.processes = set()
+        self.processes = {}  # those of clients by name
         self.clients = clients or list(CLIENTS)
         self.daemon.start()
         self.prepare()
@@ -101,9 +111,9 @@ class World:
         process = subprocess.Popen(
             [harness.TAILOR, *words], env=dict(os.environ, TAILOR_ENDPOINT=self.daemon.endpoint),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.processes.add(process)
+        self.processes[process] = threading.current_thread().name
         out, err = process.communicate(timeout=harness.RUN_S)
-        self.processes.discard(process)
+        del self.processes[process]
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def ok(self, *words):
@@ -175,10 +185,7 @@ class World:
         try:
             while self.may_run.is_set():
                 number = self.numbers[name].begin() if name in self.numbers else 0
-                self.at_work[name] = number
-                is_done = CLIENTS[name](self, number)
-                self.at_work.pop(name)
-                if is_done:
+                if CLIENTS[name](self, number):
                     self.counts["acknowledged " + name] += 1
                     if name in self.numbers:
                         self.numbers[name].done(number)
@@ -196,8 +203,20 @@ class World:
                  self.models, "--listen", self.daemon.endpoint], stdin=subprocess.DEVNULL,
                 stderr=log)
 
+    def stop_and_count(self):
+        """Stops the daemon where it is, and counts what it had been asked and had not answered: the
+        commands with a connection to it that do not end although it is quiet."""
+        asking = [(p, name) for p, name in list(self.processes.items()) if is_connected(p)]
+        self.daemon.process.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + ANSWER_S
+        while time.monotonic() < deadline and any(p.poll() is None for p, _ in asking):
+            time.sleep(0.002)
+        left = [name for p, name in asking if p.poll() is None]
+        self.unanswered.update(left)
+        self.counts["kills with a request unanswered"] += 1 if left else 0
+
     def kill(self):
-        self.under_way.update(list(self.at_work))
+        self.stop_and_count()
         self.counts["kills"] += 1
         self.daemon.kill()
         if self.random.random() < 0.7:
@@ -209,7 +228,7 @@ class World:
         while self.random.random() < 0.2:  # a kill while it starts
             self.spawn()
             time.sleep(self.random.random() * 0.03)
-            self.under_way.update(["start"])
+            self.counts["kills within 30 ms of a start"] += 1
             self.counts["kills"] += 1
             self.daemon.kill()
         begun = time.monotonic()
@@ -223,7 +242,7 @@ class World:
     def round(self):
         """One kill, or more where it fell while the daemon started."""
         self.may_run.set()
-        threads = [threading.Thread(target=self.work, args=[name]) for name in self.clients]
+        threads = [threading.Thread(target=self.work, args=[name], name=name) for name in self.clients]
         for thread in threads:
             thread.start()
         time.sleep(self.random.random() * 0.4)
@@ -326,8 +345,8 @@ class World:
             process.wait(self.random.random() * 0.03)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-            self.under_way.update(["restore"])
-        process.wait()
+        if process.wait() == -signal.SIGKILL:
+            self.counts["restores killed"] += 1
         result = subprocess.run(command + ["--json"], capture_output=True, text=True, check=False)
         check(result.returncode == 0, "restore:", result.stderr)
         report = json.loads(result.stdout)
