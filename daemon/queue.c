@@ -5,7 +5,8 @@
 
 #include <pthread.h>
 
-/* The k-th waiting item of an owner has turn k, counted from the turn now being served. */
+/* The items of an owner have one turn each, without gaps, from the turn now being served or the
+ * next one on: also after one was taken out from among them. */
 typedef struct place {
     void *item;
     uint64_t owner, turn, number;
@@ -67,19 +68,47 @@ static void *take_out(tl_queue *queue, size_t i)
     return item;
 }
 
-/* The last item of whoever has the most, where that is at least two more than n_own. */
+/* Before its turn: what its owner sent later moves up. */
+static void *remove_at(tl_queue *queue, size_t i)
+{
+    const place gone = queue->places[i];
+    for (size_t k = 0; k < queue->len; k++) {
+        place *p = &queue->places[k];
+        p->turn -= p->owner == gone.owner && p->turn > gone.turn;
+    }
+    return take_out(queue, i);
+}
+
+static uint64_t last_turn(const tl_queue *queue)
+{
+    uint64_t last = queue->turn;
+    for (size_t i = 0; i < queue->len; i++) {
+        last = queue->places[i].turn > last ? queue->places[i].turn : last;
+    }
+    return last;
+}
+
+/*
+ * The last item of whoever has the most, where that is at least two more than n_own. Without gaps,
+ * nobody has more than all of those who have an item in the last turn, so only they are counted:
+ * the longer their rows, the fewer they are.
+ */
 static void *displace(tl_queue *queue, size_t n_own)
 {
-    size_t last = 0;
+    uint64_t last = last_turn(queue);
     uint64_t ignored = 0;
-    for (size_t i = 1; i < queue->len; i++) {
-        if (queue->places[i].turn > queue->places[last].turn) {
-            last = i;
+    size_t most = 0;
+    size_t most_at = 0;
+    for (size_t i = 0; i < queue->len && last - queue->turn + 1 >= n_own + 2; i++) {
+        size_t n = queue->places[i].turn == last
+                       ? count_of(queue, queue->places[i].owner, &ignored)
+                       : 0;
+        if (n > most) {
+            most = n;
+            most_at = i;
         }
     }
-    bool is_many =
-        queue->len > 0 && count_of(queue, queue->places[last].owner, &ignored) >= n_own + 2;
-    return is_many ? take_out(queue, last) : NULL;
+    return most >= n_own + 2 ? remove_at(queue, most_at) : NULL;
 }
 
 bool tl_queue_push(tl_queue *queue, uint64_t owner, void *item, void **out_displaced)
@@ -133,7 +162,7 @@ bool tl_queue_remove(tl_queue *queue, const void *item)
     (void)pthread_mutex_lock(&queue->lock);
     for (size_t i = 0; i < queue->len && !is_there; i++) {
         if (queue->places[i].item == item) {
-            (void)take_out(queue, i);
+            (void)remove_at(queue, i);
             is_there = true;
         }
     }

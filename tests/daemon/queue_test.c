@@ -104,6 +104,60 @@ static void an_item_that_nobody_wants_any_more_is_taken_out(void **state)
     tl_queue_free(queue);
 }
 
+/* Who had items taken out of the middle waits no longer for his next ones than anyone. */
+static void what_was_taken_out_costs_no_turn(void **state)
+{
+    (void)state;
+    tl_queue *queue = NULL;
+    int alice[5] = {0};
+    int bob[2] = {0};
+    assert_ok(tl_queue_new(8, &queue));
+    for (int i = 0; i < 4; i++) {
+        assert_true(push(queue, ALICE, &alice[i]));
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_true(tl_queue_remove(queue, &alice[i]));
+    }
+    assert_true(push(queue, BOB, &bob[0]));
+    assert_true(push(queue, BOB, &bob[1]));
+    assert_true(push(queue, ALICE, &alice[4]));
+    assert_ptr_equal(tl_queue_pop(queue), &alice[3]);
+    assert_ptr_equal(tl_queue_pop(queue), &bob[0]);
+    assert_ptr_equal(tl_queue_pop(queue), &bob[1]);
+    assert_ptr_equal(tl_queue_pop(queue), &alice[4]);
+    tl_queue_free(queue);
+}
+
+/* Both stand in the last turn, but Alice was served in this one and Bob was not. */
+static void who_has_most_gives_his_place(void **state)
+{
+    (void)state;
+    tl_queue *queue = NULL;
+    void *displaced = NULL;
+    int alice[4] = {0};
+    int bob[3] = {0};
+    int carol[2] = {0};
+    assert_ok(tl_queue_new(6, &queue));
+    for (int i = 0; i < 4; i++) {
+        assert_true(push(queue, ALICE, &alice[i]));
+    }
+    assert_ptr_equal(tl_queue_pop(queue), &alice[0]);
+    for (int i = 0; i < 3; i++) {
+        assert_true(push(queue, BOB, &bob[i]));
+    }
+    assert_ptr_equal(tl_queue_pop(queue), &alice[1]);
+    assert_true(push(queue, CAROL, &carol[0]));
+    assert_true(tl_queue_push(queue, CAROL, &carol[1], &displaced));
+    assert_ptr_equal(displaced, &bob[2]);
+    assert_ptr_equal(tl_queue_pop(queue), &bob[0]);
+    assert_ptr_equal(tl_queue_pop(queue), &alice[2]);
+    assert_ptr_equal(tl_queue_pop(queue), &bob[1]);
+    assert_ptr_equal(tl_queue_pop(queue), &carol[0]);
+    assert_ptr_equal(tl_queue_pop(queue), &alice[3]);
+    assert_ptr_equal(tl_queue_pop(queue), &carol[1]);
+    tl_queue_free(queue);
+}
+
 static void a_closed_queue_gives_what_it_has_and_then_nothing(void **state)
 {
     (void)state;
@@ -179,6 +233,8 @@ int main(void)
         TEST(owners_take_turns),
         TEST(one_owner_cannot_keep_others_out),
         TEST(an_item_that_nobody_wants_any_more_is_taken_out),
+        TEST(what_was_taken_out_costs_no_turn),
+        TEST(who_has_most_gives_his_place),
         TEST(a_closed_queue_gives_what_it_has_and_then_nothing),
         TEST(waiting_threads_get_every_item_once_and_are_woken_at_the_end),
         TEST(a_queue_that_gets_no_memory_is_none),
