@@ -3,7 +3,9 @@
 """The Python clients against daemons that lie, stammer, hang and go away."""
 import asyncio
 import os
+import queue
 import shutil
+import socket
 import tempfile
 import threading
 import unittest
@@ -331,6 +333,84 @@ class Faults(FaultCase):
         with self.assertRaises(tailor.LimitExceeded):
             self.client().predict("any", "any", b"x" * (64 * 1024 * 1024))
         self.assertEqual([], fake.requests)
+
+
+class HangsUp:
+    """Ends every connection before its handshake; tells of each through `came`."""
+
+    def __init__(self, path):
+        self.came = queue.Queue()
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(path)
+        self._socket.listen(8)
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self):
+        while True:
+            try:
+                one = self._socket.accept()[0]
+            except OSError:
+                return
+            with one:
+                one.recv(1)  # so that it is a client's greeting that is not answered
+            self.came.put(True)
+
+    def close(self):
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+
+class HungUp(FaultCase):
+    def setUp(self):
+        super().setUp()
+        self.server = HangsUp(self.endpoint.removeprefix("ipc://"))
+        self.addCleanup(self.server.close)
+
+    def test_an_idle_client_that_is_hung_up_on_stays_quiet_and_closes(self):
+        """ZeroMQ by itself came back ten times a second, and once nobody had read of that for a
+        minute or two close() waited forever."""
+        client = self.client()
+        self.server.came.get(timeout=60)
+        with self.assertRaises(queue.Empty):
+            self.server.came.get(timeout=0.7)
+        monitor = client._connection._monitor
+        self.assertEqual(0, monitor.getsockopt(zmq.RCVHWM))
+        client.close()
+
+        async def idle():
+            async with tailor.AsyncClient(self.endpoint):
+                await asyncio.to_thread(self.server.came.get, timeout=60)
+                with self.assertRaises(queue.Empty):
+                    await asyncio.to_thread(self.server.came.get, timeout=0.7)
+        asyncio.run(idle())
+
+    def test_a_call_that_is_hung_up_on_tries_again_until_its_time_is_over(self):
+        with self.assertRaises(tailor.Unreachable) as caught:
+            self.client(timeout_ms=600).space_list()
+        self.assertIn("ends every handshake: it may ask for a key", str(caught.exception))
+        self.assertGreater(self.server.came.qsize(), 1)
+
+        async def ask():
+            async with tailor.AsyncClient(self.endpoint, 600) as client:
+                await client.space_list()
+        self.assertRaises(tailor.Unreachable, asyncio.run, ask())
+
+    def test_sockets_that_cannot_be_had_are_the_calls_error(self):
+        client = self.client()
+        self.server.came.get(timeout=60)
+
+        def refuse():
+            raise tailor.Unreachable("too many open files")
+        before = client._connection._open
+        client._connection._open = refuse
+        with self.assertRaisesRegex(tailor.Unreachable, "too many"):
+            client.space_list()
+        client._connection._open = before
+        client.timeout_ms = 300
+        with self.assertRaisesRegex(tailor.Unreachable, "ends every handshake"):
+            client.space_list()
 
 
 class Bookkeeping(unittest.TestCase):

@@ -253,7 +253,7 @@ class AsyncClient:
             self._listen()
         if self._timer is not None:
             self._timer.cancel()
-        wait_s = self._flights.wait_s()
+        wait_s = self._connection.wait_s()
         self._timer = None if wait_s is None else self._loop.call_later(wait_s, self._pump)
 
     def _listen(self) -> None:

@@ -315,7 +315,7 @@ class Client:
             if not self._connection.is_closed:
                 for fd in self._connection.fds():
                     poller.register(fd, select.POLLIN)
-            wait_s = self._flights.wait_s()
+            wait_s = self._connection.wait_s()
         poller.register(sleeper.fd, select.POLLIN)
         poller.poll(None if wait_s is None else int(wait_s * 1000) + 1)
         sleeper.clear()

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 import zmq
 
-from .errors import Denied, Invalid, Unreachable
+from .errors import Denied, Invalid, TailorError, Unreachable
 from .keys import Keys
-from .wire import HARD_MAX_MESSAGE_BYTES, Flights
+from .wire import HARD_MAX_MESSAGE_BYTES, Flights, backoff_s
 
-HANDSHAKE_MS, HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 10_000, 30_000
+CONNECT_MS = HANDSHAKE_MS = 5_000
+HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 10_000, 30_000
+# Longer than a socket is kept once its connection broke: ZeroMQ would connect again and again,
+# and tell of it, while nobody asks anything and nobody listens.
+RECONNECT_MS = 24 * 3600 * 1000
 FAILED = (zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
           | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
-EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | FAILED
+ENDED = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED
+EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | ENDED | FAILED
+# A daemon that asks for a key often hangs up on a client without one before it could say so: then
+# the handshake is repeated so often at once.
+MAX_HUNG_UP = 16
 
 _numbers = itertools.count()
 
@@ -22,14 +31,18 @@ _numbers = itertools.count()
 class Connection:
     """A DEALER socket, and a PAIR socket that tells of its connection. By one thread at a time.
 
-    Whoever waits polls fds() and calls pump() when one is readable, or when
-    flights.wait_s() has passed."""
+    Whoever waits polls fds() and calls pump() when one is readable, or when wait_s() has passed.
+    A socket connects once. When its connection ends another takes its place, later and later,
+    and only while there is something to ask: an idle client does nothing by itself."""
 
     def __init__(self, flights: Flights, keys: Keys | None) -> None:
         self._flights = flights
         self._keys = keys
         self._context: zmq.Context[Any] = zmq.Context()
-        self._is_refused = False
+        self._is_down = False
+        self._n_failed = 0  # connections that ended, since a daemon answered last
+        self._n_hung_up = 0
+        self._reopen_at_s = 0.0  # while it is down
         self.n_opened = 0  # the sockets so far: fds() holds for these
         try:
             self._open()
@@ -43,24 +56,27 @@ class Connection:
 
     def close(self, linger_ms: int = 0) -> None:
         """May be called twice. linger_ms: to get rid of what was just sent."""
-        self._close_sockets(linger_ms)
+        _close(self._socket, self._monitor, linger_ms)
         self._context.term()
 
     def fds(self) -> tuple[int, int]:
         """Readable when pump() has work; others whenever n_opened changes."""
         return int(self._socket.FD), int(self._monitor.FD)
 
+    def wait_s(self) -> float | None:
+        """How long to wait for the sockets at most before there is work again."""
+        times = [self._flights.wait_s()]
+        if self._is_down and not self._flights.is_idle:
+            times.append(max(0.0, self._reopen_at_s - time.monotonic()))
+        return min((s for s in times if s is not None), default=None)
+
     def pump(self) -> None:
         """Takes everything that is there and sends everything that is due."""
-        if self._is_refused and not self._flights.is_idle:
-            # The daemon may have learned the key by now.
-            self._close_sockets()
-            self._flights.disconnected()
-            self._open()
         while True:
             self._watch()
             self._receive()
             self._flights.expire()
+            self._reopen()
             due = self._flights.due()
             if not due:
                 return
@@ -73,29 +89,51 @@ class Connection:
     # ---- the sockets ------------------------------------------------------------------------
 
     def _open(self) -> None:
+        """Sockets of its own; those of before, if any, stay as they are when this fails."""
         endpoint = self._flights.endpoint
-        self._socket: Any = self._context.socket(zmq.DEALER)
-        self._monitor: Any = self._context.socket(zmq.PAIR)
+        socket: Any = self._context.socket(zmq.DEALER)
+        monitor: Any = self._context.socket(zmq.PAIR)
         try:
-            _set_options(self._socket, endpoint, self._keys)
+            _set_options(socket, endpoint, self._keys)
             address = f"inproc://tailor-monitor-{next(_numbers)}"
-            self._socket.monitor(address, EVENTS)
-            self._monitor.setsockopt(zmq.LINGER, 0)
-            self._monitor.connect(address)
-            self._socket.connect(endpoint)
+            socket.monitor(address, EVENTS)
+            monitor.setsockopt(zmq.LINGER, 0)
+            # What nobody reads must not stop ZeroMQ's thread, which close() waits for.
+            monitor.setsockopt(zmq.RCVHWM, 0)
+            monitor.connect(address)
+            socket.connect(endpoint)
         except zmq.ZMQError as error:
-            self._close_sockets()
+            _close(socket, monitor)
             kind = Invalid if error.errno in (zmq.EINVAL, zmq.EPROTONOSUPPORT) else Unreachable
             raise kind(f'endpoint "{endpoint}": {error.strerror}') from error
-        self._is_refused = False
+        self._socket, self._monitor = socket, monitor
+        self._is_down = False
         self.n_opened += 1
 
-    def _close_sockets(self, linger_ms: int = 0) -> None:
-        if not self._socket.closed:
-            self._socket.disable_monitor()
-            self._socket.close(linger_ms)
-        if not self._monitor.closed:
-            self._monitor.close(0)
+    def _reopen(self) -> None:
+        """Where it is down, time, and somebody asks."""
+        if (self._is_down and not self._flights.is_idle
+                and time.monotonic() >= self._reopen_at_s):
+            before = self._socket, self._monitor
+            try:
+                self._open()
+            except TailorError as error:
+                self._flights.fail(error)
+                return
+            _close(*before)
+            self._flights.n_events += 1  # whoever waits has other sockets to poll
+
+    def _ended(self, *, is_hung_up: bool = False) -> None:
+        """The connection, or the attempt to make one. Its socket is of no more use."""
+        self._flights.disconnected()
+        if self._is_down:
+            return
+        self._is_down = True
+        if is_hung_up and self._n_hung_up < MAX_HUNG_UP:
+            self._n_hung_up += 1
+        else:
+            self._n_failed += 1
+        self._reopen_at_s = time.monotonic() + backoff_s(max(1, self._n_failed))
 
     def _receive(self) -> None:
         while True:
@@ -103,6 +141,7 @@ class Connection:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
+            self._n_failed = self._n_hung_up = 0
             self._flights.take(frames)
 
     def _watch(self) -> None:
@@ -115,10 +154,10 @@ class Connection:
             event, value = (int.from_bytes(frames[0][i:j], "little") for i, j in ((0, 2), (2, 6)))
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._flights.connected()
-            elif event == zmq.EVENT_DISCONNECTED:
-                self._flights.disconnected()
             elif event & FAILED:
                 self._refused(event, value)
+            else:
+                self._ended()
 
     def _refused(self, event: int, value: int) -> None:
         """A handshake failed: for good, or perhaps because of keys that are not the daemon's."""
@@ -134,16 +173,30 @@ class Connection:
             self._flights.refusal = Unreachable(f"{daemon} ends every handshake: it may " + (
                 "have another key than this client was given" if self._keys
                 else "ask for a key (key_file, TAILOR_KEY)"))
+            self._ended(is_hung_up=self._keys is None)
 
     def _deny(self, detail: str) -> None:
+        """For good; the next call asks again, since the daemon may have learned the key by then."""
         self._flights.fail(Denied(detail))
-        self._is_refused = True
+        self._ended()
+        self._reopen_at_s = 0.0
+
+
+def _close(socket: Any, monitor: Any, linger_ms: int = 0) -> None:
+    """May be done twice."""
+    if not socket.closed:
+        socket.disable_monitor()
+        socket.close(linger_ms)
+    if not monitor.closed:
+        monitor.close(0)
 
 
 def _set_options(socket: Any, endpoint: str, keys: Keys | None) -> None:
     socket.setsockopt(zmq.LINGER, 0)
     # Nothing is queued for a connection that does not stand: what was given up is never served.
     socket.setsockopt(zmq.IMMEDIATE, 1)
+    socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+    socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
     socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)

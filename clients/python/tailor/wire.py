@@ -57,6 +57,12 @@ NO_ROOM_S = 0.002
 LINGER_MS = 100  # of the news that a call was given up
 
 
+def backoff_s(n: int) -> float:
+    """How long to wait before trying again for the n-th time, from 1. At random, so that clients
+    that were refused together do not come back together."""
+    return random.uniform(0.0, min(FIRST_BACKOFF_S * 2.0 ** min(n - 1, 16), MAX_BACKOFF_S))
+
+
 def endpoint_or_default(endpoint: str | None) -> str:
     """The endpoint, else $TAILOR_ENDPOINT, else that of a daemon on this machine."""
     return endpoint or os.environ.get("TAILOR_ENDPOINT") or DEFAULT_ENDPOINT
@@ -112,8 +118,7 @@ class Flight(Generic[T]):
 
     def put_off(self, now: float) -> None:
         """Until it is sent once more."""
-        most_s = min(FIRST_BACKOFF_S * 2.0 ** min(self.n_tries - 1, 16), MAX_BACKOFF_S)
-        self.send_at_s = now + random.uniform(0.0, most_s)
+        self.send_at_s = now + backoff_s(self.n_tries)
         self.is_sent = False
         self.parts.clear()
 
