@@ -29,7 +29,8 @@ static tl_err fail_errno(const char *what, const char *path)
     if (strerror_r(number, reason, sizeof reason) != 0) {
         (void)snprintf(reason, sizeof reason, "error %d", number);
     }
-    tl_err err = number == ENOENT ? TL_ENOTFOUND : TL_EIO;
+    bool is_short = number == ENOMEM || number == EMFILE || number == ENFILE;
+    tl_err err = number == ENOENT ? TL_ENOTFOUND : is_short ? TL_ENOMEM : TL_EIO;
     return tl_fail(err, "cannot %s %s: %s", what, path, reason);
 }
 

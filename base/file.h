@@ -7,7 +7,8 @@
  * there completely or not at all, listings in a fixed order.
  *
  * Every failure says which path and what the system answered; TL_ENOTFOUND when
- * the path does not exist, TL_EIO for everything else.
+ * the path does not exist, TL_ENOMEM when memory or descriptors are short, TL_EIO for
+ * everything else.
  */
 
 #include "base/err.h"

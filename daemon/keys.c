@@ -19,7 +19,13 @@ struct tl_keys {
     size_t n_clients;
     struct timespec changed; /* the folder, before it was read */
     bool is_hot;             /* it had changed just then: times are too coarse for the next */
+    bool has_failed;         /* it could not be read: look again */
 };
+
+typedef struct key_list {
+    tl_key_client *clients;
+    size_t n;
+} key_list;
 
 static int compare(const void *a, const void *b)
 {
@@ -64,57 +70,95 @@ static tl_err read_client(const char *dir, const char *name, tl_key_client *out)
     return err;
 }
 
-/* Sorts, and fails when a key stands twice: which role it has would be chance. */
-static tl_err put_in_order(tl_key_client *clients, size_t n)
+/* How many in a row, from the first, have one key. */
+static size_t count_twins(const tl_key_client *clients, size_t n)
 {
-    if (n > 0) {
-        qsort(clients, n, sizeof *clients, compare);
+    size_t n_twins = 1;
+    while (n_twins < n && compare(&clients[0], &clients[n_twins]) == 0) {
+        n_twins++;
     }
-    for (size_t i = 1; i < n; i++) {
-        if (compare(&clients[i - 1], &clients[i]) == 0) {
-            return tl_fail(
-                TL_EINVAL, "%s and %s are clients with one key", clients[i - 1].name,
-                clients[i].name);
+    return n_twins;
+}
+
+/* Sorts. A key that stands twice is no client's, since which role it has would be chance. */
+static tl_err put_in_order(key_list *list, bool is_lenient)
+{
+    size_t n_kept = 0;
+    if (list->n > 0) {
+        qsort(list->clients, list->n, sizeof *list->clients, compare);
+    }
+    for (size_t i = 0, n_twins = 0; i < list->n; i += n_twins) {
+        const tl_key_client *first = &list->clients[i];
+        n_twins = count_twins(first, list->n - i);
+        if (n_twins == 1) {
+            list->clients[n_kept++] = *first;
+            continue;
         }
+        tl_err err = tl_fail(
+            TL_EINVAL, "%s and %s are clients with one key, in %zu files", first[0].name,
+            first[1].name, n_twins);
+        if (!is_lenient) {
+            return err;
+        }
+        tl_log(TL_LOG_ERROR, "these clients are left out: %s", tl_err_detail());
     }
+    list->n = n_kept;
     return TL_OK;
 }
 
-/* With is_lenient, a file that cannot be read is logged and left out. */
-static tl_err read_clients(tl_keys *keys, bool is_lenient)
+/* What a shortage hides from us now may stand there as before. */
+static bool is_passing(tl_err err)
 {
-    struct stat status;
-    tl_file_list list = {0};
-    size_t n = 0;
-    TL_TRY(tl_file_check_guard(keys->dir, TL_FILE_TRUSTED));
-    struct timespec now = {0};
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    keys->changed = stat(keys->dir, &status) == 0 ? status.st_mtim : (struct timespec){0};
-    time_t age_s = now.tv_sec - keys->changed.tv_sec;
-    keys->is_hot = age_s >= 0 && age_s <= 1;
-    TL_TRY(tl_file_list_init(&list, keys->dir, CLIENT_SUFFIX));
+    return err == TL_ENOMEM;
+}
+
+/* With is_lenient, a file that cannot be read is logged and left out. */
+static tl_err read_files(
+    const char *dir, const tl_file_list *files, bool is_lenient, key_list *out_list)
+{
     tl_err err = TL_OK;
-    tl_key_client *clients = tl_mem_new(list.n_names, sizeof *clients);
-    if (clients == NULL) {
-        err = tl_fail(TL_ENOMEM, "%zu keys", list.n_names);
+    key_list list = {.clients = tl_mem_new(files->n_names, sizeof *list.clients)};
+    if (list.clients == NULL) {
+        return tl_fail(TL_ENOMEM, "%zu keys", files->n_names);
     }
-    for (size_t i = 0; i < list.n_names && err == TL_OK; i++) {
-        err = read_client(keys->dir, list.names[i], &clients[n]);
-        n += err == TL_OK;
-        if (err != TL_OK && is_lenient) {
+    for (size_t i = 0; i < files->n_names && err == TL_OK; i++) {
+        err = read_client(dir, files->names[i], &list.clients[list.n]);
+        list.n += err == TL_OK;
+        if (err != TL_OK && is_lenient && !is_passing(err)) {
             tl_log(TL_LOG_ERROR, "this client is left out: %s", tl_err_detail());
             err = TL_OK;
         }
     }
-    if (err == TL_OK && (err = put_in_order(clients, n)) == TL_OK) {
-        tl_mem_free(keys->clients);
-        keys->clients = clients;
-        keys->n_clients = n;
-        clients = NULL;
+    if (err != TL_OK || (err = put_in_order(&list, is_lenient)) != TL_OK) {
+        tl_mem_free(list.clients);
+        return err;
     }
-    tl_mem_free(clients);
-    tl_file_list_done(&list);
-    return err;
+    *out_list = list;
+    return TL_OK;
+}
+
+/* Nothing of keys changes on failure: what was not read is still to be read. */
+static tl_err read_clients(tl_keys *keys, bool is_lenient)
+{
+    struct stat status;
+    struct timespec now = {0};
+    tl_file_list files = {0};
+    key_list list = {0};
+    TL_TRY(tl_file_check_guard(keys->dir, TL_FILE_TRUSTED));
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    struct timespec changed =
+        stat(keys->dir, &status) == 0 ? status.st_mtim : (struct timespec){0};
+    TL_TRY(tl_file_list_init(&files, keys->dir, CLIENT_SUFFIX));
+    tl_err err = read_files(keys->dir, &files, is_lenient, &list);
+    tl_file_list_done(&files);
+    TL_TRY(err);
+    time_t age_s = now.tv_sec - changed.tv_sec;
+    tl_mem_free(keys->clients);
+    keys->clients = list.clients;
+    keys->n_clients = list.n;
+    keys->changed = changed;
+    keys->is_hot = age_s >= 0 && age_s <= 1;
+    return TL_OK;
 }
 
 static tl_err read_server_key(tl_keys *keys)
@@ -198,21 +242,37 @@ const tl_key_client *tl_keys_find(const tl_keys *keys, const char *public_key)
 bool tl_keys_is_stale(const tl_keys *keys)
 {
     struct stat status;
-    return keys->is_hot || stat(keys->dir, &status) != 0 ||
+    return keys->is_hot || keys->has_failed || stat(keys->dir, &status) != 0 ||
            status.st_mtim.tv_sec != keys->changed.tv_sec ||
            status.st_mtim.tv_nsec != keys->changed.tv_nsec;
 }
 
+/* Tells of it once: it is tried again twice a second. */
+static void on_failed(tl_keys *keys, tl_err err)
+{
+    bool is_kept = is_passing(err);
+    if (!keys->has_failed) {
+        tl_log(
+            TL_LOG_ERROR, "%s: %s",
+            is_kept ? "the keys stay as they were until they can be read"
+                    : "no client is known",
+            tl_err_detail());
+    }
+    keys->has_failed = true;
+    keys->n_clients = is_kept ? keys->n_clients : 0;
+}
+
 void tl_keys_reload(tl_keys *keys)
 {
-    bool was_hot = keys->is_hot;
+    bool is_repeated = keys->is_hot && !keys->has_failed;
     size_t n_before = keys->n_clients;
-    if (read_clients(keys, true) != TL_OK) {
-        tl_log(TL_LOG_ERROR, "no client is known: %s", tl_err_detail());
-        keys->n_clients = 0;
+    tl_err err = read_clients(keys, true);
+    if (err != TL_OK) {
+        on_failed(keys, err);
         return;
     }
-    if (!was_hot || keys->n_clients != n_before) {
+    keys->has_failed = false;
+    if (!is_repeated || keys->n_clients != n_before) {
         tl_log(TL_LOG_INFO, "%zu clients have a key", keys->n_clients);
     }
 }

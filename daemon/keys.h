@@ -41,13 +41,15 @@ size_t tl_keys_n_clients(const tl_keys *keys);
 /* The client of that public key, or NULL. Borrowed until the next reload. */
 const tl_key_client *tl_keys_find(const tl_keys *keys, const char *public_key);
 
-/* True when files came or went since the folder was read. */
+/* True when files came or went since the folder was read, and when it could not be read. */
 bool tl_keys_is_stale(const tl_keys *keys);
 
 /*
  * Reads the clients again. A file that cannot be read is left out and logged, so that a
- * mistake in one does not keep another one's removal from taking effect. When the folder
- * itself cannot be read no client is known. The daemon's own pair stays.
+ * mistake in one does not keep another one's removal from taking effect; so are all files that
+ * hold one and the same key. When the folder itself cannot be read no client is known, but where
+ * memory or descriptors are short everything stays as it was. Either way it is to be tried again
+ * (tl_keys_is_stale()). The daemon's own pair stays.
  */
 void tl_keys_reload(tl_keys *keys);
 

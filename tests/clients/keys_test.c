@@ -7,8 +7,10 @@
 #include "clients/c/tailor.h"
 #include "daemon/keys.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -114,6 +116,78 @@ static void one_key_under_two_names_is_refused(void **state)
     write_key(f.dir, "twin.client", &twin, false);
     assert_err(TL_EINVAL, tl_keys_open(f.dir, &keys));
     assert_detail("clients with one key");
+}
+
+/* As `cp alice.client bob.client` in the folder of a running daemon does. */
+static void a_key_that_comes_to_stand_twice_locks_out_nobody_else(void **state)
+{
+    folder f = make_folder();
+    tl_keys *keys = NULL;
+    (void)state;
+    tl_key_file alice = add_client(&f, "alice", "writer");
+    tl_key_file bob = add_client(&f, "bob", "reader");
+    assert_ok(tl_keys_open(f.dir, &keys));
+    tl_key_file twin = {.name = "alice", .role = "writer"};
+    memcpy(twin.public_key, alice.public_key, sizeof twin.public_key);
+    write_key(f.dir, "copy.client", &twin, false);
+    tl_keys_reload(keys);
+    assert_int_equal(tl_keys_n_clients(keys), 1);
+    assert_null(tl_keys_find(keys, alice.public_key));
+    assert_string_equal(tl_keys_find(keys, bob.public_key)->name, "bob");
+    remove_client(&f, "copy");
+    tl_keys_reload(keys);
+    assert_string_equal(tl_keys_find(keys, alice.public_key)->name, "alice");
+    tl_keys_close(keys);
+}
+
+/* The folder changed long ago, so that its time tells of the next change. */
+static void grow_old(const folder *f)
+{
+    struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    assert_int_equal(utimensat(AT_FDCWD, f->dir, times, 0), 0);
+}
+
+static void a_shortage_of_memory_locks_out_nobody(void **state)
+{
+    folder f = make_folder();
+    tl_keys *keys = NULL;
+    (void)state;
+    tl_key_file alice = add_client(&f, "alice", "writer");
+    grow_old(&f);
+    assert_ok(tl_keys_open(f.dir, &keys));
+    assert_false(tl_keys_is_stale(keys));
+    long n_failures = -1;
+    do {
+        tl_mem_fail_at(++n_failures + 1);
+        tl_keys_reload(keys);
+        tl_mem_fail_at(0);
+        assert_non_null(tl_keys_find(keys, alice.public_key));
+    } while (tl_keys_is_stale(keys));
+    assert_true(n_failures >= 5);
+    tl_keys_close(keys);
+}
+
+static void a_shortage_of_descriptors_locks_out_nobody(void **state)
+{
+    folder f = make_folder();
+    tl_keys *keys = NULL;
+    struct rlimit before;
+    (void)state;
+    tl_key_file alice = add_client(&f, "alice", "writer");
+    grow_old(&f);
+    assert_ok(tl_keys_open(f.dir, &keys));
+    assert_false(tl_keys_is_stale(keys));
+    tl_key_file bob = add_client(&f, "bob", "writer");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit none = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    tl_keys_reload(keys);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_non_null(tl_keys_find(keys, alice.public_key));
+    assert_true(tl_keys_is_stale(keys));
+    tl_keys_reload(keys);
+    assert_non_null(tl_keys_find(keys, bob.public_key));
+    tl_keys_close(keys);
 }
 
 static void a_folder_that_others_may_write_is_refused(void **state)
@@ -349,6 +423,13 @@ int main(void)
             a_removed_client_is_gone_after_a_reload, tl_test_count_blocks, tl_test_no_leaks),
         cmocka_unit_test_setup_teardown(
             one_key_under_two_names_is_refused, tl_test_count_blocks, tl_test_no_leaks),
+        cmocka_unit_test_setup_teardown(
+            a_key_that_comes_to_stand_twice_locks_out_nobody_else, tl_test_count_blocks,
+            tl_test_no_leaks),
+        cmocka_unit_test_setup_teardown(
+            a_shortage_of_memory_locks_out_nobody, tl_test_count_blocks, tl_test_no_leaks),
+        cmocka_unit_test_setup_teardown(
+            a_shortage_of_descriptors_locks_out_nobody, tl_test_count_blocks, tl_test_no_leaks),
         cmocka_unit_test(a_folder_that_others_may_write_is_refused),
         cmocka_unit_test(opening_survives_every_failed_allocation),
         cmocka_unit_test(a_key_that_is_taken_away_ends_its_connection_s_rights),
