@@ -48,6 +48,7 @@ class FakeDaemon:
         self._socket = zmq.Context.instance().socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.bind(self.endpoint)
+        self.bound = self._socket.getsockopt(zmq.LAST_ENDPOINT).decode().rstrip("\0")
 
     def _serve(self):
         poller = zmq.Poller()
@@ -413,6 +414,104 @@ class HungUp(FaultCase):
             client.space_list()
 
 
+class Trickle:
+    """A proxy for one connection by tcp. After its first bytes one side is passed on in pieces,
+    each when it is told to: side 0 what the client sends, side 1 what the daemon does."""
+
+    FIRST_BYTES, PIECE_BYTES = 16 * 1024, 32 * 1024
+
+    def __init__(self, side, daemon_port):
+        self.permits = threading.Semaphore(0)
+        self._side = side
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 1024)
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(1)
+        self.endpoint = "tcp://127.0.0.1:%d" % self._listener.getsockname()[1]
+        self._daemon_port = daemon_port
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self):
+        ends = [self._listener.accept()[0], socket.create_connection(
+            ("127.0.0.1", self._daemon_port))]
+        threads = [threading.Thread(target=self._pass_on, args=(side, *ends[::1 - 2 * side]))
+                   for side in (0, 1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for end in ends:
+            end.close()
+
+    def _pass_on(self, side, source, to):
+        n_passed = 0
+        try:
+            while piece := source.recv(self.PIECE_BYTES):
+                n_passed += len(piece)
+                if side == self._side and n_passed > self.FIRST_BYTES:
+                    self.permits.acquire()
+                to.sendall(piece)
+            to.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the other side is gone
+
+    def close(self):
+        self.permits.release(10 ** 6)
+        self._thread.join()
+        self._listener.close()
+
+
+class SlowLines(FaultCase):
+    def passes(self, side, ask, answer):
+        """Many heartbeats are missed while bytes move; a piece moves whenever the client looks."""
+        fake = FakeDaemon("tcp://127.0.0.1:*", answer)
+        self.addCleanup(fake.close)
+        proxy = Trickle(side, int(fake.bound.rsplit(":", 1)[1]))
+        self.addCleanup(proxy.close)
+        client = tailor.Client(proxy.endpoint, 600_000, heartbeat_ms=30)
+        self.addCleanup(client.close)
+        client.space_list()  # the daemon shows that it sends heartbeats
+        count, looks = client._flights.count_bytes, []
+
+        def look():
+            before = count()
+            looks.append(before)
+            if len(looks) > 8:
+                proxy.permits.release(1000)
+                return 10 ** 9 * len(looks)  # how fast the rest comes is not the question
+            for _ in range(60_000):
+                proxy.permits.release()
+                if count() > before + 1024:
+                    break
+                threading.Event().wait(0.001)
+            return count()
+        client._flights.count_bytes = look
+        ask(client)
+        self.assertGreater(len(looks), 8)
+        self.assertEqual(sorted(set(looks[:9])), looks[:9])
+
+    def beat(self, request):
+        return final(request, kind=pb.Reply.HEARTBEAT)
+
+    def test_a_large_reply_on_a_slow_line_is_no_hanging_daemon(self):
+        word = "x" * (2 * 1024 * 1024)
+        body = table(pb.Column(name="a", kind=pb.Column.TEXT, dictionary=[word], index=[0]))
+
+        def answer(request, n):
+            yield self.beat(request)
+            yield final(request, body=body if n > 1 else b"")
+        self.passes(1, lambda client: self.assertEqual(
+            [word], client.space_list().column("a")), answer)
+
+    def test_a_large_request_on_a_slow_line_is_no_hanging_daemon(self):
+        def answer(request, n):
+            yield self.beat(request)
+            yield final(request)
+        self.passes(0, lambda client: client.predict("any", "any", b"x" * (8 * 1024 * 1024)),
+                    answer)
+
+
 class Bookkeeping(unittest.TestCase):
     """What becomes of requests, without sockets."""
 
@@ -526,13 +625,38 @@ class Bookkeeping(unittest.TestCase):
         flight = self.flights.add(LIST)
         self.send(flight)
         self.answer(flight, kind=pb.Reply.HEARTBEAT)
-        flight.beat_s -= 3600
-        self.flights.expire()
+        self.miss(3600)
         self.assertFalse(flight.is_done)
         for _ in range(2):
-            flight.beat_s -= 1
-            self.flights.expire()
+            self.miss()
         self.assertIn("hangs", str(flight.error))
+
+    def miss(self, seconds=1):
+        self.flights._beat_s -= seconds
+        return self.flights.expire()
+
+    def test_what_comes_for_one_call_is_a_sign_of_life_for_all(self):
+        flights = [self.flights.add(LIST) for _ in range(2)]
+        self.send(flights[1])
+        self.answer(flights[0], kind=pb.Reply.HEARTBEAT)
+        for _ in range(5):
+            self.assertFalse(self.miss())
+            self.assertFalse(self.miss())
+            self.answer(flights[0], kind=pb.Reply.HEARTBEAT)
+        self.assertEqual([False, False, True], [self.miss() for _ in range(3)])
+        for flight in flights:
+            self.assertIn("hangs", str(flight.error))
+
+    def test_moving_bytes_are_a_sign_of_life_and_pings_are_none(self):
+        flight, counts = self.flights.add(LIST), []
+        self.flights.count_bytes = lambda: counts.pop(0)
+        self.send(flight)
+        self.answer(flight, kind=pb.Reply.HEARTBEAT)
+        counts[:] = range(10 ** 6, 11 * 10 ** 6, 10 ** 6)
+        for _ in range(10):
+            self.assertFalse(self.miss())
+        counts[:] = [10 ** 7 + 50, 10 ** 7 + 100]  # as one may be under way
+        self.assertEqual([False, True], [self.miss(), self.miss()])
 
 
 class Arguments(FaultCase):

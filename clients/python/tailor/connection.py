@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import socket as sockets
+import struct
 import time
 from typing import Any
 
@@ -20,10 +22,12 @@ RECONNECT_MS = 24 * 3600 * 1000
 FAILED = (zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
           | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 ENDED = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED
-EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | ENDED | FAILED
+EVENTS = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | ENDED | FAILED
 # A daemon that asks for a key often hangs up on a client without one before it could say so: then
 # the handshake is repeated so often at once.
 MAX_HUNG_UP = 16
+# In Linux' struct tcp_info: tcpi_bytes_acked and tcpi_bytes_received.
+TCP_INFO_COUNTS = struct.Struct("=120xQQ")
 
 _numbers = itertools.count()
 
@@ -43,6 +47,8 @@ class Connection:
         self._n_failed = 0  # connections that ended, since a daemon answered last
         self._n_hung_up = 0
         self._reopen_at_s = 0.0  # while it is down
+        self._fd = -1  # of the connection, where it has counts of bytes
+        flights.count_bytes = self._count_bytes
         self.n_opened = 0  # the sockets so far: fds() holds for these
         try:
             self._open()
@@ -75,7 +81,8 @@ class Connection:
         while True:
             self._watch()
             self._receive()
-            self._flights.expire()
+            if self._flights.expire():
+                self._ended()  # what still comes over it belongs to nobody
             self._reopen()
             due = self._flights.due()
             if not due:
@@ -125,6 +132,7 @@ class Connection:
 
     def _ended(self, *, is_hung_up: bool = False) -> None:
         """The connection, or the attempt to make one. Its socket is of no more use."""
+        self._fd = -1
         self._flights.disconnected()
         if self._is_down:
             return
@@ -152,12 +160,31 @@ class Connection:
                 return
             self._receive()  # what came before the connection ended
             event, value = (int.from_bytes(frames[0][i:j], "little") for i, j in ((0, 2), (2, 6)))
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            if event == zmq.EVENT_CONNECTED:
+                self._fd = value if self._flights.endpoint.startswith("tcp://") else -1
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._flights.connected()
             elif event & FAILED:
                 self._refused(event, value)
             else:
                 self._ended()
+
+    def _count_bytes(self) -> int:
+        """What the system says; 0 where it does not, and where the connection has just ended:
+        ZeroMQ closes its descriptor without asking, and the number may be another's by now."""
+        if self._fd < 0:
+            return 0
+        try:
+            tcp = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM, 0, fileno=self._fd)
+        except OSError:
+            return 0
+        try:
+            counts = tcp.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, TCP_INFO_COUNTS.size)
+            return sum(TCP_INFO_COUNTS.unpack(counts))
+        except (OSError, struct.error):
+            return 0
+        finally:
+            tcp.detach()  # it stays ZeroMQ's
 
     def _refused(self, event: int, value: int) -> None:
         """A handshake failed: for good, or perhaps because of keys that are not the daemon's."""

@@ -9,7 +9,8 @@ to send. Clients look at a `Flight` to learn how it ended. The rules, which are 
   its method is never repeated: then the caller decides.
 * A daemon that is busy, or about to end, is asked again, later and later and at random, until the
   timeout.
-* A daemon that was alive and gives no sign of life hangs: the call fails.
+* A daemon that sent heartbeats hangs when for three of them neither a message came nor, where that
+  can be told, a byte moved: a large reply on a slow line arrives all at once. All calls fail.
 * So many requests are under way at once; others wait their turn, and their time does not run.
 * A reply belongs to the request of its number; replies to nobody are dropped.
 * What is given up is cancelled in the daemon too, where it is a job.
@@ -51,6 +52,8 @@ EARLIER_FRACTION = 20
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.008, 1.0
 DEFAULT_HEARTBEAT_MS = 1_000
 MISSED_HEARTBEATS = 3
+# ZeroMQ's own pings, both ways, in one of their intervals: its thread answers them by itself.
+PING_BYTES, PING_INTERVAL_MS = 256, 10_000
 # A request that ends every daemon that is given it is not given to more than these.
 MAX_LOST = 3
 NO_ROOM_S = 0.002
@@ -78,8 +81,6 @@ class Flight(Generic[T]):
     end_s: float | None = None  # the answer is there by then
     patience_s: float = 0.0  # the daemon has taken it by then
     send_at_s: float | None = None  # when it is to be sent (again)
-    beat_s: float = 0.0  # when the next sign of life is due
-    n_missed: int = 0
     n_tries: int = 0
     n_lost: int = 0  # after they were sent
     is_sent: bool = False
@@ -137,10 +138,14 @@ class Flights:
         self.n_retries = 0  # so far
         self.n_events = 0  # counts what may concern somebody who waits
         self.timeout_ms = timeout_ms
+        self.count_bytes: Callable[[], int] = lambda: 0  # over the connection so far, both ways
         self._name = name
         self._retries = retries
         self._heartbeat_ms = heartbeat_ms
         self._has_heartbeats = False  # the daemon sent one: an older one sends none
+        self._beat_s = 0.0  # when the next sign of life is due
+        self._n_missed = 0
+        self._n_bytes = 0  # when one was missed, or bytes moved, last
         self._last_id = 0
         self._waiting: deque[Flight[Any]] = deque()
         self._flights: list[Flight[Any]] = []  # under way
@@ -201,6 +206,7 @@ class Flights:
         self.n_events += 1
         self.is_connected = True
         self.refusal = None
+        self._n_missed = 0
 
     def disconnected(self) -> None:
         """Requests that were sent are lost with the connection."""
@@ -224,6 +230,7 @@ class Flights:
     def take(self, frames: list[bytes]) -> None:
         """A message arrived."""
         self.n_events += 1
+        self._heard()
         try:
             reply = pb.Reply.FromString(frames[-1])
         except DecodeError as error:
@@ -243,8 +250,6 @@ class Flights:
                 break
 
     def _take_for(self, flight: Flight[Any], reply: Any) -> None:
-        flight.n_missed = 0
-        flight.beat_s = time.monotonic() + self._heartbeat_ms / 1000
         if reply.kind == pb.Reply.HEARTBEAT:
             self._has_heartbeats = True
         elif reply.kind == pb.Reply.PROGRESS:
@@ -307,14 +312,14 @@ class Flights:
             return []
         now = time.monotonic()
         ready = [f for f in self._flights if f.send_at_s is not None and f.send_at_s <= now]
+        if not any(f.is_sent for f in self._flights):
+            self._heard()  # the daemon owes something from now on
         for flight in ready:
             self._last_id += 1
             flight.request_id = self._last_id
             flight.n_tries += 1
             self.n_retries += flight.n_tries > 1
-            flight.n_missed = 0
             flight.send_at_s = None
-            flight.beat_s = now + self._heartbeat_ms / 1000
             flight.is_sent = True
         return ready
 
@@ -336,8 +341,8 @@ class Flights:
         flight.send_at_s = time.monotonic() + NO_ROOM_S
         flight.is_sent = False
 
-    def expire(self) -> None:
-        """Ends what waited too long."""
+    def expire(self) -> bool:
+        """Ends what waited too long; whether the daemon hangs."""
         now = time.monotonic()
         for flight in list(self._flights):
             until = flight.until_s()
@@ -345,21 +350,37 @@ class Flights:
                 self._end(flight, copy.copy(self.refusal) or Unreachable(
                     f"no daemon answers at {self.endpoint} within "
                     f"{round(flight.timeout_s * 1000)} ms"))
-            elif self._counts_beats(flight) and now >= flight.beat_s:
-                self._miss(flight, now)
+        if self._counts_beats() and now >= self._beat_s:
+            self._miss(now)
+        return self._n_missed >= MISSED_HEARTBEATS
 
-    def _counts_beats(self, flight: Flight[Any]) -> bool:
-        return flight.is_sent and self._has_heartbeats and self._heartbeat_ms > 0
+    # ---- signs of life ------------------------------------------------------------------------
 
-    def _miss(self, flight: Flight[Any], now: float) -> None:
+    def _counts_beats(self) -> bool:
+        return (self._has_heartbeats and self._heartbeat_ms > 0
+                and any(flight.is_sent for flight in self._flights))
+
+    def _heard(self) -> None:
+        self._n_missed = 0
+        self._beat_s = time.monotonic() + self._heartbeat_ms / 1000
+
+    def _miss(self, now: float) -> None:
         """Waits are counted, not seconds: a program that was stopped for a while reads what came
         in that time before it judges."""
-        flight.n_missed += 1
-        flight.beat_s = now + self._heartbeat_ms / 1000
-        if flight.n_missed >= MISSED_HEARTBEATS:
-            self._end(flight, Unreachable(
-                f"the daemon at {self.endpoint} hangs: no sign of life during "
-                f"{flight.call.method} for {MISSED_HEARTBEATS} times {self._heartbeat_ms} ms"))
+        self._n_missed += 1
+        self._beat_s = now + self._heartbeat_ms / 1000
+        n_bytes = self.count_bytes()
+        pings = PING_BYTES * (1 + self._heartbeat_ms // PING_INTERVAL_MS)
+        if self._n_missed == 1:
+            self._n_bytes = n_bytes  # what moved before is not known
+        elif n_bytes - self._n_bytes > pings:
+            self._n_bytes, self._n_missed = n_bytes, 1
+        elif self._n_missed >= MISSED_HEARTBEATS:
+            for flight in [f for f in self._flights if f.is_sent]:
+                self._end(flight, Unreachable(
+                    f"the daemon at {self.endpoint} hangs: no sign of life during "
+                    f"{flight.call.method} for {MISSED_HEARTBEATS} times "
+                    f"{self._heartbeat_ms} ms"))
 
     def wait_s(self) -> float | None:
         """How long to wait for a message at most before there is work again."""
@@ -370,6 +391,6 @@ class Flights:
                 times.append(until)
             if flight.send_at_s is not None and self.is_connected:
                 times.append(flight.send_at_s)
-            if self._counts_beats(flight):
-                times.append(flight.beat_s)
+        if self._counts_beats():
+            times.append(self._beat_s)
         return max(0.0, min(times) - time.monotonic()) if times else None
