@@ -53,8 +53,8 @@ typedef struct tl_call {
     int64_t deadline_ns;             /* absolute, tl_clock_ns(); INT64_MAX: none */
     const atomic_bool *is_cancelled; /* the client went away; may be NULL */
 
-    /* Sends one more reply of the given kind before the final one; may be NULL.
-     * A lost reply is not an error of the call. */
+    /* Sends one more reply of the given kind before the final one; may be NULL. The call goes on
+     * when one is lost, but after a lost part the final reply is an error. */
     void (*send)(void *sink, int kind, const ProtobufCMessage *body);
     void *sink;
 

@@ -64,13 +64,14 @@ static tl_err accept(tl_task *t, const zmq_msg_t *payload)
     const uint8_t *data = zmq_msg_data((zmq_msg_t *)(uintptr_t)payload);
     tl_err_clear();
     TL_TRY(tl_envelope_read(data, len, &t->request_id, &t->request));
+    t->method = tl_method_find_in(/* first: what is refused is counted under its name */
+                                  server->options.methods, server->options.n_methods,
+                                  t->request->method);
     TL_TRY(tl_server_keys_identify(t, payload));
     if (server->is_stopping) {
         t->is_turned_away = true;
         return tl_fail(TL_ESTATE, "the daemon is stopping");
     }
-    t->method = tl_method_find_in(
-        server->options.methods, server->options.n_methods, t->request->method);
     if (t->method == NULL) {
         return unknown_method(server, t->request->method);
     }
@@ -89,7 +90,9 @@ static void take_request(tl_task *t, const zmq_msg_t *payload, bool is_framed)
     if (err == TL_OK && (t->lane != TL_LANE_FAST || !tl_server_serve(t))) {
         err = tl_server_hand_over(t);
     }
-    if (err != TL_OK) {
+    if (err != TL_OK && t->is_gone) {
+        tl_server_drop(t);
+    } else if (err != TL_OK) {
         tl_server_log_refused(t, err);
         tl_server_deliver_error(t, err);
     }
@@ -135,6 +138,14 @@ static bool receive(tl_server *server)
     return true;
 }
 
+/* What it had to say before was not sent: the client must not take the rest for the whole. */
+static void replace_final(const tl_task *t, zmq_msg_t *payload)
+{
+    (void)zmq_msg_close(payload);
+    tl_server_error_message(
+        t, tl_fail(TL_ELIMIT, "a part of the reply was lost: it is read too slowly"), payload);
+}
+
 /* Passes one reply of a worker on to its client; false when there is none. */
 static bool pass_on(tl_server *server)
 {
@@ -147,9 +158,13 @@ static bool pass_on(tl_server *server)
     TL_ASSERT(len == (int)sizeof n);
     (void)zmq_msg_init(&payload);
     TL_ASSERT(zmq_msg_recv(&payload, server->results, 0) >= 0);
+    if (n.kind == TAILOR__V1__REPLY__KIND__FINAL && n.task->is_cut) {
+        replace_final(n.task, &payload);
+    }
     if (n.task->is_gone) {
         (void)zmq_msg_close(&payload);
     } else if (!tl_server_send_to_client(n.task, &payload)) {
+        n.task->is_cut = n.task->is_cut || n.kind == TAILOR__V1__REPLY__KIND__PART;
         atomic_store_explicit(&n.task->is_cancelled, true, memory_order_relaxed);
     }
     if (n.kind == TAILOR__V1__REPLY__KIND__FINAL) {

@@ -43,6 +43,8 @@ typedef struct tl_task {
     size_t identity_len;
     uint8_t identity[TL_SERVER_IDENTITY_BYTES];
     bool is_overdue, is_gone; /* the router's: its deadline passed; its client left */
+    bool is_cut;              /* the router's: a part was not sent to the client */
+    tl_err lost;              /* the worker's: why a part was not made; TL_OK: all were */
     bool is_turned_away;      /* since the daemon is about to end */
     atomic_bool is_cancelled;
     atomic_bool
@@ -89,7 +91,7 @@ struct tl_server {
     tl_keys *keys;        /* NULL: everyone who can connect is an admin */
     void *zap;            /* answers handshakes, with keys alone */
     tl_peers peers;
-    int64_t keys_looked_ns, told_busy_ns, told_unknown_ns;
+    int64_t keys_looked_ns, told_busy_ns, told_unknown_ns, told_unsent_ns;
     bool is_stopping, has_told_stopping;
     int64_t next_tick_ns;
 };
@@ -97,11 +99,18 @@ struct tl_server {
 /* Fails with TL_EIO, saying what ZeroMQ says. */
 TL_MUST_USE tl_err tl_server_zmq_failed(const char *what);
 
-/* Router thread only. Takes payload. False when the client is gone or reads too slowly. */
+/* Router thread only. Takes payload. False when the client is gone or reads too slowly, which is
+ * told once a second at most. */
 bool tl_server_send_to_client(const tl_task *t, zmq_msg_t *payload);
 
 /* The final reply, from the thread that serves t. */
 void tl_server_deliver_error(tl_task *t, tl_err err);
+
+/* The message of a final reply that says err, for the caller to send or close. */
+void tl_server_error_message(const tl_task *t, tl_err err, zmq_msg_t *out_payload);
+
+/* Logs and counts that t ends without a reply, since its client left. Router thread only. */
+void tl_server_drop(const tl_task *t);
 
 /* One line of the log: the message, then method, request id, client, times and error. An error
  * is told at level info, success at level debug. */

@@ -17,6 +17,17 @@ tl_err tl_server_zmq_failed(const char *what)
     return tl_fail(TL_EIO, "%s: %s", what, zmq_strerror(zmq_errno()));
 }
 
+/* The level once a second, and TL_LOG_DEBUG between: a flood of requests is no flood of lines. */
+static tl_log_level at_times(tl_log_level level, int64_t *told_ns)
+{
+    int64_t now_ns = tl_clock_ns();
+    if (*told_ns != 0 && now_ns - *told_ns < TL_NS_PER_S) {
+        return TL_LOG_DEBUG;
+    }
+    *told_ns = now_ns;
+    return level;
+}
+
 /* ---- replies ------------------------------------------------------------------------ */
 
 bool tl_server_send_to_client(const tl_task *t, zmq_msg_t *payload)
@@ -27,9 +38,11 @@ bool tl_server_send_to_client(const tl_task *t, zmq_msg_t *payload)
         zmq_msg_send(payload, router, ZMQ_DONTWAIT) >= 0) {
         return true;
     }
+    int error = zmq_errno();
     tl_log(
-        TL_LOG_WARN, "request %llu: the reply could not be sent: %s",
-        (unsigned long long)t->request_id, zmq_strerror(zmq_errno()));
+        at_times(TL_LOG_WARN, &t->server->told_unsent_ns),
+        "request %llu: the reply could not be sent: %s", (unsigned long long)t->request_id,
+        zmq_strerror(error));
     (void)zmq_msg_close(payload);
     return false;
 }
@@ -60,22 +73,33 @@ static void count_answer(const tl_task *t, tl_err err)
         t->server->options.metrics, t->method, err, tl_clock_ns() - t->received_ns);
 }
 
-void tl_server_deliver_error(tl_task *t, tl_err err)
+void tl_server_error_message(const tl_task *t, tl_err err, zmq_msg_t *out_payload)
 {
     uint8_t bytes[TL_ENVELOPE_ERROR_BYTES];
     bool may_repeat = err == TL_EBUSY || t->is_turned_away;
     size_t len = tl_envelope_pack_error(t->request_id, err, may_repeat, bytes);
-    zmq_msg_t payload;
-    if (zmq_msg_init_size(&payload, len) != 0) {
-        (void)zmq_msg_init(&payload); /* an empty reply still ends the wait */
+    if (zmq_msg_init_size(out_payload, len) != 0) {
+        (void)zmq_msg_init(out_payload); /* an empty reply still ends the wait */
     } else {
-        memcpy(zmq_msg_data(&payload), bytes, len);
+        memcpy(zmq_msg_data(out_payload), bytes, len);
     }
+}
+
+void tl_server_deliver_error(tl_task *t, tl_err err)
+{
+    zmq_msg_t payload;
+    tl_server_error_message(t, err, &payload);
     count_answer(t, err);
     deliver(t, TAILOR__V1__REPLY__KIND__FINAL, &payload);
 }
 
-static tl_err deliver_body(tl_task *t, int kind, const tl_bytes *body, const tl_call *call)
+/* On success the payload is the caller's, for deliver(). */
+static tl_err pack_reply(
+    const tl_task *t,
+    int kind,
+    const tl_bytes *body,
+    const tl_call *call,
+    zmq_msg_t *out_payload)
 {
     Tailor__V1__Reply reply;
     tl_envelope_reply(t->request_id, kind, body, call, &reply);
@@ -86,28 +110,30 @@ static tl_err deliver_body(tl_task *t, int kind, const tl_bytes *body, const tl_
             TL_ELIMIT, "the reply has %zu bytes, at most %d go in one message", len,
             (int)TL_WIRE_MAX_BYTES);
     }
-    zmq_msg_t payload;
-    if (zmq_msg_init_size(&payload, len) != 0) {
+    if (zmq_msg_init_size(out_payload, len) != 0) {
         return tl_fail(TL_ENOMEM, "a reply of %zu bytes", len);
     }
-    (void)tailor__v1__reply__pack(&reply, zmq_msg_data(&payload));
-    if (kind == TAILOR__V1__REPLY__KIND__FINAL) {
-        count_answer(t, TL_OK);
-    }
-    deliver(t, kind, &payload);
+    (void)tailor__v1__reply__pack(&reply, zmq_msg_data(out_payload));
     return TL_OK;
 }
 
 /* tl_call.send: progress and parts. */
 static void send_more(void *sink, int kind, const ProtobufCMessage *message)
 {
+    tl_task *t = sink;
     tl_bytes body = {0};
+    zmq_msg_t payload;
     tl_err err = tl_wire_pack(message, &body);
     if (err == TL_OK) {
-        err = deliver_body(sink, kind, &body, NULL);
+        err = pack_reply(t, kind, &body, NULL, &payload);
     }
-    if (err != TL_OK) {
+    if (err == TL_OK) {
+        deliver(t, kind, &payload);
+    } else {
         tl_log(TL_LOG_WARN, "a reply was lost: %s", tl_err_detail());
+    }
+    if (kind == TAILOR__V1__REPLY__KIND__PART && t->lost == TL_OK) {
+        t->lost = err;
     }
     tl_mem_free(body.data);
 }
@@ -145,14 +171,34 @@ void tl_server_log(const tl_task *t, const char *message, tl_err err)
 
 void tl_server_log_refused(const tl_task *t, tl_err err)
 {
-    tl_log_level level = TL_LOG_INFO;
-    if (err == TL_EBUSY) {
-        int64_t now_ns = tl_clock_ns();
-        bool is_told = now_ns - t->server->told_busy_ns < TL_NS_PER_S;
-        level = is_told ? TL_LOG_DEBUG : TL_LOG_INFO;
-        t->server->told_busy_ns = is_told ? t->server->told_busy_ns : now_ns;
-    }
+    tl_log_level level =
+        err == TL_EBUSY ? at_times(TL_LOG_INFO, &t->server->told_busy_ns) : TL_LOG_INFO;
     log_at(level, t, "refused", err);
+}
+
+void tl_server_drop(const tl_task *t)
+{
+    count_answer(t, TL_ECANCELLED);
+    tl_server_log(t, "dropped", tl_fail(TL_ECANCELLED, "its client left"));
+}
+
+/* The final reply; t is not touched after it. */
+static void answer(tl_task *t, tl_err err, const tl_bytes *body, const tl_call *call)
+{
+    zmq_msg_t payload;
+    if (err == TL_OK && t->lost != TL_OK) {
+        err = tl_fail(t->lost, "a part of the reply was lost");
+    }
+    if (err == TL_OK) {
+        err = pack_reply(t, TAILOR__V1__REPLY__KIND__FINAL, body, call, &payload);
+    }
+    tl_server_log(t, "served", err);
+    if (err == TL_OK) {
+        count_answer(t, TL_OK);
+        deliver(t, TAILOR__V1__REPLY__KIND__FINAL, &payload);
+    } else {
+        tl_server_deliver_error(t, err);
+    }
 }
 
 bool tl_server_serve(tl_task *t)
@@ -176,13 +222,7 @@ bool tl_server_serve(tl_task *t)
     bool is_served = err == TL_OK || !call.wants_worker;
     t->served_ns = (uint64_t)(tl_clock_ns() - begin_ns);
     if (is_served) {
-        tl_server_log(t, "served", err);
-    }
-    if (err == TL_OK) {
-        err = deliver_body(t, TAILOR__V1__REPLY__KIND__FINAL, &body, &call);
-    }
-    if (err != TL_OK && is_served) {
-        tl_server_deliver_error(t, err);
+        answer(t, err, &body, &call);
     }
     tl_call_done(&call);
     tl_mem_free(body.data);

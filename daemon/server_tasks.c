@@ -78,10 +78,7 @@ void tl_server_cancel_all_of(tl_server *server, int fd)
         t->is_gone = true;
         atomic_store_explicit(&t->is_cancelled, true, memory_order_relaxed);
         if (take_back(t)) {
-            tl_metrics_answered(
-                server->options.metrics, t->method, TL_ECANCELLED,
-                tl_clock_ns() - t->received_ns);
-            tl_server_log(t, "dropped", tl_fail(TL_ECANCELLED, "its client left"));
+            tl_server_drop(t);
             tl_server_task_free(t);
         }
     }
@@ -127,6 +124,7 @@ tl_err tl_server_hand_over(tl_task *t)
     while (tl_server_peers_hear(server)) {
     }
     if (tl_server_peers_has_left(server, t->fd)) {
+        t->is_gone = true;
         return tl_fail(TL_ECANCELLED, "its client left");
     }
     tl_task *copy = tl_mem_new(1, sizeof *copy);
@@ -163,7 +161,7 @@ static void send_heartbeat(tl_task *t)
     }
     memcpy(zmq_msg_data(&payload), bytes, len);
     if (!tl_server_send_to_client(t, &payload)) {
-        t->is_gone = true;
+        t->heartbeat_ns = 0; /* its final reply is tried once more */
         atomic_store_explicit(&t->is_cancelled, true, memory_order_relaxed);
     }
 }

@@ -94,6 +94,54 @@ static void progress_and_parts_come_before_the_final_reply(void **state)
     tl_engine_close(engine);
 }
 
+/* How many parts came before the final reply, which says err with this in its detail. */
+static int read_parts(const raw_client *c, tl_err err, const char *detail)
+{
+    for (int n = 0;; n++) {
+        Tailor__V1__Reply *reply = next_reply(c);
+        bool is_final = reply->kind == TAILOR__V1__REPLY__KIND__FINAL;
+        if (is_final) {
+            assert_int_equal(reply->error, err);
+            assert_non_null(strstr(reply->error_detail, detail));
+        }
+        tl_wire_free((ProtobufCMessage *)reply);
+        if (is_final) {
+            return n;
+        }
+    }
+}
+
+static void a_part_that_could_not_be_made_is_an_error_at_the_end(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    send_text(&f.client, 1, "test.huge", "");
+    assert_int_equal(read_parts(&f.client, TL_ELIMIT, "a part of the reply was lost"), 2);
+    stop(&f);
+}
+
+/* It reads on only when a part was lost, and then finds more parts. */
+static void a_part_that_could_not_be_sent_is_an_error_at_the_end(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    send_text(&f.client, 1, "test.torn", "");
+    wait_sleeping(1);
+    for (bool is_after = false; !is_after;) {
+        Tailor__V1__Reply *reply = next_reply(&f.client);
+        assert_int_equal(reply->kind, TAILOR__V1__REPLY__KIND__PART);
+        is_after = reply->body.len < 16;
+        tl_wire_free((ProtobufCMessage *)reply);
+    }
+    tl_test_let_go();
+    (void)read_parts(&f.client, TL_ELIMIT, "read too slowly");
+    send_text(&f.client, 2, "test.echo", "still there");
+    expect(&f.client, 2, TL_OK, "");
+    stop(&f);
+}
+
 /* ---- refusals -------------------------------------------------------------------------- */
 
 static void unknown_methods_are_named_with_the_nearest(void **state)
@@ -561,6 +609,8 @@ int main(void)
         TEST(warnings_travel_with_the_answer),
         TEST(long_requests_of_the_fast_lane_go_to_a_worker),
         TEST(progress_and_parts_come_before_the_final_reply),
+        TEST(a_part_that_could_not_be_made_is_an_error_at_the_end),
+        TEST(a_part_that_could_not_be_sent_is_an_error_at_the_end),
         TEST(unknown_methods_are_named_with_the_nearest),
         TEST(another_protocol_version_is_refused),
         TEST(names_that_are_too_long_are_refused),

@@ -16,7 +16,8 @@
 
 enum {
     N_PARTS = 3,
-    STEP_MS = 2
+    STEP_MS = 2,
+    PART_BYTES = 4096
 };
 
 static void *serve(void *context)
@@ -84,6 +85,26 @@ int tl_test_n_sleeping(void)
     return atomic_load(&n_sleeping);
 }
 
+static atomic_int n_let_go;
+
+void tl_test_let_go(void)
+{
+    atomic_fetch_add(&n_let_go, 1);
+}
+
+/* Whether one may go; no other one then may for the same reason. */
+static bool may_go(void)
+{
+    int n = atomic_load(&n_let_go);
+    return n > 0 && atomic_compare_exchange_strong(&n_let_go, &n, n - 1);
+}
+
+static void wait_a_step(void)
+{
+    struct timespec step = {.tv_nsec = STEP_MS * TL_NS_PER_MS};
+    (void)nanosleep(&step, NULL);
+}
+
 static tl_err run_echo(
     tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
 {
@@ -143,12 +164,69 @@ static tl_err run_sleep(
     tl_err err = TL_OK;
     atomic_fetch_add(&n_sleeping, 1);
     while (err == TL_OK && tl_clock_ns() < end_ns) {
-        struct timespec step = {.tv_nsec = STEP_MS * TL_NS_PER_MS};
-        (void)nanosleep(&step, NULL);
+        wait_a_step();
         err = tl_call_check(call);
     }
     atomic_fetch_sub(&n_sleeping, 1);
     return err == TL_OK ? tl_handle_set_text(&reply->text, "slept") : err;
+}
+
+static tl_err run_hold(
+    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+{
+    (void)call;
+    (void)request_base;
+    atomic_fetch_add(&n_sleeping, 1);
+    while (!may_go()) {
+        wait_a_step();
+    }
+    atomic_fetch_sub(&n_sleeping, 1);
+    return tl_handle_set_text(&((Tailor__V1__Text *)reply_base)->text, "held");
+}
+
+static void send_text_part(const tl_call *call, char *text)
+{
+    Tailor__V1__Text part;
+    tailor__v1__text__init(&part);
+    part.text = text;
+    call->send(call->sink, TAILOR__V1__REPLY__KIND__PART, (ProtobufCMessage *)&part);
+}
+
+static tl_err run_torn(
+    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+{
+    char before[PART_BYTES];
+    char after[] = "after";
+    (void)request_base;
+    memset(before, 'x', sizeof before);
+    before[sizeof before - 1] = '\0';
+    while (!atomic_load(call->is_cancelled)) {
+        send_text_part(call, before);
+    }
+    atomic_fetch_add(&n_sleeping, 1);
+    while (!may_go()) {
+        send_text_part(call, after);
+        wait_a_step();
+    }
+    atomic_fetch_sub(&n_sleeping, 1);
+    return tl_handle_set_text(&((Tailor__V1__Text *)reply_base)->text, "all of it");
+}
+
+static tl_err run_huge(
+    tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
+{
+    char *huge = tl_mem_new((size_t)TL_WIRE_MAX_BYTES + 1, 1);
+    char little[] = "part";
+    (void)request_base;
+    if (huge == NULL) {
+        return tl_fail(TL_ENOMEM, "a huge part");
+    }
+    memset(huge, 'x', TL_WIRE_MAX_BYTES);
+    send_text_part(call, little);
+    send_text_part(call, huge);
+    send_text_part(call, little);
+    tl_mem_free(huge);
+    return tl_handle_set_text(&((Tailor__V1__Text *)reply_base)->text, "all of it");
 }
 
 static const tl_method test_bulk = {
@@ -181,6 +259,24 @@ static const tl_method test_fail = {
     .lane = TL_LANE_FAST,
 };
 
+static const tl_method test_hold = {
+    .name = "test.hold",
+    .summary = "Holds the router",
+    .request = &tailor__v1__text__descriptor,
+    .reply = &tailor__v1__text__descriptor,
+    .run = run_hold,
+    .lane = TL_LANE_FAST,
+};
+
+static const tl_method test_huge = {
+    .name = "test.huge",
+    .summary = "Parts of which one is too long",
+    .request = &tailor__v1__text__descriptor,
+    .reply = &tailor__v1__text__descriptor,
+    .run = run_huge,
+    .lane = TL_LANE_WORK,
+};
+
 static const tl_method test_parts = {
     .name = "test.parts",
     .summary = "A table in parts",
@@ -200,6 +296,15 @@ static const tl_method test_sleep = {
     .deadline_ms = 60000,
 };
 
+static const tl_method test_torn = {
+    .name = "test.torn",
+    .summary = "Parts until one is lost",
+    .request = &tailor__v1__text__descriptor,
+    .reply = &tailor__v1__text__descriptor,
+    .run = run_torn,
+    .lane = TL_LANE_WORK,
+};
+
 static const tl_method test_write = {
     .name = "test.write",
     .summary = "Takes its time as if it wrote",
@@ -209,6 +314,7 @@ static const tl_method test_write = {
     .lane = TL_LANE_WRITE,
 };
 
-const tl_method *const tl_test_methods[] = {&test_bulk,  &test_echo,  &test_fail,
-                                            &test_parts, &test_sleep, &test_write};
+const tl_method *const tl_test_methods[] = {&test_bulk,  &test_echo, &test_fail,
+                                            &test_hold,  &test_huge, &test_parts,
+                                            &test_sleep, &test_torn, &test_write};
 const size_t tl_test_methods_len = TL_COUNT(tl_test_methods);
