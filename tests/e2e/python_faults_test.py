@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Python clients against daemons that lie, stammer, hang and go away."""
 import asyncio
+import io
 import os
 import queue
 import shutil
@@ -329,6 +330,127 @@ class Faults(FaultCase):
         self.assertEqual(42, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         client.space_list()
 
+    def test_a_child_leaves_alone_what_its_parent_has_under_way(self):
+        """Even where another thread had the lock as it was made, and whatever it gives up."""
+        fake = self.daemon(lambda r, n: [final(r)])
+        client = self.client()
+        rows = client.fleet("any", [{"device": "d"}] * 2000)
+        self.assertRaises(StopIteration, next, client.fleet("any", [{"device": "d"}]))
+        steps = client._stream([LIST] * 100, 4)
+        next(steps)
+        held, go = threading.Event(), threading.Event()
+
+        def hold():
+            with client._lock:
+                held.set()
+                go.wait()
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait()
+        child = os.fork()
+        if child == 0:
+            try:
+                steps.close()
+                client.job_follow(7)
+            except tailor.Forked:
+                rows.close()
+                client.close()
+                os._exit(42)
+            finally:
+                os._exit(1)
+        self.assertEqual(42, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        go.set()
+        thread.join()
+        steps.close()
+        client.space_list()
+        self.assertNotIn("job.cancel", {request.method for request in fake.requests})
+
+    def test_who_follows_a_job_is_told_of_the_end_of_the_client(self):
+        asked = threading.Event()
+
+        def answer(request, n):
+            asked.set()
+            job = pb.Job(job_id=7, state="running", progress=pb.Progress(what="x"))
+            yield final(request, body=job.SerializeToString())
+        self.daemon(answer)
+
+        async def follow():
+            async with tailor.AsyncClient(self.endpoint) as client:
+                task = asyncio.create_task(client.job_follow(7))
+                await asyncio.to_thread(asked.wait)
+            await task
+        with self.assertRaises(tailor.Closed):
+            asyncio.run(follow())
+        client = self.client()
+        for _ in range(2):  # while it follows, and after
+            with self.assertRaises(tailor.Closed):
+                client.job_follow(7, progress=lambda progress: client.close())
+        for kind in (ValueError, tailor.Unreachable):
+            self.assertTrue(issubclass(tailor.Closed, kind))
+
+
+class GivenUp(FaultCase):
+    """What was begun in the daemon is ended there, and says nothing of itself."""
+
+    def answer(self, request, n):
+        if request.method == "measure.begin":
+            yield final(request, body=pb.ImportId(import_id=5).SerializeToString())
+        elif request.method == "backup.begin":
+            yield final(request, body=pb.BackupBegun(backup_id=6).SerializeToString())
+        elif request.method in ("measure.feed", "backup.read") and not self.is_refusing:
+            yield final(request, body=pb.BackupPiece(data=b"x").SerializeToString()
+                        if request.method == "backup.read" else b"")
+        elif request.method in ("measure.abort", "backup.end"):
+            if not self.is_away:
+                yield final(request)
+        else:
+            yield final(request, error=8, error_name="EIO", error_detail="disk")
+
+    def given_up(self, error, kind=None, **how):
+        """With an import and a backup that a progress function ends."""
+        self.is_refusing, self.is_away = how.get("refusing", False), how.get("away", False)
+
+        def stop(progress):
+            raise error
+        fake = self.daemon(self.answer)
+        for end, ask in (
+                ("measure.abort", lambda client: client.measure_import(
+                    "any", b"a\n1\n", progress=stop)),
+                ("backup.end", lambda client: client.backup(io.BytesIO(), progress=stop))):
+            with self.subTest(end=end), self.assertRaises(kind or type(error)):
+                ask(self.client(timeout_ms=3_600_000))
+            self.assertEqual(end, fake.requests[-1].method)
+            self.assertLessEqual(fake.requests[-1].deadline_ms, 1000)
+
+    def test_by_an_interrupt_or_whatever_a_progress_function_raises(self):
+        self.given_up(KeyboardInterrupt())
+        self.given_up(RuntimeError("enough"))
+        self.given_up(tailor.NotFound("mine"))
+
+    def test_by_a_refusal(self):
+        self.given_up(None, tailor.SystemRefused, refusing=True)
+
+    def test_where_the_daemon_is_away_by_then(self):
+        """The interrupt is what is raised, and soon."""
+        self.given_up(KeyboardInterrupt(), away=True)
+
+    def test_by_a_task_that_is_cancelled(self):
+        self.is_refusing, self.is_away = False, True
+        self.daemon(self.answer)
+
+        async def cancel(start):
+            async with tailor.AsyncClient(self.endpoint, 3_600_000) as client:
+                begun = asyncio.Event()
+                task = asyncio.create_task(start(client, lambda p: begun.set()))
+                await begun.wait()
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+        table = b"a\n" + b"1\n" * (4 * 1024 * 1024)
+        asyncio.run(cancel(lambda client, told: client.measure_import(
+            "any", table, progress=told)))
+        asyncio.run(cancel(lambda client, told: client.backup(io.BytesIO(), progress=told)))
+
     def test_a_request_too_long_is_refused_before_it_is_sent(self):
         fake = self.daemon(lambda r, n: [final(r)])
         with self.assertRaises(tailor.LimitExceeded):
@@ -539,7 +661,30 @@ class Bookkeeping(unittest.TestCase):
         self.assertNotEqual(before, self.flights.n_events)  # so that its thread looks again
         self.flights.drop(flights[64])
         self.assertEqual(flights[65:67], self.flights.due())
-        self.assertEqual(0.0, flights[70].end_s or 0.0)  # its time does not run
+
+    def test_who_waits_for_his_turn_waits_no_longer_than_his_time(self):
+        flights = [self.flights.add(LIST) for _ in range(66)]
+        flights.append(self.flights.add(tailor.calls.train("any")))
+        flights[65].end_s -= 3600
+        self.assertEqual(0, self.flights.wait_s())
+        self.flights.expire()
+        self.assertIn("64 calls", str(flights[65].error))
+        self.assertEqual([flights[65]], self.flights.take_changed())
+        self.assertEqual(66, sum(not flight.is_done for flight in flights))
+
+    def test_what_ends_something_waits_for_no_turn(self):
+        flights = [self.flights.add(tailor.calls.train("any")) for _ in range(64)]
+        self.flights.add(LIST)
+        self.assertEqual(flights, self.flights.due())
+        self.answer(flights[3], kind=1, body=pb.Progress(job_id=77).SerializeToString())
+        self.flights.drop(flights[3])
+        self.assertEqual(["job.cancel"], [flight.call.method for flight in self.flights.due()])
+        run = tailor.fleet.FleetRun(pb.FleetRequest(), [{"device": "d"}] * 300)
+        next(run)
+        for call in (run.end(is_given_up=True), tailor.calls.job_cancel(7),
+                     next(tailor.call.giving_up(tailor.Call("measure.abort", b"", None)))):
+            flight = self.flights.add(call)
+            self.assertEqual([flight], self.flights.due())
 
     def test_devices_come_in_pages(self):
         def page(*names):
@@ -595,6 +740,17 @@ class Bookkeeping(unittest.TestCase):
             self.assertEqual("job.show", next(steps).method)
         with self.assertRaises(tailor.NotFound):
             steps.throw(tailor.NotFound("no such job"))
+        # A reply that is long in coming has the time of other calls.
+        steps = tailor.calls.job_follow(7)
+        looks = [next(steps)]
+        steps.throw(tailor.Unreachable("no daemon answers within 2000 ms"))
+        looks.append(next(steps))
+        self.assertEqual((2000, None), (looks[0].timeout_ms, looks[1].timeout_ms))
+        for error in (tailor.Closed("closed"), tailor.errors.Forked("a child")):
+            steps = tailor.calls.job_follow(7)
+            next(steps)
+            with self.assertRaises(type(error)):
+                steps.throw(error)
         steps = tailor.calls.job_follow(7, patience_ms=0)
         next(steps)
         with self.assertRaises(tailor.Unreachable):

@@ -15,9 +15,9 @@ from . import calls
 from .aio import AsyncClient
 from .call import Call
 from .client import Client
-from .errors import (Busy, Cancelled, Damaged, DeadlinePassed, Denied, Exists, Invalid,
-                     LimitExceeded, NotFinite, NotFound, NotPossible, OutOfMemory, SystemRefused,
-                     TailorError, Unreachable, WrongShape, WrongVersion)
+from .errors import (Busy, Cancelled, Closed, Damaged, DeadlinePassed, Denied, Exists, Forked,
+                     Invalid, LimitExceeded, NotFinite, NotFound, NotPossible, OutOfMemory,
+                     SystemRefused, TailorError, Unreachable, WrongShape, WrongVersion)
 from .jobs import Job
 from .keys import Keys, key_pair, read_keys
 from .results import (Answer, BackupReport, Evaluation, Front, ImportReport, Lowered, Network, Op,
@@ -27,8 +27,8 @@ from .version import __version__
 
 __all__ = [
     "Answer", "AsyncClient", "BackupReport", "Busy", "Call", "Cancelled", "Cell", "Client",
-    "Column", "Damaged", "DeadlinePassed", "Denied", "Evaluation", "Exists", "Front",
-    "ImportReport", "Invalid", "Job", "Keys", "LimitExceeded", "Lowered", "Network",
+    "Closed", "Column", "Damaged", "DeadlinePassed", "Denied", "Evaluation", "Exists", "Forked",
+    "Front", "ImportReport", "Invalid", "Job", "Keys", "LimitExceeded", "Lowered", "Network",
     "NotFinite", "NotFound", "NotPossible", "Op", "OutOfMemory", "Progress", "Row",
     "SystemRefused", "Table", "TailorError", "TrainReport", "Unreachable", "WrongShape",
     "WrongVersion", "__version__", "calls", "key_pair", "read_keys",

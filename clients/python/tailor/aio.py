@@ -13,12 +13,12 @@ from . import calls
 from .call import Call, Pause, Steps
 from .client import FLEET_WINDOW, WINDOW, with_self
 from .connection import Connection
-from .errors import NotPossible, TailorError, Unreachable
+from .errors import Closed, Forked, TailorError
 from .fleet import FleetRun
 from .keys import find_keys
 from .table import Row
-from .wire import (DEFAULT_HEARTBEAT_MS, DEFAULT_NAME, DEFAULT_TIMEOUT_MS, LINGER_MS, Flight,
-                   Flights, WarningFn, endpoint_or_default)
+from .wire import (DEFAULT_HEARTBEAT_MS, DEFAULT_NAME, DEFAULT_TIMEOUT_MS, LINGER_MS,
+                   MAX_UNDER_WAY, Flight, Flights, WarningFn, endpoint_or_default)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,8 +84,8 @@ class AsyncClient:
                 client.design("nasbench201", "board", max_latency_ms=x) for x in (0.5, 1.0)))
 
     Made and used within one running loop, by any number of its tasks; a call waits its turn where
-    64 are under way. A task that is cancelled while it trains or evaluates cancels that in the
-    daemon too. See Client for what the arguments mean.
+    64 are under way, which its timeout includes. A task that is cancelled while it trains or
+    evaluates cancels that in the daemon too. See Client for what the arguments mean.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class AsyncClient:
         if self._connection.is_closed:
             return
         linger_ms = 0 if self._flights.is_idle else LINGER_MS
-        self._flights.fail(Unreachable("the client was closed"))
+        self._flights.fail(Closed("the client was closed"))
         self._tell()
         if self._timer is not None:
             self._timer.cancel()
@@ -188,6 +188,7 @@ class AsyncClient:
         """Flights that are done, in the order of calls."""
         if window < 1:
             raise ValueError(f"window: got {window}, want 1 or more")
+        window = min(window, MAX_UNDER_WAY)  # those behind would only wait while their time runs
         under_way: deque[Flight[T]] = deque()
         event = asyncio.Event()
         try:
@@ -205,10 +206,10 @@ class AsyncClient:
     # ---- waiting ----------------------------------------------------------------------------
 
     def _start(self, call: Call[T], event: asyncio.Event) -> Flight[T]:
-        if self._connection.is_closed:
-            raise ValueError("the client is closed")
         if os.getpid() != self._pid:
-            raise NotPossible("a child process opens a client of its own")
+            raise Forked("a child process opens a client of its own")
+        if self._connection.is_closed:
+            raise Closed("the client is closed")
         flight = self._flights.add(call)
         self._waiting[flight] = event
         self._pump()

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Union
 
 from . import tailor_pb2 as pb
-from .call import Call, ProgressFn, Steps, as_nothing
-from .errors import Damaged, TailorError
+from .call import Call, ProgressFn, Steps, as_nothing, giving_up
+from .errors import Damaged
 from .results import BackupReport, Progress
 
 # A path, which is written whole or not at all, or a file that is open for writing bytes.
@@ -48,11 +48,12 @@ def backup(to: Target, *, progress: ProgressFn | None = None) -> Steps[BackupRep
                 if progress is not None:
                     progress(Progress("bytes", offset, max(offset, begun.about_bytes),
                                       time.monotonic() - started_s, 0))
-        except (GeneratorExit, TailorError):
-            raise  # the daemon drops it by itself
+        except GeneratorExit:
+            raise  # nothing can be asked any more
         except BaseException:
+            # Else it keeps space of the store for a while.
             end = pb.BackupEnd(backup_id=begun.backup_id)
-            yield Call("backup.end", end.SerializeToString(), as_nothing)
+            yield from giving_up(Call("backup.end", end.SerializeToString(), as_nothing))
             raise
     return BackupReport(offset, tuple(warnings))
 

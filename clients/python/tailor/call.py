@@ -2,12 +2,14 @@
 """What a call is, and what many of them share."""
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, Union
 
 from . import tailor_pb2 as pb
+from .errors import TailorError
 from .results import Answer, Front, Progress
 from .table import Table, joined, table_of
 
@@ -44,6 +46,7 @@ class Call(Generic[T]):
     is_bounded: bool = True  # by the client's timeout; else it ends by itself
     timeout_ms: int | None = None  # None: the client's
     progress: ProgressFn | None = None
+    is_urgent: bool = False  # ends something: asked at once, however many are under way
 
     @property
     def repeat(self) -> Repeat:
@@ -60,6 +63,18 @@ class Pause:
 # An exchange of several requests: yields calls and pauses, is sent their results or thrown their
 # errors, returns its own result.
 Steps = Generator[Union[Call[Any], Pause], Any, T]
+
+GIVE_UP_MS = 1_000
+
+
+def giving_up(call: Call[None]) -> Steps[None]:
+    """Tells the daemon that something it holds is not wanted any more, where it listens. Whoever
+    does so has an error at hand that says more than any of this."""
+    try:
+        yield dataclasses.replace(call, timeout_ms=GIVE_UP_MS, is_urgent=True)
+    except TailorError:
+        pass
+
 
 # ---- common shapes of answers --------------------------------------------------------------
 

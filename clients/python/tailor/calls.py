@@ -19,8 +19,8 @@ from typing import Any
 from . import tailor_pb2 as pb
 from .backup import backup
 from .call import (Call, ProgressFn, Steps, as_answer, as_name, as_nothing, as_table,
-                   as_text, asking_for_table, name_body, put)
-from .errors import Damaged, TailorError
+                   as_text, asking_for_table, giving_up, name_body, put)
+from .errors import Damaged
 from .fleet import FleetRun
 from .inputs import TableLike, YamlLike, read_chunks, read_table, read_yaml
 from .jobs import (evaluate, evaluate_start, job_cancel, job_follow, job_list, job_show, train,
@@ -167,10 +167,11 @@ def measure_import(
                 progress(Progress("bytes", done, 0, time.monotonic() - started_s, 0))
         report: ImportReport = yield Call(
             "measure.commit", open_import, _report, is_bounded=False)
-    except (GeneratorExit, TailorError):
-        raise  # a daemon that refused it has dropped it
+    except GeneratorExit:
+        raise  # nothing can be asked any more
     except BaseException:
-        yield Call("measure.abort", open_import, as_nothing)
+        # Else it keeps its place; a mistake in the table has ended it already.
+        yield from giving_up(Call("measure.abort", open_import, as_nothing))
         raise
     return report
 

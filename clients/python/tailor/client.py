@@ -16,12 +16,12 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 from . import calls
 from .call import Call, Pause, Steps
 from .connection import Connection
-from .errors import NotPossible, TailorError, Unreachable
+from .errors import Closed, Forked, TailorError
 from .fleet import FleetRun
 from .keys import find_keys
 from .table import Row
-from .wire import (DEFAULT_HEARTBEAT_MS, DEFAULT_NAME, DEFAULT_TIMEOUT_MS, LINGER_MS, Flight,
-                   Flights, WarningFn, endpoint_or_default)
+from .wire import (DEFAULT_HEARTBEAT_MS, DEFAULT_NAME, DEFAULT_TIMEOUT_MS, LINGER_MS,
+                   MAX_UNDER_WAY, Flight, Flights, WarningFn, endpoint_or_default)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -178,9 +178,11 @@ class Client:
 
     def close(self) -> None:
         """Ends the connection, and what other threads wait for; may be called twice."""
+        if self._is_forked:
+            return
         with self._lock:
             linger_ms = 0 if self._flights.is_idle else LINGER_MS
-            self._flights.fail(Unreachable("the client was closed"))
+            self._flights.fail(Closed("the client was closed"))
             self._wake()
             self._connection.close(linger_ms)
 
@@ -233,6 +235,7 @@ class Client:
         """Flights that are done, in the order of calls."""
         if window < 1:
             raise ValueError(f"window: got {window}, want 1 or more")
+        window = min(window, MAX_UNDER_WAY)  # those behind would only wait while their time runs
         under_way: deque[Flight[T]] = deque()
         try:
             for call in calls:
@@ -248,24 +251,36 @@ class Client:
 
     # ---- waiting ----------------------------------------------------------------------------
 
+    @property
+    def _is_forked(self) -> bool:
+        """Then the lock may be held by a thread that is not there."""
+        return os.getpid() != self._pid
+
+    def _check_process(self) -> None:
+        if self._is_forked:
+            raise Forked("a child process opens a client of its own")
+
     def _start(self, call: Call[T]) -> Flight[T]:
+        self._check_process()
         with self._lock:
             if self._connection.is_closed:
-                raise ValueError("the client is closed")
-            if os.getpid() != self._pid:
-                raise NotPossible("a child process opens a client of its own")
+                raise Closed("the client is closed")
             flight = self._flights.add(call)
             self._pump()
         return flight
 
     def _ask_only(self, call: Call[None] | None) -> None:
         """Without waiting for the answer."""
+        if self._is_forked:
+            return
         with self._lock:
             if call is not None and not self._connection.is_closed:
                 self._flights.add(call)
                 self._pump()
 
     def _drop(self, flights: Iterable[Flight[Any]]) -> None:
+        if self._is_forked:
+            return
         with self._lock:
             for flight in flights:
                 self._flights.drop(flight)
@@ -296,8 +311,9 @@ class Client:
             while not self._is_done(flights):
                 self._sleep(sleeper)
         finally:
-            with self._lock:
-                self._sleepers.discard(sleeper)
+            if not self._is_forked:
+                with self._lock:
+                    self._sleepers.discard(sleeper)
             sleeper.close()
 
     @staticmethod
@@ -310,6 +326,7 @@ class Client:
     def _sleep(self, sleeper: _Sleeper) -> None:
         """Until something happens."""
         poller = select.poll()
+        self._check_process()
         with self._lock:
             self._pump()
             if not self._connection.is_closed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import socket as sockets
 import struct
 import time
@@ -12,10 +13,12 @@ import zmq
 
 from .errors import Denied, Invalid, TailorError, Unreachable
 from .keys import Keys
-from .wire import HARD_MAX_MESSAGE_BYTES, Flights, backoff_s
+from .wire import HARD_MAX_MESSAGE_BYTES, PING_INTERVAL_MS, Flights, backoff_s
 
 CONNECT_MS = HANDSHAKE_MS = 5_000
-HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 10_000, 30_000
+# ZeroMQ's pings find a host that is gone, where no heartbeats do. It reads an answer only when the
+# message before it is whole, so they must outwait the longest one.
+PING_TIMEOUT_MS = 120_000
 # Longer than a socket is kept once its connection broke: ZeroMQ would connect again and again,
 # and tell of it, while nobody asks anything and nobody listens.
 RECONNECT_MS = 24 * 3600 * 1000
@@ -43,6 +46,7 @@ class Connection:
         self._flights = flights
         self._keys = keys
         self._context: zmq.Context[Any] = zmq.Context()
+        self._pid = os.getpid()
         self._is_down = False
         self._n_failed = 0  # connections that ended, since a daemon answered last
         self._n_hung_up = 0
@@ -58,7 +62,8 @@ class Connection:
 
     @property
     def is_closed(self) -> bool:
-        return bool(self._context.closed)
+        """Or another process's: a forked child leaves its parent's sockets alone."""
+        return bool(self._context.closed) or os.getpid() != self._pid
 
     def close(self, linger_ms: int = 0) -> None:
         """May be called twice. linger_ms: to get rid of what was just sent."""
@@ -225,8 +230,8 @@ def _set_options(socket: Any, endpoint: str, keys: Keys | None) -> None:
     socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
     socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
     socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, PING_INTERVAL_MS)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, PING_TIMEOUT_MS)
     socket.setsockopt(zmq.MAXMSGSIZE, HARD_MAX_MESSAGE_BYTES)
     # IPv6 only where it is written so: "localhost" must mean where the daemon listens.
     socket.setsockopt(zmq.IPV6, int(endpoint.startswith("tcp://[")))

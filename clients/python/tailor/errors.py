@@ -124,6 +124,14 @@ class NotPossible(TailorError):
     default_code, default_name = 16, "ESTATE"
 
 
+class Closed(Unreachable, ValueError):
+    """The client was closed: no daemon was asked, and none will be."""
+
+
+class Forked(NotPossible):
+    """The client is another process's, which was forked; a child opens its own."""
+
+
 BY_CODE: dict[int, type[TailorError]] = {
     kind.default_code: kind for kind in (
         OutOfMemory, Invalid, NotFound, WrongShape, NotFinite, DeadlinePassed, Denied,

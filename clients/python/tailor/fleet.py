@@ -122,7 +122,7 @@ class FleetRun(Iterator[Call[Table]]):
         end = pb.FleetRequest.GIVEN_UP if is_given_up else pb.FleetRequest.DONE
         message = pb.FleetRequest(
             space=self._question.space, run=self._question.run, run_end=end)
-        return Call("fleet.run", message.SerializeToString(), as_nothing)
+        return Call("fleet.run", message.SerializeToString(), as_nothing, is_urgent=True)
 
 
 def _read_part(reply: Any, parts: Sequence[bytes]) -> Table:

@@ -12,15 +12,15 @@ from google.protobuf.message import DecodeError
 
 from . import tailor_pb2 as pb
 from .call import Call, Pause, ProgressFn, Steps, as_nothing, as_table, put
-from .errors import (Busy, Damaged, DeadlinePassed, NotPossible, TailorError, Unreachable,
-                     error_of)
+from .errors import (Busy, Closed, Damaged, DeadlinePassed, Forked, NotPossible, TailorError,
+                     Unreachable, error_of)
 from .results import Evaluation, Progress, TrainReport
 from .table import Table, table_of
 
 T = TypeVar("T")
 
 FOLLOW_PATIENCE_MS = 5 * 60 * 1000
-SHOW_MS = 2_000  # one look at a job that is followed
+SHOW_MS = 2_000  # one look at a job that is followed, as long as looks are answered
 FIRST_WAIT_S, LAST_WAIT_S = 0.01, 0.2  # between two looks
 
 # ---- what is asked ---------------------------------------------------------------------------
@@ -204,7 +204,8 @@ def job_show(job_id: int) -> Call[Job]:
 
 def job_cancel(job_id: int) -> Call[None]:
     """Asks a job to end, or takes it out of the queue."""
-    return Call("job.cancel", pb.JobId(job_id=job_id).SerializeToString(), as_nothing)
+    return Call("job.cancel", pb.JobId(job_id=job_id).SerializeToString(), as_nothing,
+                is_urgent=True)
 
 
 def job_follow(
@@ -220,11 +221,16 @@ def job_follow(
     message = pb.JobId(job_id=job_id).SerializeToString()
     wait_s = FIRST_WAIT_S
     heard_s = time.monotonic()
+    show_ms: int | None = SHOW_MS
     while True:
         try:
-            job: Job = yield Call("job.show", message, _job, timeout_ms=SHOW_MS)
+            job: Job = yield Call("job.show", message, _job, timeout_ms=show_ms)
+        except (Closed, Forked):
+            raise
         except (Busy, DeadlinePassed, NotPossible, Unreachable):
-            # What a daemon that stops, starts or is busy makes of the question.
+            # What a daemon that stops, starts or is busy makes of the question. Or the job has
+            # ended and its reply, which comes with it, takes longer: that is worth a whole timeout.
+            show_ms = None
             silent_s = time.monotonic() - heard_s
             if silent_s * 1000 > patience_ms:
                 raise
@@ -232,6 +238,7 @@ def job_follow(
         else:
             if job.is_ended:
                 return job
+            show_ms = SHOW_MS
             heard_s = time.monotonic()
             news = Progress(job.what, job.done, job.total, job.elapsed_s, job_id)
             if job.state == "waiting":

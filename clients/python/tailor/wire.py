@@ -11,7 +11,8 @@ to send. Clients look at a `Flight` to learn how it ended. The rules, which are 
   timeout.
 * A daemon that sent heartbeats hangs when for three of them neither a message came nor, where that
   can be told, a byte moved: a large reply on a slow line arrives all at once. All calls fail.
-* So many requests are under way at once; others wait their turn, and their time does not run.
+* So many requests are under way at once; others wait their turn, which a timeout includes. What
+  ends something does not wait.
 * A reply belongs to the request of its number; replies to nobody are dropped.
 * What is given up is cancelled in the daemon too, where it is a job.
 """
@@ -53,7 +54,7 @@ FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.008, 1.0
 DEFAULT_HEARTBEAT_MS = 1_000
 MISSED_HEARTBEATS = 3
 # ZeroMQ's own pings, both ways, in one of their intervals: its thread answers them by itself.
-PING_BYTES, PING_INTERVAL_MS = 256, 10_000
+PING_BYTES, PING_INTERVAL_MS = 512, 10_000
 # A request that ends every daemon that is given it is not given to more than these.
 MAX_LOST = 3
 NO_ROOM_S = 0.002
@@ -176,8 +177,13 @@ class Flights:
                 f"{call.method}: a request of {len(call.body)} bytes, at most "
                 f"{MAX_MESSAGE_BYTES - ENVELOPE_BYTES}")
         flight = Flight(call, (call.timeout_ms or self._timeout_ms) / 1000)
-        self._waiting.append(flight)
-        self._admit()
+        if call.is_bounded:
+            flight.end_s = time.monotonic() + flight.timeout_s
+        if call.is_urgent:
+            self._begin(flight)
+        else:
+            self._waiting.append(flight)
+            self._admit()
         return flight
 
     def drop(self, flight: Flight[Any]) -> None:
@@ -192,13 +198,13 @@ class Flights:
             self._admit()
 
     def _admit(self) -> None:
-        now = time.monotonic()
         while self._waiting and len(self._flights) < MAX_UNDER_WAY:
-            flight = self._waiting.popleft()
-            flight.send_at_s = now
-            flight.patience_s = now + flight.timeout_s
-            flight.end_s = flight.patience_s if flight.call.is_bounded else None
-            self._flights.append(flight)
+            self._begin(self._waiting.popleft())
+
+    def _begin(self, flight: Flight[Any]) -> None:
+        now = flight.send_at_s = time.monotonic()
+        flight.patience_s = now + flight.timeout_s if flight.end_s is None else flight.end_s
+        self._flights.append(flight)
 
     # ---- what happened --------------------------------------------------------------------
 
@@ -289,11 +295,14 @@ class Flights:
             self._changed.append(flight)
 
     def _end(self, flight: Flight[Any], error: BaseException | None) -> None:
+        self._flights.remove(flight)
+        self._done(flight, error)
+        self._admit()
+
+    def _done(self, flight: Flight[Any], error: BaseException | None) -> None:
         self.n_events += 1
         flight.error = error
-        self._flights.remove(flight)
         self._changed.append(flight)
-        self._admit()
 
     def fail(self, error: BaseException) -> None:
         """Ends all of them."""
@@ -344,6 +353,11 @@ class Flights:
     def expire(self) -> bool:
         """Ends what waited too long; whether the daemon hangs."""
         now = time.monotonic()
+        for flight in [f for f in self._waiting if f.end_s is not None and now >= f.end_s]:
+            self._waiting.remove(flight)
+            self._done(flight, Unreachable(
+                f"{MAX_UNDER_WAY} calls of this client were under way already for "
+                f"{round(flight.timeout_s * 1000)} ms"))
         for flight in list(self._flights):
             until = flight.until_s()
             if until is not None and now >= until:
@@ -384,7 +398,7 @@ class Flights:
 
     def wait_s(self) -> float | None:
         """How long to wait for a message at most before there is work again."""
-        times = []
+        times = [f.end_s for f in self._waiting if f.end_s is not None]
         for flight in self._flights:
             until = flight.until_s()
             if until is not None:
