@@ -23,8 +23,26 @@ CURVES = {"ND": "nasbench201, nine devices known, six unseen",
           "MN": "mnasnet, each of five left out in turn"}
 
 
+# How a table was made, beside its command.
+PUBLIC = "public commands, a daemon that starts without models"
+PUBLIC_SHIPPED = "public commands, the shipped models"
+IN_PROCESS = "in one process, models trained for it"
+WAYS = {
+    **dict.fromkeys(["latency_pools", "accuracy_figures", "limits_missed", "evaluate_nasbench201", "commands"], PUBLIC),
+    **dict.fromkeys(["curves", "curves_before", "curves_student", "coverage", "interval_widths", "clocks", "edge_hypotheses",
+                     "accuracy_coverage", "accuracy_functions", "uncertainty", "conditions", "conditions_dev", "limits_alternatives",
+                     "limits_by_device", "zero_shot", "energy", "bits", "optimizer", "alternate", "searches", "pareto", "joint", "verify",
+                     "help_fifteen", "proxy", "proxy_agreement"], IN_PROCESS),
+    "probed_machine": PUBLIC_SHIPPED, "load": PUBLIC_SHIPPED, "backup": f"{PUBLIC_SHIPPED}, made-up measurements",
+    "million": f"{PUBLIC_SHIPPED}, made-up measurements",
+    "round_trips": "requests as any client's, the shipped models", "batch": "in one process, the shipped models",
+    "head_speed": f"in one process, models trained for it; train: {PUBLIC}",
+    "fleet": f"engine: in one process, the shipped models; tailor fleet: {PUBLIC_SHIPPED}",
+}
+
+
 def read(name):
-    notes, rows = {}, []
+    notes, rows = {"way": [WAYS[name]]}, []
     with open(os.path.join(RESULTS_DIR, name + ".tsv"), encoding="utf-8") as file:
         lines = [line.rstrip("\n") for line in file]
     for line in lines:
@@ -45,8 +63,22 @@ def table(header, rows):
     return "\n".join(lines)
 
 
-def source(notes):
-    return (f"`{notes['command'][0].strip()}`: {'; '.join(notes.get('protocol', []))}. "
+def runs_of(rows):
+    """Of rows that name a command and a commit each: what made which groups."""
+    groups = {}
+    for row in rows:
+        groups.setdefault((row["command"], row["commit"]), []).append(next(iter(row.values())))
+    return "; ".join(f"{', '.join(dict.fromkeys(names))}: " + (
+        "command and commit were not kept" if command == "-" else f"`{command}`, commit {commit}")
+        for (command, commit), names in groups.items())
+
+
+def source(notes, rows=()):
+    """rows: where they name their command and commit."""
+    text = f"{notes['way'][0]}; {'; '.join(notes.get('protocol', []))}. "
+    if "command" not in notes:
+        return f"{runs_of(rows)}. {text[:1].upper()}{text[1:]}{notes['date'][0]}, {notes['machine'][0]}."
+    return (f"`{notes['command'][0].strip()}`: {text}"
             f"{notes['date'][0]}, commit {notes['commit'][0]}, {notes['machine'][0]}.")
 
 
@@ -445,8 +477,9 @@ def speed():
 def main():
     text = "\n\n".join([
         "# What tailor reaches, measured",
-        "Written by `bench/accuracy_doc.py` from `bench/results/`; each table names the command that made it. All go through the public commands on a daemon that "
-        "starts without models, on the public tables described in `bench/README.md`.",
+        "Written by `bench/accuracy_doc.py` from `bench/results/`, on the public tables described in `bench/README.md`. Below each table stands the command that made it and how: through the public "
+        "commands of a daemon that starts without models, as a user has it; in one process, by the same libraries; or with the shipped models, which have learned from these tables, "
+        "where only speed is asked or the device is none of them. A commit with a + had changes that were not committed yet.",
         pools(), accuracies(), coverage(), uncertainty(), conditions(), limits(), evaluation(), *profile_tables.sections(read, table, source, number),
         speed()])
     with open(os.path.join(SOURCE_DIR, "docs", "accuracy.md"), "w", encoding="utf-8") as file:

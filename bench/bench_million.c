@@ -3,12 +3,12 @@
 /*
  * A store of very many made-up devices, and questions to a daemon that has it.
  *
- *     bench_million fill DATA SPACES CATALOGUE N
+ *     bench_million fill DATA SPACES CATALOGUE N MEASURED
  *     bench_million ask ENDPOINT N QUESTION TIMES
  *     bench_million names N COUNT
  *     bench_million table SPACES FIRST COUNT DESIGNS
  *
- * "fill" registers N devices in the store of folder DATA and stores 20 latencies of each on space
+ * "fill" registers N devices in the store of folder DATA and stores MEASURED latencies of each on space
  * nasbench201, through the engine's own functions. Every second device is known by its
  * name alone, the others have profiles drawn around those of the catalogue. Latencies follow a made-up law: a
  * level for the device times a sum over the cell's edges, times noise of 3%. Nothing can
@@ -53,6 +53,7 @@ typedef struct fill {
     int n_catalogue;
     tl_choice *designs; /* of the space */
     int n_designs, n_slots;
+    int n_measured; /* of a device */
 } fill;
 
 /* ---- devices ------------------------------------------------------------------------------ */
@@ -140,7 +141,7 @@ static double latency_of(const law *l, const tl_choice *design, int n_slots, tl_
 
 /*
  * A table of n devices from number first on, over n_rows designs of the space that begin
- * anywhere. Which 20 a device has is a chance of its own.
+ * anywhere. Which of them a device has is a chance of its own.
  */
 static tl_table make_table(const fill *f, uint32_t first, int n, int n_rows)
 {
@@ -151,6 +152,7 @@ static tl_table make_table(const fill *f, uint32_t first, int n, int n_rows)
     t.values = tl_bench_array(n_rows * n, sizeof *t.values);
     t.names = tl_bench_array(n, TL_NAME_MAX_BYTES + 1);
     int *scratch = tl_bench_array(n_rows, sizeof *scratch);
+    int *rows = tl_bench_array(f->n_measured, sizeof *rows);
     int offset = (int)(first % (uint32_t)f->n_designs);
     for (int i = 0; i < n_rows; i++) {
         memcpy(
@@ -162,19 +164,19 @@ static tl_table make_table(const fill *f, uint32_t first, int n, int n_rows)
     }
     for (int c = 0; c < n; c++) {
         char *name = t.names + (size_t)c * (TL_NAME_MAX_BYTES + 1);
-        int rows[N_MEASURED];
         tl_rng rng;
         tl_rng_init(&rng, first + (uint32_t)c);
         law l = draw_law(&rng);
         tl_million_name(first + (uint32_t)c, name);
         t.columns[c] = (tl_table_column){.metric = TL_METRIC_LATENCY_MS, .name = name};
-        tl_rng_choose(&rng, n_rows, N_MEASURED, scratch, rows);
-        for (int k = 0; k < N_MEASURED; k++) {
+        tl_rng_choose(&rng, n_rows, f->n_measured, scratch, rows);
+        for (int k = 0; k < f->n_measured; k++) {
             const tl_choice *design = t.designs + (size_t)rows[k] * (size_t)f->n_slots;
             t.values[(size_t)rows[k] * (size_t)n + (size_t)c] =
                 latency_of(&l, design, f->n_slots, &rng);
         }
     }
+    tl_mem_free(rows);
     tl_mem_free(scratch);
     return t;
 }
@@ -192,26 +194,28 @@ static void load_space(const char *spaces, fill *f)
 static int run_fill(char **args)
 {
     enum {
-        ROWS = 8 * BATCH /* designs of a batch */
+        FEW_ROWS = 8 * BATCH /* designs of a batch */
     };
-    fill f = {0};
+    fill f = {.n_measured = (int)strtol(args[4], NULL, 10)};
     uint32_t n_devices = (uint32_t)strtoul(args[3], NULL, 10);
     load_space(args[1], &f);
     load_catalogue(args[2], &f);
+    int n_rows = f.n_measured < FEW_ROWS ? FEW_ROWS : f.n_designs;
+    f.n_measured = f.n_measured < n_rows ? f.n_measured : n_rows;
     tl_bench_check(tl_store_open(args[0], 0, &f.store), args[0]);
     tl_bench_check(tl_registry_open(f.store, args[2], &f.registry), args[2]);
     int64_t started_ns = tl_clock_ns();
     for (uint32_t first = 0; first < n_devices; first += BATCH) {
         uint32_t left = n_devices - first;
         batch b = {.fill = &f, .first = first, .n = left < BATCH ? (int)left : BATCH};
-        tl_table table = make_table(&f, first, b.n, ROWS);
+        tl_table table = make_table(&f, first, b.n, n_rows);
         tl_import_report report;
         tl_bench_check(
             tl_columns_import(f.store, f.space, &table, register_batch, &b, &report), "import");
         tl_table_done(&table);
     }
     double seconds = (double)(tl_clock_ns() - started_ns) / (double)TL_NS_PER_S;
-    printf("devices\tseconds\n%u\t%.1f\n", n_devices, seconds);
+    printf("devices\tseconds\n%u\t%.3f\n", n_devices, seconds);
     tl_registry_close(f.registry);
     tl_store_close(f.store);
     tl_mem_free(f.designs);
@@ -235,7 +239,7 @@ static int run_names(char **args)
 
 static int run_table(char **args)
 {
-    fill f = {0};
+    fill f = {.n_measured = N_MEASURED};
     tl_text line = {0};
     load_space(args[0], &f);
     uint32_t first = (uint32_t)strtoul(args[1], NULL, 10);
@@ -270,7 +274,7 @@ static int run_table(char **args)
 
 int main(int argc, char **argv)
 {
-    if (argc == 6 && strcmp(argv[1], "fill") == 0) {
+    if (argc == 7 && strcmp(argv[1], "fill") == 0) {
         return run_fill(argv + 2);
     }
     if (argc == 4 && strcmp(argv[1], "names") == 0) {

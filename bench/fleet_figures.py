@@ -81,10 +81,7 @@ def main():
         "[23, 512] (known devices; distinct operators) 31 times, timed in the same run; share: designs_per_s over it; made_gflop of gflop: what the "
         "engine multiplied of them, since devices leave once they have a design; sgemm_share: of the engine's time, within its own products",
         "tailor fleet: the whole command over ipc, table read and designs written, a warm daemon with as many workers as the client has threads; most resident "
-        "memory of client and daemon",
-        "before, on nasbench201: 2.5 designs a second (every design encoded and lowered for every device); 100 with what known devices say of the listing "
-        "kept; in process 28,000 (share .38) before the roofline's logarithm and the look over a block were vectors without a branch",
-        "tried without effect on the share: blocks of 128 (.36), 256 (.37) and 1,024 designs (.39) instead of 512"],
+        "memory of client and daemon"],
         HEADER, rows)
 
 

@@ -10,6 +10,7 @@ import io
 import math
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -208,10 +209,26 @@ def canonical_folds(designs, n_folds, seed):
     return [fold[k] for k in keys]
 
 
-def commit():
-    done = subprocess.run(["git", "-C", SOURCE_DIR, "rev-parse", "--short", "HEAD"],
-                          capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+def git(*words):
+    return subprocess.run(["git", "-C", SOURCE_DIR, *words], capture_output=True, text=True,
+                          check=False).stdout.strip()
+
+
+def commit_now():
+    """With + where the tree is not that of the commit: files that are not in it count, what
+    benchmarks write does not."""
+    changed = git("status", "--porcelain", "--", ".", ":!bench/results", ":!docs")
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + ("+" if changed else "")
+
+
+# As the benchmark begins: others may commit while it runs.
+COMMIT = commit_now()
+
+
+def command():
+    """As it was called, without the paths of this machine."""
+    words = [re.sub(r"(^|=)/.*", r"\1PATH", word) for word in sys.argv[1:]]
+    return " ".join([f"bench/{os.path.basename(sys.argv[0])}", *words])
 
 
 def machine():
@@ -224,13 +241,27 @@ def machine():
     return f"{os.cpu_count()} x {model}"
 
 
+def write_part(document, mark, text):
+    """Replaces what stands between <!-- MARK --> and <!-- /MARK --> in docs/DOCUMENT.md."""
+    path = os.path.join(SOURCE_DIR, "docs", document + ".md")
+    begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->\n"
+    with open(path, encoding="utf-8") as file:
+        before, rest = file.read().split(begin)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(before + begin + text + "\n" + end + rest.split(end)[1])
+
+
 def keep_result(name, protocol, header, rows):
-    """Writes bench/results/NAME.tsv: how it was made, then the table."""
+    """Writes bench/results/NAME.tsv: how it was made, then the table. Where rows are of several
+    runs they have columns command and commit, and the head has neither."""
     os.makedirs(RESULTS_DIR, exist_ok=True)
     path = os.path.join(RESULTS_DIR, name + ".tsv")
     with open(path, "w", encoding="utf-8") as file:
-        file.write(f"# command\tbench/{os.path.basename(sys.argv[0])} {' '.join(sys.argv[1:])}\n")
-        file.write(f"# date\t{datetime.date.today()}\n# commit\t{commit()}\n# machine\t{machine()}\n")
+        notes = {"command": command(), "date": datetime.date.today(), "commit": COMMIT,
+                 "machine": machine()}
+        for key, value in notes.items():
+            if key not in header:
+                file.write(f"# {key}\t{value}\n")
         for line in protocol:
             file.write(f"# protocol\t{line}\n")
         file.write("\t".join(header) + "\n")

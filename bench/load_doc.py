@@ -4,13 +4,8 @@
 
     bench/load_doc.py
 """
-import os
-
 from accuracy_doc import read, source, table
-from harness import SOURCE_DIR
-
-DOC = os.path.join(SOURCE_DIR, "docs", "operations.md")
-BEGIN, END = "<!-- bench/load_doc.py writes from here -->\n", "<!-- to here -->\n"
+from harness import write_part
 
 
 def ms(us):
@@ -44,10 +39,7 @@ def main():
         "A client that floods, and others beside it (ms):",
         table(["request", "client", "answered a second", "p50", "p99", "EBUSY a second", "EBUSY p99"], flood),
         source(notes)])
-    with open(DOC, encoding="utf-8") as file:
-        before, rest = file.read().split(BEGIN)
-    with open(DOC, "w", encoding="utf-8") as file:
-        file.write(before + BEGIN + "\n" + text + "\n\n" + END + rest.split(END)[1])
+    write_part("operations", "load", text)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ GROUPS = {
 }
 ALTERNATE = ["300", "2"]  # accuracies at first, seeds
 HEADER = ["group", "training", "pool", "method", "seeds", "problems", "evaluations", "feasible",
-          "gap", "gap_sd", "optimum", "us"]
+          "gap", "gap_sd", "optimum", "us", "command", "commit"]
 
 
 def run(name, *arguments):
@@ -81,7 +81,7 @@ def summary(group, label, rows):
         out.append([group, label, mine[0]["pool"], method, len(mine), int(mine[0]["cases"]),
                     average("evaluations"), average("feasible"), harness.mean(gaps),
                     harness.sd(gaps) if len(gaps) > 1 else math.nan, average("optimum"),
-                    average("us")])
+                    average("us"), harness.command(), harness.COMMIT])
     return out
 
 
@@ -153,7 +153,7 @@ def main():
         "n, ls: designs drawn and local steps; neural: as method neural has it; the 32 reference "
         "designs of the signature are predicted besides",
         "F1: accuracy is stood in for by 10 log10(MACs) + 10 log10(parameters)",
-        "each group may be a run of its own; the command and the commit are those of the last",
+        "each group may be a run of its own: command and commit stand in its rows, - where they were not kept",
         "learning, tuned: on three of the known devices, left out; the same contexts for each way",
     ], HEADER, rows)
 

@@ -73,7 +73,7 @@ def searches():
         "Learners were tuned on other devices: of nasbench201 three of the known ones (`ND-dev`), of mnasnet a100 (`MN-dev`), by rate, price of entropy, noise, "
         "share of episodes by chance and discount (keys of `bench_searches`). Galen's settings on mnasnet were compared on one seed. It stays behind chance on nasbench201; that "
         "a cell's operators have no order from cheap to dear may be why, which was not examined.",
-        source(notes)])
+        source(notes, rows)])
 
 
 def main():

@@ -38,7 +38,7 @@ def optimizer(read, table, source, number):
             ["learning", "method", "evaluations", "feasible", "gap", "+-", "= optimum"],
             [[r["training"], r["method"], number(r["evaluations"], 0), number(r["feasible"]),
               number(r["gap"]), number(r["gap_sd"]), number(r["optimum"], 2)] for r in learnt])]
-    return "\n\n".join(text + [source(notes)])
+    return "\n\n".join(text + [source(notes, rows)])
 
 
 def alternate(read, table, source, number):

@@ -24,8 +24,6 @@ VARIANTS = {"all": "", "without cache sizes": "cache_kib:"}
 PROTOCOL = [
     "ratio: predicted over measured latency, one core; designs drawn from the public tables; "
     "cells whose output depends on nothing are left away (the agent runs all, the prediction what is needed)",
-    "before (commit db5d78b; a busy machine, designs measured without --real-time, so that the longer ones of mobilenetv3 and mnasnet were interrupted and the ratios of those are flattered): fp32 was the rate of another library's matrix product, rates were those of the wall clock, "
-    "all tensors lay in memory, and the factor over the bound was 2.0 for 1.65: median ratio nasbench201 10.7, fbnet 7.4, mobilenetv3 2.0, mnasnet 3.1",
     "the factor was set on this machine, the only one there is",
 ]
 

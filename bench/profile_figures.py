@@ -21,20 +21,15 @@ ZERO_SHOT = [
     "the weights themselves never see the device that is judged",
     "level: tailor's shape at the level of one expert; before, the level was that of the process alone",
     "what a class draws, and picojoules per MAC, are rounded figures of published systems; the three devices of nasbench201 were in view",
-    "tried: weights exp(-distance) in place of the process, Spearman nasbench201 .924, fbnet .927, mobilenetv3 .904, mnasnet .979, mobilenet-zoo .902; "
-    "without the runtime in the kernel mobilenet-zoo .878; without the roofline's shape energy of nasbench201 .707",
 ]
 ENERGY = [
     "each device with energy is left out in turn; up to 500 other designs are judged; nothing: no profile, no latency; profile: its published profile; "
     "same: and latency of the very designs whose energy was measured; known: and a model of its latency from 400 measurements",
-    "tried: latency as a column of the weight of one known device, Jetson TX2 with 5 samples .948 and 23%; always as the unit, mobilenet-zoo with 20 samples .987 for .994",
 ]
 BITS = [
     "a fifth of the measurements (rows) or of the layers with all their widths (layers) is held out; mean absolute relative error",
     "noise: variance of a sample over that of the kernel's process, .1 for refined; fitted_mape: error on the measurements that were fitted; p-norm: the law alone, all six numbers "
     "fitted for dense and for depthwise layers by themselves; p: mean over seeds",
-    "tried on rows: 2,048 random Fourier features of the Laplace kernel over log physics 2.0% latency and 2.1 to 2.3% energy, the same "
-    "with separate features for dense and depthwise layers 2.0 and 2.2% of dense ones; kernel regression that keeps its samples 1.1 and 1.3%",
 ]
 
 

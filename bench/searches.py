@@ -26,7 +26,8 @@ POOLS = {
 METHODS = ("random", "64 by chance", "generations", "regularized", "REINFORCE", "Galen 800",
            "neural")
 HEADER = ["pool", "task", "method", "seeds", "problems", "evaluations", "ms", "solved", "gap",
-          "gap_sd", "is_best", "n_known", "missed", "n_judged", "regret", "regret_sd"]
+          "gap_sd", "is_best", "n_known", "missed", "n_judged", "regret", "regret_sd", "command",
+          "commit"]
 
 
 def run(pool, models, *settings):
@@ -53,7 +54,8 @@ def summary(pool, method, rows, ms):
             harness.mean([float(r["evaluations"]) for r in rows]), ms,
             harness.mean([float(r["solved"]) for r in rows]), gap, gap_sd,
             harness.mean([float(r["is_best"]) for r in rows]), known,
-            missed / known if known else math.nan, judged, regret, regret_sd]
+            missed / known if known else math.nan, judged, regret, regret_sd, harness.command(),
+            harness.COMMIT]
 
 
 def times(pool, options):
@@ -63,10 +65,14 @@ def times(pool, options):
 
 
 def timed_again(pool, options):
-    """The rows of the results with new times."""
-    rows, ms = kept([pool]), times(pool, options)
-    place = HEADER.index("ms")
-    return [r[:place] + [ms.get(r[HEADER.index("method")], math.nan)] + r[place + 1:] for r in rows]
+    """The rows of the results with new times, and both commits: the others', and that of the times."""
+    ms, rows = times(pool, options), []
+    for r in kept([pool]):
+        row = dict(zip(HEADER, r))
+        row["ms"] = ms.get(row["method"], math.nan)
+        row["commit"] = f"{row['commit'].split(', ms ')[0]}, ms {harness.COMMIT}"
+        rows.append([row[key] for key in HEADER])
+    return rows
 
 
 def one_pool(pool, options):
@@ -111,7 +117,7 @@ def main():
             "missed: of answers whose latency is known; regret: of those that hold the limit, below the best "
             "measured accuracy within the measured limit",
             "ms: processor time of one seed more, nothing looked up",
-            "each pool may be a run of its own; the command and the commit are those of the last, seeds are in the table",
+            "each pool may be a run of its own: command and commit stand in its rows",
         ], HEADER, rows)
         for r in rows:
             if r[0] == pool:

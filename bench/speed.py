@@ -137,12 +137,7 @@ def keep_batch(runs):
     harness.keep_result("batch", [
         "one thread, its processor time, best of 31 runs; sgemm_ms and gflop: the products of the networks' forward pass over each "
         "design by itself, timed in the same run, in turn with the batch; plain_ms: that pass, encoding not counted; ms: the batch in "
-        "all; made: what it multiplies itself, where designs share products",
-        "on this machine the same binary needs 21 or 24 ms for mnasnet (.65 or .56), by the core it runs on and what runs beside it: SiLU varies by a factor of two, sgemm does "
-        "not; tried against it without effect: SiLU in place, aligned copies, 256 rows at a time",
-        "before: 22.1 ms (.23) for nasbench201, 96.4 ms (.14) for mnasnet; parts of networks lowered once 96 to 30 ms; ridges as one product, "
-        "columns without a branch 30 to 24; parts lowered alone, keys without multiplications in a row 24 to 21; states of cells shared 20 to "
-        "9.3; live edges looked up, percent once an answer, rows without padding 9.3 to 5.8"], *batches())
+        "all; made: what it multiplies itself, where designs share products"], *batches())
 
 
 def keep_commands(runs):
