@@ -16,7 +16,6 @@
 #include <time.h>
 
 enum {
-    SWEEP_S = 10,
     DATE_BYTES = 32
 };
 
@@ -56,9 +55,6 @@ struct tl_backups {
     tl_store *store;
     char *models_dir;
     pthread_mutex_t lock; /* of the table; a busy backup belongs to who made it busy */
-    pthread_cond_t leaving;
-    pthread_t sweeper;
-    bool has_sweeper, is_leaving;
     uint64_t last_id;
     backup table[TL_BACKUPS_MAX];
 };
@@ -84,26 +80,16 @@ static void clear(backup *b)
     *b = (backup){0};
 }
 
-/* Drops what was forgotten, until the daemon leaves. */
-static void *sweep(void *context)
+void tl_backups_sweep(tl_backups *backups, int64_t now_ns)
 {
-    tl_backups *backups = context;
     (void)pthread_mutex_lock(&backups->lock);
-    while (!backups->is_leaving) {
-        struct timespec until;
-        int64_t limit_ns = tl_clock_ns() - TL_BACKUP_IDLE_S * TL_NS_PER_S;
-        for (int i = 0; i < TL_BACKUPS_MAX; i++) {
-            backup *b = &backups->table[i];
-            if (b->id != 0 && !b->is_busy && b->used_ns < limit_ns) {
-                clear(b);
-            }
+    for (int i = 0; i < TL_BACKUPS_MAX; i++) {
+        backup *b = &backups->table[i];
+        if (b->id != 0 && !b->is_busy && now_ns - b->used_ns > TL_BACKUP_IDLE_S * TL_NS_PER_S) {
+            clear(b);
         }
-        (void)clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += SWEEP_S;
-        (void)pthread_cond_timedwait(&backups->leaving, &backups->lock, &until);
     }
     (void)pthread_mutex_unlock(&backups->lock);
-    return NULL;
 }
 
 tl_err tl_backups_new(tl_store *store, const char *data_dir, tl_backups **out_backups)
@@ -115,15 +101,10 @@ tl_err tl_backups_new(tl_store *store, const char *data_dir, tl_backups **out_ba
     }
     backups->store = store;
     (void)pthread_mutex_init(&backups->lock, NULL);
-    (void)pthread_cond_init(&backups->leaving, NULL);
     tl_text_addf(&models, "%s/models", data_dir);
     tl_err err = tl_text_err(&models);
     backups->models_dir = tl_text_steal(&models);
     tl_text_done(&models);
-    if (err == TL_OK) {
-        backups->has_sweeper = pthread_create(&backups->sweeper, NULL, sweep, backups) == 0;
-        err = backups->has_sweeper ? TL_OK : tl_fail(TL_ENOMEM, "a thread for backups");
-    }
     if (err != TL_OK) {
         tl_backups_free(backups);
         return err;
@@ -137,17 +118,9 @@ void tl_backups_free(tl_backups *backups)
     if (backups == NULL) {
         return;
     }
-    if (backups->has_sweeper) {
-        (void)pthread_mutex_lock(&backups->lock);
-        backups->is_leaving = true;
-        (void)pthread_cond_signal(&backups->leaving);
-        (void)pthread_mutex_unlock(&backups->lock);
-        (void)pthread_join(backups->sweeper, NULL);
-    }
     for (int i = 0; i < TL_BACKUPS_MAX; i++) {
         clear(&backups->table[i]);
     }
-    (void)pthread_cond_destroy(&backups->leaving);
     (void)pthread_mutex_destroy(&backups->lock);
     tl_mem_free(backups->models_dir);
     tl_mem_free(backups);

@@ -28,10 +28,13 @@ enum {
 
 typedef struct tl_backups tl_backups;
 
-/* Borrows store. Starts the thread that drops what is left. */
+/* Borrows store. */
 TL_MUST_USE tl_err
 tl_backups_new(tl_store *store, const char *data_dir, tl_backups **out_backups);
 void tl_backups_free(tl_backups *backups); /* NULL is fine; before the store is closed */
+
+/* Drops what was left; to be called now and then. now_ns: tl_clock_ns(). */
+void tl_backups_sweep(tl_backups *backups, int64_t now_ns);
 
 /* about_bytes: how long it will be, give or take. TL_EBUSY when too many are open. */
 TL_MUST_USE tl_err

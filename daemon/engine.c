@@ -10,6 +10,7 @@
 #include "daemon/backups.h"
 #include "daemon/predictors.h"
 #include "daemon/space_table.h"
+#include "daemon/sweeper.h"
 #include "measurements/columns.h"
 
 #include <pthread.h>
@@ -22,6 +23,7 @@ struct tl_engine {
     tl_jobs *jobs;
     tl_backups *backups;
     tl_predictors *predictors;
+    tl_sweeper *sweeper;
     tl_space_table *spaces;
     pthread_mutex_t changing_spaces; /* taken before the store's transaction */
     char *data_dir, *models_dir;
@@ -125,8 +127,9 @@ static tl_err open_parts(tl_engine *engine, const tl_engine_options *options)
     TL_TRY(tl_predictors_new(
         engine->store, engine->models_dir, engine->data_dir, &engine->predictors));
     const tl_store_range all = {.with_damaged = true};
-    return tl_store_iterate_range(
-        engine->store, TL_DB_SPACES, &all, load_one_added, engine->spaces);
+    TL_TRY(tl_store_iterate_range(
+        engine->store, TL_DB_SPACES, &all, load_one_added, engine->spaces));
+    return tl_sweeper_new(engine->jobs, engine->imports, engine->backups, &engine->sweeper);
 }
 
 tl_err tl_engine_open(const tl_engine_options *options, tl_engine **out_engine)
@@ -152,6 +155,7 @@ void tl_engine_close(tl_engine *engine)
     if (engine == NULL) {
         return;
     }
+    tl_sweeper_free(engine->sweeper);
     tl_predictors_free(engine->predictors);
     tl_imports_free(engine->imports);
     tl_jobs_free(engine->jobs);

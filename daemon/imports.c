@@ -57,6 +57,31 @@ void tl_imports_free(tl_imports *imports)
     tl_mem_free(imports);
 }
 
+/* Takes an import that was left out of its slot; one without id where there is none. */
+static stage take_left(tl_imports *imports, int64_t limit_ns)
+{
+    stage left = {.id = 0};
+    (void)pthread_mutex_lock(&imports->lock);
+    for (int i = 0; i < TL_IMPORTS_MAX && left.id == 0; i++) {
+        stage *s = &imports->stages[i];
+        if (s->id != 0 && !s->is_busy && s->used_ns < limit_ns) {
+            left = *s;
+            *s = (stage){0};
+        }
+    }
+    (void)pthread_mutex_unlock(&imports->lock);
+    return left;
+}
+
+void tl_imports_sweep(tl_imports *imports, int64_t now_ns)
+{
+    int64_t limit_ns = now_ns - TL_IMPORT_IDLE_S * TL_NS_PER_S;
+    for (stage left = take_left(imports, limit_ns); left.id != 0;
+         left = take_left(imports, limit_ns)) {
+        clear(&left); /* a table is large: without the lock */
+    }
+}
+
 /* A free slot, else the idlest one that may be dropped, else NULL. Locked. */
 static stage *find_room(tl_imports *imports)
 {

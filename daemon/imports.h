@@ -7,8 +7,8 @@
  * come. Nothing is stored before the caller has taken the whole table and
  * stores it.
  *
- * At most TL_IMPORTS_MAX are open; one that hears nothing for ten minutes may be
- * dropped to make room. A table that turned out to be damaged is dropped at once.
+ * At most TL_IMPORTS_MAX are open; one that hears nothing for ten minutes is
+ * dropped, as its table may be large. A table that turned out to be damaged is dropped at once.
  */
 
 #include "base/err.h"
@@ -28,6 +28,9 @@ typedef struct tl_imports tl_imports;
 
 TL_MUST_USE tl_err tl_imports_new(tl_imports **out_imports);
 void tl_imports_free(tl_imports *imports); /* NULL is fine */
+
+/* Drops what was left; to be called now and then. now_ns: tl_clock_ns(). */
+void tl_imports_sweep(tl_imports *imports, int64_t now_ns);
 
 /* Takes a reference of its own on space. Fails with TL_EBUSY when too many are open. */
 TL_MUST_USE tl_err

@@ -75,6 +75,7 @@ static void to_message(const tl_job_record *record, record_message *message)
     message->error = (uint32_t)view->result;
     message->error_detail = (char *)(uintptr_t)view->detail;
     message->reply_bytes = view->reply_bytes;
+    message->end_no = record->end_no;
 }
 
 #define COPY_TEXT(to, from) ((void)snprintf((to), sizeof(to), "%s", (from)))
@@ -110,6 +111,7 @@ static tl_err from_message(const record_message *message, tl_job_record *record)
     view->result = (tl_err)message->error;
     view->reply_bytes = message->reply_bytes;
     record->role = (tl_role)message->role;
+    record->end_no = message->end_no;
     return TL_OK;
 }
 

@@ -13,8 +13,7 @@
 enum {
     REPORT_EVERY_MS = 100,
     SAVE_EVERY_S = 10,
-    FIRST_CAPACITY = 64,
-    MAX_FORGOTTEN = 16 /* by one that ends */
+    FIRST_CAPACITY = 64
 };
 
 static unsigned long long id_of(const tl_job *job)
@@ -31,18 +30,56 @@ static size_t *counter_of(tl_jobs *jobs, tl_job_state state)
                                      : &jobs->count.n_ended;
 }
 
+/* A slot of its own in what its state says. */
+static void enter_state(tl_job *job)
+{
+    tl_jobs *jobs = job->jobs;
+    tl_job_state state = job->record.view.state;
+    if (state == TL_JOB_ENDED) {
+        jobs->ended[jobs->count.n_ended] = job;
+    }
+    jobs->n_held += state == TL_JOB_RUNNING && job->record.view.kind != TL_JOB_DETACHED ? 1 : 0;
+    ++*counter_of(jobs, state);
+}
+
+static void remove_from(tl_job **list, size_t n, const tl_job *job)
+{
+    size_t i = 0;
+    while (list[i] != job) {
+        i++;
+    }
+    memmove(&list[i], &list[i + 1], (n - i - 1) * sizeof(tl_job *));
+}
+
+static void leave_state(tl_job *job)
+{
+    tl_jobs *jobs = job->jobs;
+    tl_job_state state = job->record.view.state;
+    if (state == TL_JOB_ENDED) {
+        remove_from(jobs->ended, jobs->count.n_ended, job);
+    }
+    jobs->n_held -= state == TL_JOB_RUNNING && job->record.view.kind != TL_JOB_DETACHED ? 1 : 0;
+    --*counter_of(jobs, state);
+}
+
+static bool make_room(tl_jobs *jobs)
+{
+    if (jobs->n < jobs->capacity) {
+        return true;
+    }
+    size_t capacity = jobs->capacity == 0 ? FIRST_CAPACITY : 2 * jobs->capacity;
+    tl_job **all = tl_mem_resize(jobs->all, capacity, sizeof(tl_job *));
+    jobs->all = all != NULL ? all : jobs->all;
+    tl_job **ended =
+        all != NULL ? tl_mem_resize(jobs->ended, capacity, sizeof(tl_job *)) : NULL;
+    jobs->ended = ended != NULL ? ended : jobs->ended;
+    jobs->capacity = ended != NULL ? capacity : jobs->capacity;
+    return ended != NULL;
+}
+
 tl_job *tl_jobs_add(tl_jobs *jobs, tl_job_kind kind, tl_job_state state)
 {
-    if (jobs->n == jobs->capacity) {
-        size_t capacity = jobs->capacity == 0 ? FIRST_CAPACITY : 2 * jobs->capacity;
-        tl_job **grown = tl_mem_resize(jobs->all, capacity, sizeof *grown);
-        if (grown == NULL) {
-            return NULL;
-        }
-        jobs->all = grown;
-        jobs->capacity = capacity;
-    }
-    tl_job *job = tl_mem_new(1, sizeof *job);
+    tl_job *job = make_room(jobs) ? tl_mem_new(1, sizeof *job) : NULL;
     if (job == NULL) {
         return NULL;
     }
@@ -52,19 +89,15 @@ tl_job *tl_jobs_add(tl_jobs *jobs, tl_job_kind kind, tl_job_state state)
     job->record.view.state = state;
     job->record.view.queued_unix_s = tl_clock_unix_s();
     jobs->all[jobs->n++] = job;
-    ++*counter_of(jobs, state);
+    enter_state(job);
     return job;
 }
 
 void tl_jobs_remove(tl_jobs *jobs, tl_job *job)
 {
-    size_t i = 0;
-    while (jobs->all[i] != job) {
-        i++;
-    }
-    memmove(&jobs->all[i], &jobs->all[i + 1], (jobs->n - i - 1) * sizeof *jobs->all);
+    leave_state(job);
+    remove_from(jobs->all, jobs->n, job);
     jobs->n--;
-    --*counter_of(jobs, job->record.view.state);
     tl_mem_free(job->outcome.data);
     tl_mem_free(job);
 }
@@ -82,9 +115,10 @@ tl_job *tl_jobs_get(tl_jobs *jobs, uint64_t id)
 tl_job *tl_jobs_get_token(tl_jobs *jobs, tl_job_kind kind, const char *token)
 {
     for (size_t i = jobs->n; i > 0 && token[0] != '\0'; i--) {
-        const tl_job_record *record = &jobs->all[i - 1]->record;
-        if (record->view.kind == kind && strcmp(record->token, token) == 0) {
-            return jobs->all[i - 1];
+        tl_job *job = jobs->all[i - 1];
+        if (job->record.view.kind == kind && !job->is_leaving &&
+            strcmp(job->record.token, token) == 0) {
+            return job;
         }
     }
     return NULL;
@@ -92,9 +126,9 @@ tl_job *tl_jobs_get_token(tl_jobs *jobs, tl_job_kind kind, const char *token)
 
 void tl_jobs_set_state(tl_job *job, tl_job_state state)
 {
-    --*counter_of(job->jobs, job->record.view.state);
+    leave_state(job);
     job->record.view.state = state;
-    ++*counter_of(job->jobs, state);
+    enter_state(job);
 }
 
 void tl_jobs_set_begun(tl_job *job)
@@ -130,39 +164,40 @@ void tl_jobs_set_texts(
 
 /* ---- the store; without the lock ----------------------------------------------------------- */
 
-static double elapsed_s(const tl_job *job)
+tl_err tl_jobs_save(tl_jobs *jobs, uint64_t id)
 {
-    return (double)(tl_clock_ns() - job->started_ns) / (double)TL_NS_PER_S;
-}
-
-tl_err tl_jobs_save(tl_job *job)
-{
-    tl_jobs *jobs = job->jobs;
+    tl_job_record record;
     tl_store_txn *txn = NULL;
     tl_err err = TL_OK;
     if (jobs->store == NULL) {
         return TL_OK;
     }
+    tl_jobs_save_ends(jobs);
     TL_TRY(tl_store_begin(jobs->store, &txn));
     (void)pthread_mutex_lock(&jobs->lock);
-    tl_job_record record = job->record;
-    bool is_over = job->is_ending || record.view.state == TL_JOB_ENDED;
-    job->saved_ns = tl_clock_ns();
+    tl_job *job = tl_jobs_get(jobs, id);
+    bool goes_on = job != NULL && !job->is_ending && job->record.view.state != TL_JOB_ENDED;
+    if (goes_on) {
+        record = job->record;
+        job->saved_ns = tl_clock_ns();
+    }
     (void)pthread_mutex_unlock(&jobs->lock);
-    if (!is_over) {
+    if (goes_on) {
         err = tl_job_store_put(txn, &record);
     }
-    if (err == TL_OK && !is_over) {
+    if (err == TL_OK && goes_on) {
         return tl_store_commit(&txn);
     }
     tl_store_abort(&txn);
     return err;
 }
 
-void tl_jobs_note(tl_job *job)
+void tl_jobs_note(tl_jobs *jobs, uint64_t id)
 {
-    if (tl_jobs_save(job) != TL_OK) {
-        tl_log(TL_LOG_WARN, "job %llu is not in the store: %s", id_of(job), tl_err_detail());
+    if (tl_jobs_save(jobs, id) != TL_OK) {
+        tl_log(
+            TL_LOG_WARN, "job %llu is not in the store: %s", (unsigned long long)id,
+            tl_err_detail());
         tl_err_clear();
     }
 }
@@ -173,130 +208,8 @@ void tl_jobs_note_now_and_then(tl_job *job)
     bool is_due = tl_clock_ns() - job->saved_ns >= SAVE_EVERY_S * TL_NS_PER_S;
     (void)pthread_mutex_unlock(&job->jobs->lock);
     if (is_due) {
-        tl_jobs_note(job);
+        tl_jobs_note(job->jobs, tl_job_id(job));
     }
-}
-
-/* What leaves the store when one more job ends. */
-typedef struct leaving {
-    uint64_t forgotten[MAX_FORGOTTEN], silent[MAX_FORGOTTEN];
-    size_t n_forgotten, n_silent;
-} leaving;
-
-/* The oldest beyond the bounds: jobs, and replies. Under the lock. */
-static void find_leaving(tl_jobs *jobs, const tl_job *ending, uint64_t bytes, leaving *out)
-{
-    size_t n_ended = 1;
-    size_t n_replies = bytes > 0;
-    for (size_t i = jobs->n; i > 0; i--) {
-        tl_job *job = jobs->all[i - 1];
-        tl_job_view *view = &job->record.view;
-        if (job == ending || view->state != TL_JOB_ENDED) {
-            continue;
-        }
-        bool is_forgotten = ++n_ended > TL_JOBS_MAX_ENDED;
-        bytes += view->reply_bytes;
-        n_replies += view->reply_bytes > 0;
-        if (is_forgotten && out->n_forgotten < MAX_FORGOTTEN) {
-            out->forgotten[out->n_forgotten++] = view->id;
-        } else if (
-            view->reply_bytes > 0 && out->n_silent < MAX_FORGOTTEN &&
-            (n_replies > TL_JOBS_MAX_REPLIES || bytes > TL_JOBS_MAX_REPLY_BYTES)) {
-            out->silent[out->n_silent++] = view->id;
-        }
-    }
-}
-
-static tl_err write_end(
-    tl_jobs *jobs, const tl_job_record *record, const tl_bytes *outcome, const leaving *leave)
-{
-    tl_store_txn *txn = NULL;
-    if (jobs->store == NULL) {
-        return TL_OK;
-    }
-    TL_TRY(tl_store_begin(jobs->store, &txn));
-    tl_err err = tl_job_store_put(txn, record);
-    if (err == TL_OK && outcome != NULL) {
-        err = tl_job_store_put_outcome(txn, record->view.id, outcome->data, outcome->len);
-    }
-    if (err == TL_OK && record->view.kind == TL_JOB_DETACHED) {
-        err = tl_job_store_clear(txn, record->view.id);
-    }
-    for (size_t i = 0; i < leave->n_forgotten && err == TL_OK; i++) {
-        err = tl_job_store_remove(txn, leave->forgotten[i]);
-    }
-    for (size_t i = 0; i < leave->n_silent && err == TL_OK; i++) {
-        err = tl_job_store_remove_outcome(txn, leave->silent[i]);
-    }
-    if (err == TL_OK) {
-        return tl_store_commit(&txn);
-    }
-    tl_store_abort(&txn);
-    return err;
-}
-
-/* In memory, after the store. Under the lock. */
-static void forget(tl_jobs *jobs, const leaving *leave)
-{
-    for (size_t i = 0; i < leave->n_forgotten; i++) {
-        tl_job *job = tl_jobs_get(jobs, leave->forgotten[i]);
-        if (job != NULL) {
-            tl_jobs_remove(jobs, job);
-        }
-    }
-    for (size_t i = 0; i < leave->n_silent; i++) {
-        tl_job *job = tl_jobs_get(jobs, leave->silent[i]);
-        if (job != NULL) {
-            job->record.view.reply_bytes = 0;
-        }
-    }
-}
-
-/* The outcome stays in memory where the store did not take it. */
-static void keep_outcome(tl_job *job, const tl_bytes *outcome)
-{
-    if (outcome != NULL && (job->outcome.data = tl_mem_new(outcome->len, 1)) != NULL) {
-        memcpy(job->outcome.data, outcome->data, outcome->len);
-        job->outcome.len = outcome->len;
-    }
-}
-
-tl_err tl_jobs_close(tl_job *job, tl_err result, const char *detail, const tl_bytes *outcome)
-{
-    tl_jobs *jobs = job->jobs;
-    leaving leave = {.n_forgotten = 0};
-    uint64_t bytes = outcome != NULL ? outcome->len : 0;
-    (void)pthread_mutex_lock(&jobs->lock);
-    bool is_over = job->is_ending || job->record.view.state == TL_JOB_ENDED;
-    job->is_ending = true;
-    tl_job_record record = job->record;
-    find_leaving(jobs, job, bytes, &leave);
-    (void)pthread_mutex_unlock(&jobs->lock);
-    if (is_over) {
-        return TL_OK;
-    }
-    record.view.elapsed_s = job->started_ns > 0 ? elapsed_s(job) : 0.0;
-    record.view.state = TL_JOB_ENDED;
-    record.view.result = result;
-    record.view.ended_unix_s = tl_clock_unix_s();
-    record.view.reply_bytes = bytes;
-    (void)snprintf(record.view.detail, sizeof record.view.detail, "%s", detail);
-    tl_wire_clean(record.view.detail);
-    tl_err err = write_end(jobs, &record, outcome, &leave);
-    (void)pthread_mutex_lock(&jobs->lock);
-    record.view.state = job->record.view.state;
-    job->record = record;
-    tl_jobs_set_state(job, TL_JOB_ENDED);
-    job->call = NULL;
-    job->is_ending = false;
-    if (err == TL_OK) {
-        forget(jobs, &leave);
-    } else {
-        keep_outcome(job, outcome);
-    }
-    (void)pthread_cond_broadcast(&jobs->changed);
-    (void)pthread_mutex_unlock(&jobs->lock);
-    return err;
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -329,6 +242,7 @@ void tl_jobs_free(tl_jobs *jobs)
         tl_mem_free(jobs->all[i]);
     }
     tl_mem_free(jobs->all);
+    tl_mem_free(jobs->ended);
     (void)pthread_cond_destroy(&jobs->changed);
     (void)pthread_mutex_destroy(&jobs->lock);
     tl_mem_free(jobs);
@@ -336,28 +250,42 @@ void tl_jobs_free(tl_jobs *jobs)
 
 /* ---- within a handler ------------------------------------------------------------------------ */
 
-tl_err tl_job_begin(
-    tl_jobs *jobs, tl_call *call, const char *method, const char *subject, tl_job **out_job)
+/* NULL when the table is full, which *out_is_full tells, or memory short. */
+static tl_job *add_attached(
+    tl_jobs *jobs, tl_call *call, const char *method, const char *subject, bool *out_is_full)
 {
-    tl_job *job = call->job;
-    if (job != NULL) {
-        *out_job = job;
-        return TL_OK;
-    }
+    tl_job *job = NULL;
     (void)pthread_mutex_lock(&jobs->lock);
-    bool is_full = jobs->count.n_running >= TL_JOBS_MAX_RUNNING;
-    if (!is_full && (job = tl_jobs_add(jobs, TL_JOB_ATTACHED, TL_JOB_RUNNING)) != NULL) {
+    *out_is_full = jobs->n_held >= TL_JOBS_MAX_RUNNING;
+    if (!*out_is_full && (job = tl_jobs_add(jobs, TL_JOB_ATTACHED, TL_JOB_RUNNING)) != NULL) {
         job->call = call;
         job->is_stored = true;
         tl_jobs_set_texts(job, call, method, subject, "");
         tl_jobs_set_begun(job);
     }
     (void)pthread_mutex_unlock(&jobs->lock);
+    return job;
+}
+
+tl_err tl_job_begin(
+    tl_jobs *jobs, tl_call *call, const char *method, const char *subject, tl_job **out_job)
+{
+    bool is_full = false;
+    tl_job *job = call->job;
+    if (job != NULL) {
+        *out_job = job;
+        return TL_OK;
+    }
+    job = add_attached(jobs, call, method, subject, &is_full);
+    if (job == NULL && is_full) { /* of fleets that were left, perhaps */
+        tl_jobs_sweep(jobs, tl_clock_ns());
+        job = add_attached(jobs, call, method, subject, &is_full);
+    }
     if (job == NULL) {
         return is_full ? tl_fail(TL_EBUSY, "%d jobs run already", (int)TL_JOBS_MAX_RUNNING)
                        : tl_fail(TL_ENOMEM, "a job");
     }
-    tl_jobs_note(job);
+    tl_jobs_note(jobs, tl_job_id(job));
     *out_job = job;
     return TL_OK;
 }
@@ -423,9 +351,11 @@ void tl_job_end(tl_job *job, tl_err result)
     }
     char detail[TL_JOB_DETAIL_BYTES];
     (void)snprintf(detail, sizeof detail, "%s", result != TL_OK ? tl_err_detail() : "");
-    if (tl_jobs_close(job, result, detail, NULL) != TL_OK) {
-        tl_log(TL_LOG_WARN, "the end of a job is not in the store: %s", tl_err_detail());
-    }
+    (void)pthread_mutex_lock(&job->jobs->lock);
+    bool is_ours = tl_jobs_claim_end(job);
+    (void)pthread_mutex_unlock(&job->jobs->lock);
+    TL_ASSERT(is_ours); /* nobody else ends what a handler has begun */
+    tl_jobs_close_anyway(job, result, detail, NULL);
     if (result != TL_OK) {
         (void)tl_fail(result, "%s", detail); /* what the caller goes on to tell */
     }

@@ -51,6 +51,12 @@ void tl_jobs_free(tl_jobs *jobs); /* no job may run; NULL is fine */
  */
 void tl_jobs_stop(tl_jobs *jobs);
 
+/*
+ * Ends runs of fleets that nobody has gone on with for two minutes, and writes the ends that the
+ * store did not take. To be called now and then; now_ns: tl_clock_ns().
+ */
+void tl_jobs_sweep(tl_jobs *jobs, int64_t now_ns);
+
 /* ---- within a handler ------------------------------------------------------------------- */
 
 /*
@@ -191,8 +197,8 @@ typedef struct tl_job_view {
 const char *tl_job_state_name(const tl_job_view *view);
 
 /*
- * Those that wait or run, and the newest n_ended that have ended, oldest first; the caller owns
- * *out_views (tl_mem_free).
+ * Those that wait or run, and the n_ended that ended last, in the order of their numbers; the
+ * caller owns *out_views (tl_mem_free).
  */
 TL_MUST_USE tl_err
 tl_jobs_list(tl_jobs *jobs, size_t n_ended, tl_job_view **out_views, size_t *out_n);

@@ -33,25 +33,31 @@ static tl_job_view view_of(const tl_job *job, uint32_t n_waiting_before)
     return view;
 }
 
+/* Marks those that wait or run, and the n_ended that ended last. Under the lock. */
+static void mark_listed(tl_jobs *jobs, size_t n_ended)
+{
+    size_t n_passed = jobs->count.n_ended > n_ended ? jobs->count.n_ended - n_ended : 0;
+    for (size_t i = 0; i < jobs->n; i++) {
+        jobs->all[i]->is_listed = jobs->all[i]->is_stored;
+    }
+    for (size_t i = 0; i < n_passed; i++) {
+        jobs->ended[i]->is_listed = false;
+    }
+}
+
 tl_err tl_jobs_list(tl_jobs *jobs, size_t n_ended, tl_job_view **out_views, size_t *out_n)
 {
     size_t n = 0;
     uint32_t n_waiting = 0;
     (void)pthread_mutex_lock(&jobs->lock);
     tl_job_view *views = tl_mem_new(jobs->n + 1, sizeof *views);
-    size_t n_passed = jobs->count.n_ended > n_ended ? jobs->count.n_ended - n_ended : 0;
+    mark_listed(jobs, n_ended);
     for (size_t i = 0; i < jobs->n && views != NULL; i++) {
         const tl_job *job = jobs->all[i];
-        tl_job_state state = job->record.view.state;
-        if (!job->is_stored) {
-            continue;
+        if (job->is_listed) {
+            views[n++] = view_of(job, n_waiting);
+            n_waiting += job->record.view.state == TL_JOB_WAITING;
         }
-        if (state == TL_JOB_ENDED && n_passed > 0) {
-            n_passed--;
-            continue;
-        }
-        views[n++] = view_of(job, n_waiting);
-        n_waiting += state == TL_JOB_WAITING;
     }
     (void)pthread_mutex_unlock(&jobs->lock);
     if (views == NULL) {
@@ -117,31 +123,48 @@ tl_jobs_count tl_jobs_count_get(tl_jobs *jobs)
 
 /* ---- cancelling ------------------------------------------------------------------------------- */
 
-tl_err tl_job_cancel(tl_jobs *jobs, uint64_t job_id)
+/* What a cancel found. */
+typedef struct to_cancel {
+    bool is_known, is_over, is_cancelled, is_idle, is_attached;
+} to_cancel;
+
+/* Marks the job as cancelled, and as ending where nothing runs that could end it. */
+static tl_job *mark_cancelled(tl_jobs *jobs, uint64_t job_id, to_cancel *found)
 {
     (void)pthread_mutex_lock(&jobs->lock);
     tl_job *job = tl_jobs_get(jobs, job_id);
     job = job != NULL && job->is_stored ? job : NULL;
-    bool is_over = job != NULL && (job->is_ending || job->record.view.state == TL_JOB_ENDED);
-    bool is_idle = false;
-    bool is_attached = true;
-    if (job != NULL && !is_over) {
-        const tl_job_view *view = &job->record.view;
-        job->record.view.is_cancelled = true;
-        atomic_store(&job->must_end, true);
-        is_attached = view->kind == TL_JOB_ATTACHED;
-        is_idle =
-            view->state == TL_JOB_WAITING || (view->kind == TL_JOB_FLEET && job->n_pieces == 0);
+    if (job != NULL) {
+        tl_job_view *view = &job->record.view;
+        found->is_known = true;
+        found->is_cancelled = view->is_cancelled;
+        found->is_over = job->is_ending || view->state == TL_JOB_ENDED;
+        found->is_attached = view->kind == TL_JOB_ATTACHED;
+        if (!found->is_over) {
+            view->is_cancelled = true;
+            atomic_store(&job->must_end, true);
+            found->is_idle = (view->state == TL_JOB_WAITING ||
+                              (view->kind == TL_JOB_FLEET && job->n_pieces == 0)) &&
+                             tl_jobs_claim_end(job);
+        }
     }
     (void)pthread_mutex_unlock(&jobs->lock);
-    if (job == NULL) {
+    return found->is_idle ? job : NULL;
+}
+
+tl_err tl_job_cancel(tl_jobs *jobs, uint64_t job_id)
+{
+    to_cancel found = {.is_known = false};
+    tl_job *idle = mark_cancelled(jobs, job_id, &found);
+    if (!found.is_known) {
         return no_such_job(job_id);
     }
-    if (is_over) {
+    if (found.is_over) {
+        TL_TRY(tl_jobs_save_end(jobs, job_id)); /* of a cancel that was not durable */
         return tl_fail(TL_ESTATE, "job %llu has ended", (unsigned long long)job_id);
     }
-    if (is_idle) {
-        return tl_jobs_close(job, TL_ECANCELLED, "cancelled before it went on", NULL);
+    if (idle != NULL) {
+        return tl_jobs_close(idle, TL_ECANCELLED, "cancelled before it went on", NULL);
     }
-    return is_attached ? TL_OK : tl_jobs_save(job);
+    return found.is_attached ? TL_OK : tl_jobs_save(jobs, job_id);
 }

@@ -8,6 +8,7 @@
 #include "daemon/jobs_impl.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* What a former daemon left of a job. */
 static void take_up(tl_job *job)
@@ -25,6 +26,7 @@ static void take_up(tl_job *job)
         return;
     }
     tl_jobs_set_state(job, TL_JOB_ENDED);
+    job->record.end_no = ++job->jobs->last_end;
     view->ended_unix_s = tl_clock_unix_s();
     view->result =
         view->kind == TL_JOB_DETACHED && !view->is_cancelled ? TL_ESTATE : TL_ECANCELLED;
@@ -44,7 +46,22 @@ static tl_err add_stored(void *context, const tl_job_record *record)
     }
     job->record = *record;
     job->is_stored = true;
+    jobs->last_end = record->end_no > jobs->last_end ? record->end_no : jobs->last_end;
     return TL_OK;
+}
+
+/* Those that an older version wrote are not counted: they come first, by the clock. */
+static int by_end(const void *a, const void *b)
+{
+    const tl_job_record *x = &(*(tl_job *const *)a)->record;
+    const tl_job_record *y = &(*(tl_job *const *)b)->record;
+    if (x->end_no != y->end_no) {
+        return x->end_no < y->end_no ? -1 : 1;
+    }
+    if (x->view.ended_unix_s != y->view.ended_unix_s) {
+        return x->view.ended_unix_s < y->view.ended_unix_s ? -1 : 1;
+    }
+    return (x->view.id > y->view.id) - (x->view.id < y->view.id);
 }
 
 /* Ends in the store what ended with the former daemon. */
@@ -83,10 +100,16 @@ tl_err tl_jobs_load(tl_jobs *jobs)
         take_up(job);
         n_changed += job->record.view.state == TL_JOB_ENDED && !was_ended[i];
     }
-    /* What a full disk does not take is found again by the next daemon. */
+    if (jobs->count.n_ended > 0) {
+        qsort(jobs->ended, jobs->count.n_ended, sizeof *jobs->ended, by_end);
+    }
     if (n_changed > 0 && write_taken_up(jobs, was_ended) != TL_OK) {
-        tl_log(TL_LOG_WARN, "jobs that ended are not noted: %s", tl_err_detail());
+        tl_log(TL_LOG_WARN, "jobs that ended are not noted yet: %s", tl_err_detail());
         tl_err_clear();
+        for (size_t i = 0; i < jobs->n; i++) {
+            jobs->all[i]->is_unsaved =
+                jobs->all[i]->record.view.state == TL_JOB_ENDED && !was_ended[i];
+        }
     }
     tl_mem_free(was_ended);
     return TL_OK;

@@ -2,20 +2,12 @@
 
 /* Detached jobs: queued by a client, taken by the runner. */
 
-#include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
-#include "base/units.h"
 #include "daemon/jobs_impl.h"
 #include "proto/job.pb-c.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-enum {
-    SWEEP_EVERY_S = 15
-};
 
 /* ---- queueing ------------------------------------------------------------------------------ */
 
@@ -75,6 +67,7 @@ tl_err tl_jobs_start(
                              (int)TL_JOBS_MAX_WAITING)
                        : tl_fail(TL_ENOMEM, "a job");
     }
+    tl_jobs_save_ends(jobs);
     tl_err err = write_start(jobs, &record, start);
     (void)pthread_mutex_lock(&jobs->lock);
     if (err == TL_OK) {
@@ -117,24 +110,12 @@ static tl_job *find_next(tl_jobs *jobs)
     return NULL;
 }
 
-/* Until something changed, or it is time to sweep. */
-static void wait_for_change(tl_jobs *jobs)
-{
-    struct timespec until = {0};
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += SWEEP_EVERY_S;
-    (void)pthread_cond_timedwait(&jobs->changed, &jobs->lock, &until);
-}
-
 tl_job *tl_jobs_take(tl_jobs *jobs)
 {
     tl_job *job = NULL;
     (void)pthread_mutex_lock(&jobs->lock);
     while (!jobs->is_stopping && (job = find_next(jobs)) == NULL) {
-        wait_for_change(jobs);
-        (void)pthread_mutex_unlock(&jobs->lock);
-        tl_jobs_sweep(jobs);
-        (void)pthread_mutex_lock(&jobs->lock);
+        (void)pthread_cond_wait(&jobs->changed, &jobs->lock);
     }
     if (job != NULL) {
         tl_jobs_set_state(job, TL_JOB_RUNNING);
@@ -144,7 +125,7 @@ tl_job *tl_jobs_take(tl_jobs *jobs)
     }
     (void)pthread_mutex_unlock(&jobs->lock);
     if (job != NULL) {
-        tl_jobs_note(job);
+        tl_jobs_note(jobs, tl_job_id(job));
     }
     return job;
 }
@@ -188,10 +169,11 @@ void tl_job_fill_call(tl_job *job, tl_call *call)
 
 /* ---- ending ------------------------------------------------------------------------------------- */
 
-/* Back into the queue, where the stop of the daemon ended it; false where something else did. */
+/* Back into the queue, where the stop of the daemon ended it; else claims its end: false. */
 static bool put_aside(tl_job *job, tl_err result)
 {
     tl_jobs *jobs = job->jobs;
+    uint64_t id = tl_job_id(job);
     (void)pthread_mutex_lock(&jobs->lock);
     bool is_aside =
         jobs->is_stopping && result == TL_ECANCELLED && !job->record.view.is_cancelled;
@@ -200,9 +182,11 @@ static bool put_aside(tl_job *job, tl_err result)
         job->record.view.n_starts--;
         job->call = NULL;
     }
+    bool is_ours = !is_aside && tl_jobs_claim_end(job);
     (void)pthread_mutex_unlock(&jobs->lock);
+    TL_ASSERT(is_aside || is_ours); /* the runner alone ends what it runs */
     if (is_aside) {
-        tl_jobs_note(job);
+        tl_jobs_note(jobs, id);
     }
     return is_aside;
 }
@@ -242,12 +226,7 @@ bool tl_job_finish_take(tl_job *job, tl_err result, const tl_call *call, tl_byte
         result = err; /* a reply that nobody can get is none */
         (void)snprintf(detail, sizeof detail, "%s", tl_err_detail());
     }
-    err = tl_jobs_close(job, result, detail, err == TL_OK ? &outcome : NULL);
-    if (err != TL_OK) {
-        tl_log(
-            TL_LOG_ERROR, "job %llu ended, which is not in the store: %s",
-            (unsigned long long)tl_job_id(job), tl_err_detail());
-    }
+    tl_jobs_close_anyway(job, result, detail, err == TL_OK ? &outcome : NULL);
     tl_mem_free(outcome.data);
     return true;
 }

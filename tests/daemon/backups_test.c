@@ -2,9 +2,11 @@
 #include "tests/support/test.h"
 
 #include "base/backup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/store.h"
+#include "base/units.h"
 #include "daemon/backups.h"
 
 #include <stdio.h>
@@ -172,6 +174,19 @@ static void wrong_offsets_and_unknown_backups_are_refused(void **state)
     close_all(&f);
 }
 
+static void backups_that_were_left_are_dropped(void **state)
+{
+    (void)state;
+    fixture f = open_all();
+    uint64_t id = 0;
+    uint64_t about = 0;
+    assert_ok(tl_backups_begin(f.backups, &id, &about));
+    tl_backups_sweep(f.backups, tl_clock_ns()); /* nobody has been away for long */
+    tl_backups_sweep(f.backups, tl_clock_ns() + (TL_BACKUP_IDLE_S + 1) * TL_NS_PER_S);
+    assert_err(TL_ENOTFOUND, tl_backups_end(f.backups, id));
+    close_all(&f);
+}
+
 static void survives_every_allocation_failure(void **state)
 {
     (void)state;
@@ -197,6 +212,7 @@ int main(void)
         TEST(a_backup_is_fetched_whole_also_where_replies_are_lost),
         TEST(what_is_written_meanwhile_is_not_in_it),
         TEST(wrong_offsets_and_unknown_backups_are_refused),
+        TEST(backups_that_were_left_are_dropped),
         TEST(survives_every_allocation_failure),
     };
     return cmocka_run_group_tests_name("daemon/backups", tests, NULL, NULL);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/test.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "base/units.h"
 #include "daemon/imports.h"
 
 #include <stdio.h>
@@ -65,6 +67,25 @@ static void a_damaged_table_is_dropped_at_once(void **state)
     assert_err(TL_ENOTFOUND, tl_imports_abort(imports, id));
 }
 
+static void an_import_that_was_left_is_dropped_with_all_that_it_holds(void **state)
+{
+    (void)state;
+    uint64_t left = 0;
+    uint64_t fresh = 0;
+    tl_space *found = NULL;
+    tl_table table = {0};
+    assert_ok(tl_imports_begin(imports, space, "t.csv", &left));
+    long n_before = tl_mem_live();
+    assert_ok(tl_imports_begin(imports, space, "t.csv", &fresh));
+    assert_ok(feed(fresh, 0, head));
+    tl_imports_sweep(imports, tl_clock_ns()); /* nobody has been away for long */
+    assert_ok(feed(left, 0, head));
+    tl_imports_sweep(imports, tl_clock_ns() + (TL_IMPORT_IDLE_S + 1) * TL_NS_PER_S);
+    assert_true(tl_mem_live() < n_before);
+    assert_err(TL_ENOTFOUND, feed(left, 1, "none,none,none,none,none,none,1.5\n"));
+    assert_err(TL_ENOTFOUND, tl_imports_finish(imports, fresh, &table, &found));
+}
+
 static void open_imports_are_bounded_and_make_room_when_aborted(void **state)
 {
     (void)state;
@@ -100,6 +121,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(pieces_cut_anywhere_become_one_table),
+        TEST(an_import_that_was_left_is_dropped_with_all_that_it_holds),
         TEST(a_damaged_table_is_dropped_at_once),
         TEST(open_imports_are_bounded_and_make_room_when_aborted),
         TEST(an_import_that_gets_no_memory_is_none),
