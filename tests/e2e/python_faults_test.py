@@ -10,6 +10,7 @@ import socket
 import tempfile
 import threading
 import unittest
+from unittest import mock
 
 import pypackage
 import zmq
@@ -388,69 +389,6 @@ class Faults(FaultCase):
         for kind in (ValueError, tailor.Unreachable):
             self.assertTrue(issubclass(tailor.Closed, kind))
 
-
-class GivenUp(FaultCase):
-    """What was begun in the daemon is ended there, and says nothing of itself."""
-
-    def answer(self, request, n):
-        if request.method == "measure.begin":
-            yield final(request, body=pb.ImportId(import_id=5).SerializeToString())
-        elif request.method == "backup.begin":
-            yield final(request, body=pb.BackupBegun(backup_id=6).SerializeToString())
-        elif request.method in ("measure.feed", "backup.read") and not self.is_refusing:
-            yield final(request, body=pb.BackupPiece(data=b"x").SerializeToString()
-                        if request.method == "backup.read" else b"")
-        elif request.method in ("measure.abort", "backup.end"):
-            if not self.is_away:
-                yield final(request)
-        else:
-            yield final(request, error=8, error_name="EIO", error_detail="disk")
-
-    def given_up(self, error, kind=None, **how):
-        """With an import and a backup that a progress function ends."""
-        self.is_refusing, self.is_away = how.get("refusing", False), how.get("away", False)
-
-        def stop(progress):
-            raise error
-        fake = self.daemon(self.answer)
-        for end, ask in (
-                ("measure.abort", lambda client: client.measure_import(
-                    "any", b"a\n1\n", progress=stop)),
-                ("backup.end", lambda client: client.backup(io.BytesIO(), progress=stop))):
-            with self.subTest(end=end), self.assertRaises(kind or type(error)):
-                ask(self.client(timeout_ms=3_600_000))
-            self.assertEqual(end, fake.requests[-1].method)
-            self.assertLessEqual(fake.requests[-1].deadline_ms, 1000)
-
-    def test_by_an_interrupt_or_whatever_a_progress_function_raises(self):
-        self.given_up(KeyboardInterrupt())
-        self.given_up(RuntimeError("enough"))
-        self.given_up(tailor.NotFound("mine"))
-
-    def test_by_a_refusal(self):
-        self.given_up(None, tailor.SystemRefused, refusing=True)
-
-    def test_where_the_daemon_is_away_by_then(self):
-        """The interrupt is what is raised, and soon."""
-        self.given_up(KeyboardInterrupt(), away=True)
-
-    def test_by_a_task_that_is_cancelled(self):
-        self.is_refusing, self.is_away = False, True
-        self.daemon(self.answer)
-
-        async def cancel(start):
-            async with tailor.AsyncClient(self.endpoint, 3_600_000) as client:
-                begun = asyncio.Event()
-                task = asyncio.create_task(start(client, lambda p: begun.set()))
-                await begun.wait()
-                task.cancel()
-                with self.assertRaises(asyncio.CancelledError):
-                    await task
-        table = b"a\n" + b"1\n" * (4 * 1024 * 1024)
-        asyncio.run(cancel(lambda client, told: client.measure_import(
-            "any", table, progress=told)))
-        asyncio.run(cancel(lambda client, told: client.backup(io.BytesIO(), progress=told)))
-
     def test_a_request_too_long_is_refused_before_it_is_sent(self):
         fake = self.daemon(lambda r, n: [final(r)])
         with self.assertRaises(tailor.LimitExceeded):
@@ -534,6 +472,177 @@ class HungUp(FaultCase):
         client.timeout_ms = 300
         with self.assertRaisesRegex(tailor.Unreachable, "ends every handshake"):
             client.space_list()
+
+
+class GivenUp(FaultCase):
+    """What was begun in the daemon is ended there, and says nothing of itself."""
+
+    def answer(self, request, n):
+        if request.method == "measure.begin":
+            yield final(request, body=pb.ImportId(import_id=5).SerializeToString())
+        elif request.method == "backup.begin":
+            yield final(request, body=pb.BackupBegun(backup_id=6).SerializeToString())
+        elif request.method in ("measure.feed", "backup.read") and not self.is_refusing:
+            yield final(request, body=pb.BackupPiece(data=b"x").SerializeToString()
+                        if request.method == "backup.read" else b"")
+        elif request.method in ("measure.abort", "backup.end"):
+            if not self.is_away:
+                yield final(request)
+        else:
+            yield final(request, error=8, error_name="EIO", error_detail="disk")
+
+    def given_up(self, error, kind=None, **how):
+        """With an import and a backup that a progress function ends."""
+        self.is_refusing, self.is_away = how.get("refusing", False), how.get("away", False)
+
+        def stop(progress):
+            raise error
+        fake = self.daemon(self.answer)
+        for end, ask in (
+                ("measure.abort", lambda client: client.measure_import(
+                    "any", b"a\n1\n", progress=stop)),
+                ("backup.end", lambda client: client.backup(io.BytesIO(), progress=stop))):
+            with self.subTest(end=end), self.assertRaises(kind or type(error)):
+                ask(self.client(timeout_ms=3_600_000))
+            self.assertEqual(end, fake.requests[-1].method)
+            self.assertLessEqual(fake.requests[-1].deadline_ms, 1000)
+
+    def test_by_an_interrupt_or_whatever_a_progress_function_raises(self):
+        self.given_up(KeyboardInterrupt())
+        self.given_up(RuntimeError("enough"))
+        self.given_up(tailor.NotFound("mine"))
+
+    def test_by_a_refusal(self):
+        self.given_up(None, tailor.SystemRefused, refusing=True)
+
+    def test_where_the_daemon_is_away_by_then(self):
+        """The interrupt is what is raised, and soon."""
+        self.given_up(KeyboardInterrupt(), away=True)
+
+    def test_by_a_task_that_is_cancelled(self):
+        self.is_refusing, self.is_away = False, True
+        self.daemon(self.answer)
+
+        async def cancel(start):
+            async with tailor.AsyncClient(self.endpoint, 3_600_000) as client:
+                begun = asyncio.Event()
+                task = asyncio.create_task(start(client, lambda p: begun.set()))
+                await begun.wait()
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+        table = b"a\n" + b"1\n" * (4 * 1024 * 1024)
+        asyncio.run(cancel(lambda client, told: client.measure_import(
+            "any", table, progress=told)))
+        asyncio.run(cancel(lambda client, told: client.backup(io.BytesIO(), progress=told)))
+
+
+class Files(FaultCase):
+    """What a task does with files is done by another thread than that of all tasks."""
+
+    def answer(self, request, n):
+        body = {"backup.begin": pb.BackupBegun(backup_id=6),
+                "backup.read": pb.BackupPiece(data=b"x" * 9, is_last=n > 4),
+                "fleet.run": pb.FleetReply()}.get(request.method, pb.ImportId(import_id=5))
+        yield final(request, body=body.SerializeToString())
+
+    def threads_of(self, use):
+        """Those that met seen() while a client was used so."""
+        threads = []
+
+        def seen(work):
+            def run(*given):
+                threads.append(threading.current_thread())
+                return work(*given)
+            return run
+
+        async def ask():
+            async with tailor.AsyncClient(self.endpoint) as client:
+                client._connection.end = seen(client._connection.end)
+                await use(client, seen)
+        self.daemon(self.answer)
+        asyncio.run(ask())
+        return threads
+
+    def write(self, text):
+        path = os.path.join(self.folder, "some.csv")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def test_are_read_and_written_by_another_thread(self):
+        async def fetch(client, seen):
+            path = os.path.join(self.folder, "all.backup")
+            with mock.patch.object(os, "fsync", seen(os.fsync)):
+                report = await client.backup(path)
+            self.assertEqual(report.n_bytes, os.path.getsize(path))
+
+        async def store(client, seen):
+            path, chunks = self.write("a\n1\n"), tailor.inputs._chunks_of_file
+
+            def read(path):
+                for chunk in chunks(path):
+                    yield seen(lambda: chunk)()
+            with mock.patch.object(tailor.inputs, "_chunks_of_file", read):
+                await client.measure_import("any", path)
+
+        async def ask_for_all(client, seen):
+            path = self.write("device\n" + "d\n" * 700)
+            with mock.patch.object(tailor.fleet, "_piece", seen(tailor.fleet._piece)):
+                self.assertEqual([], [row async for row in client.fleet("any", path)])
+        for use, n_seen in ((fetch, 2), (store, 1), (ask_for_all, 3)):
+            with self.subTest(use=use):
+                threads = self.threads_of(use)
+                self.assertEqual(n_seen + 1, len(threads))  # and the end of the client
+                self.assertNotIn(threading.main_thread(), threads)
+
+    def test_rows_of_the_caller_are_taken_by_his_own_thread(self):
+        async def ask(client, seen):
+            take = seen(lambda: {"device": "d"})
+            self.assertEqual([], [row async for row in client.fleet(
+                "any", (take() for _ in range(3)))])
+        self.assertEqual([threading.main_thread()] * 3, self.threads_of(ask)[:3])
+
+    def test_a_task_that_is_cancelled_waits_for_what_a_thread_does_for_it(self):
+        begun, go = threading.Event(), threading.Event()
+
+        def work():
+            begun.set()
+            go.wait()
+            raise OSError("nobody hears of it")
+
+        async def cancel():
+            task = asyncio.create_task(tailor.aio._in_thread(work))
+            await asyncio.to_thread(begun.wait)
+            for _ in range(2):
+                task.cancel()
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                self.assertFalse(task.done())
+            go.set()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            with self.assertRaises(OSError):
+                await tailor.aio._in_thread(work)
+        asyncio.run(cancel())
+
+    def test_a_backup_that_cannot_be_written_leaves_nothing(self):
+        self.daemon(self.answer)
+        path = os.path.join(self.folder, "all.backup")
+
+        def refuse(fd):
+            raise OSError("the disk is full")
+        with mock.patch.object(os, "fsync", refuse), self.assertRaisesRegex(OSError, "full"):
+            self.client().backup(path)
+        with self.assertRaises(FileNotFoundError):
+            self.client().backup(os.path.join(self.folder, "nowhere", "all.backup"))
+        self.assertEqual([], [n for n in os.listdir(self.folder) if "backup" in n])
+
+    def test_what_is_no_csv_is_a_wrong_value(self):
+        path = self.write('device\nboard\n"no end\n')
+        for given in (path, b'device\n"no end\n'):
+            with self.assertRaisesRegex(ValueError, r"line \d: unexpected end"):
+                list(self.client().fleet("any", given))
 
 
 class Trickle:

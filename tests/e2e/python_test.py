@@ -8,7 +8,9 @@ import json
 import math
 import os
 import pathlib
+import sys
 import threading
+from unittest import mock
 
 import harness
 import pypackage
@@ -94,8 +96,21 @@ class Answers(Shipped):
         try:
             frame = table.to_pandas()
         except ImportError:
-            return
+            return  # the stand-in below is asked instead
         self.assertTrue(math.isnan(frame["accuracy"][0]))
+
+    def test_frames_need_pandas_and_get_rows_columns_and_types(self):
+        table = self.client.design(SPACE, "board", count=2).table
+        with mock.patch.dict(sys.modules, {"pandas": None}):
+            with self.assertRaisesRegex(ImportError, "pandas"):
+                table.to_pandas()
+        pandas = mock.Mock()
+        with mock.patch.dict(sys.modules, {"pandas": pandas}):
+            table.to_pandas()
+        pandas.DataFrame.assert_called_once_with(table.rows, columns=list(table.names))
+        ((types,), _) = pandas.DataFrame.return_value.astype.call_args
+        self.assertEqual({c.name for c in table.columns if c.is_number}, set(types))
+        self.assertEqual({float}, set(types.values()))
 
     def test_warnings_stand_in_the_answer_and_are_told(self):
         told = []

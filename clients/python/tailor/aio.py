@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from . import calls
-from .call import Call, Pause, Steps
+from .call import Blocking, Call, Pause, Steps
 from .client import FLEET_WINDOW, WINDOW, with_self
 from .connection import Connection
 from .errors import Closed, Forked, TailorError
@@ -22,6 +22,22 @@ from .wire import (DEFAULT_HEARTBEAT_MS, DEFAULT_NAME, DEFAULT_TIMEOUT_MS, LINGE
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+async def _in_thread(run: Callable[[], T]) -> T:
+    """What run returns. A task that is cancelled meanwhile waits nevertheless: what run works with
+    is closed next."""
+    running = asyncio.get_running_loop().run_in_executor(None, run)
+    cancelled = None
+    while not running.done():
+        try:
+            await asyncio.wait((running,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        running.exception()  # which nobody hears of
+        raise cancelled
+    return running.result()
 
 
 def _asking(
@@ -44,6 +60,8 @@ def _stepping(
                     result = None
                     if isinstance(step, Pause):
                         await asyncio.sleep(step.seconds)
+                    elif isinstance(step, Blocking):
+                        result = await _in_thread(step.run)
                     else:
                         result = await self.ask(step)
                 except BaseException as error:
@@ -137,7 +155,8 @@ class AsyncClient:
             self._timer.cancel()
         for fd in self._fds:
             self._loop.remove_reader(fd)
-        self._connection.close(linger_ms)
+        self._connection.shut(linger_ms)
+        await _in_thread(self._connection.end)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -192,7 +211,8 @@ class AsyncClient:
         under_way: deque[Flight[T]] = deque()
         event = asyncio.Event()
         try:
-            for call in calls:
+            ahead = iter(calls)
+            while (call := await self._next(ahead)) is not None:
                 under_way.append(self._start(call, event))
                 if len(under_way) >= window:
                     await self._wait(under_way)
@@ -202,6 +222,13 @@ class AsyncClient:
                 yield self._first(under_way)
         finally:
             self._drop(under_way)
+
+    @staticmethod
+    async def _next(calls: Iterator[Call[T]]) -> Call[T] | None:
+        """None: that was all. A generator of the caller's is his thread's."""
+        if getattr(calls, "reads_file", False):  # a FleetRun
+            return await _in_thread(lambda: next(calls, None))
+        return next(calls, None)
 
     # ---- waiting ----------------------------------------------------------------------------
 

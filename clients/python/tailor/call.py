@@ -60,9 +60,16 @@ class Pause:
     seconds: float
 
 
-# An exchange of several requests: yields calls and pauses, is sent their results or thrown their
-# errors, returns its own result.
-Steps = Generator[Union[Call[Any], Pause], Any, T]
+@dataclass(frozen=True)
+class Blocking:
+    """Work on a file, which may take a while: not for the thread that serves tasks."""
+
+    run: Callable[[], Any]
+
+
+# An exchange of several requests: yields calls, pauses and work, is sent their results or thrown
+# their errors, returns its own result.
+Steps = Generator[Union[Call[Any], Pause, Blocking], Any, T]
 
 GIVE_UP_MS = 1_000
 

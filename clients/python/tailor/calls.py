@@ -12,13 +12,15 @@ Names and units are those of the command line; an argument that is None is left 
 """
 from __future__ import annotations
 
+import functools
+import itertools
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from . import tailor_pb2 as pb
 from .backup import backup
-from .call import (Call, ProgressFn, Steps, as_answer, as_name, as_nothing, as_table,
+from .call import (Blocking, Call, ProgressFn, Steps, as_answer, as_name, as_nothing, as_table,
                    as_text, asking_for_table, giving_up, name_body, put)
 from .errors import Damaged
 from .fleet import FleetRun
@@ -159,7 +161,10 @@ def measure_import(
     done = 0
     started_s = time.monotonic()
     try:
-        for sequence, chunk in enumerate(chunks):
+        for sequence in itertools.count():
+            chunk: bytes = yield Blocking(functools.partial(next, chunks, b""))
+            if not chunk:
+                break
             feed = pb.ImportFeed(import_id=import_id, sequence=sequence, csv=chunk)
             yield Call("measure.feed", feed.SerializeToString(), as_nothing, is_bounded=False)
             done += len(chunk)

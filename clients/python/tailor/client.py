@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from . import calls
-from .call import Call, Pause, Steps
+from .call import Blocking, Call, Pause, Steps
 from .connection import Connection
 from .errors import Closed, Forked, TailorError
 from .fleet import FleetRun
@@ -56,6 +56,8 @@ def _stepping(make: Callable[P, Steps[T]]) -> Callable[Concatenate[Client, P], T
                     result = None
                     if isinstance(step, Pause):
                         time.sleep(step.seconds)
+                    elif isinstance(step, Blocking):
+                        result = step.run()
                     else:
                         result = self.ask(step)
                 except BaseException as error:
@@ -184,7 +186,8 @@ class Client:
             linger_ms = 0 if self._flights.is_idle else LINGER_MS
             self._flights.fail(Closed("the client was closed"))
             self._wake()
-            self._connection.close(linger_ms)
+            self._connection.shut(linger_ms)
+            self._connection.end()
 
     def __enter__(self) -> Client:
         return self

@@ -47,6 +47,7 @@ class Connection:
         self._keys = keys
         self._context: zmq.Context[Any] = zmq.Context()
         self._pid = os.getpid()
+        self._is_closed = False
         self._is_down = False
         self._n_failed = 0  # connections that ended, since a daemon answered last
         self._n_hung_up = 0
@@ -63,11 +64,15 @@ class Connection:
     @property
     def is_closed(self) -> bool:
         """Or another process's: a forked child leaves its parent's sockets alone."""
-        return bool(self._context.closed) or os.getpid() != self._pid
+        return self._is_closed or os.getpid() != self._pid
 
-    def close(self, linger_ms: int = 0) -> None:
-        """May be called twice. linger_ms: to get rid of what was just sent."""
+    def shut(self, linger_ms: int = 0) -> None:
+        """Does nothing any more; end() waits for linger_ms at most to get rid of what was just
+        sent. Both may be called twice."""
+        self._is_closed = True
         _close(self._socket, self._monitor, linger_ms)
+
+    def end(self) -> None:
         self._context.term()
 
     def fds(self) -> tuple[int, int]:

@@ -41,11 +41,12 @@ def fleet_pieces(devices: TableLike) -> Iterator[Piece]:
 
 def _pieces_of_csv(lines: Iterable[str], origin: str) -> Iterator[Piece]:
     reader = csv.reader(lines, strict=True)
+    read = _rows_of(reader, origin)
     header: list[str] | None = None
     rows: list[list[str]] = []
     first_line, line = 2, 1
     n_sent = 0
-    for fields in reader:
+    for fields in read:
         if not fields:
             pass  # an empty line is no row
         elif header is None:
@@ -63,6 +64,14 @@ def _pieces_of_csv(lines: Iterable[str], origin: str) -> Iterator[Piece]:
         yield _piece(origin, first_line, header, rows)
     elif header is None:
         yield Piece(origin, 1, 0, b"")
+
+
+def _rows_of(reader: Any, origin: str) -> Iterator[list[str]]:
+    """ValueError where the text is no CSV."""
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise ValueError(f"{origin} line {reader.line_num}: {error}") from error
 
 
 def _pieces_of_rows(devices: Iterable[Mapping[str, object]]) -> Iterator[Piece]:
@@ -100,14 +109,21 @@ class FleetRun(Iterator[Call[Table]]):
         self._question = question
         self._pieces = fleet_pieces(devices)
         self._n_given = 0
+        self._is_begun = False
+        self.reads_file = isinstance(devices, (str, os.PathLike))
         if not isinstance(devices, (str, bytes, os.PathLike)) and isinstance(devices, Sized):
             question.rows_total = len(devices)
+
+    def _begin(self) -> None:
         ahead = list(itertools.islice(self._pieces, 2))
         if len(ahead) > 1:
-            question.run = secrets.token_hex(16)
+            self._question.run = secrets.token_hex(16)
         self._pieces = itertools.chain(ahead, self._pieces)
+        self._is_begun = True
 
     def __next__(self) -> Call[Table]:
+        if not self._is_begun:
+            self._begin()
         piece = next(self._pieces)
         message = self._question
         message.origin, message.csv, message.first_line = piece.origin, piece.csv, piece.first_line
