@@ -345,16 +345,14 @@ tl_err tl_store_iterate_range(
     return err;
 }
 
-tl_err tl_store_txn_iterate(
+tl_err tl_store_txn_iterate_range(
     tl_store_txn *txn,
     tl_db db,
-    const void *prefix,
-    size_t prefix_len,
+    const tl_store_range *range,
     tl_store_visit_fn *visit,
     void *context)
 {
-    const tl_store_range range = {.prefix = prefix, .prefix_len = prefix_len};
-    return iterate(txn->store, txn->txn, db, &range, visit, context);
+    return iterate(txn->store, txn->txn, db, range, visit, context);
 }
 
 tl_err tl_store_stat_get(tl_store *store, tl_store_stat *out_stat)

@@ -186,11 +186,10 @@ TL_MUST_USE tl_err tl_store_iterate_range(
     void *context);
 
 /* The same inside a write transaction; visit must not change it. */
-TL_MUST_USE tl_err tl_store_txn_iterate(
+TL_MUST_USE tl_err tl_store_txn_iterate_range(
     tl_store_txn *txn,
     tl_db db,
-    const void *prefix,
-    size_t prefix_len,
+    const tl_store_range *range,
     tl_store_visit_fn *visit,
     void *context);
 

@@ -2,8 +2,9 @@
 #include "daemon/handle.h"
 
 #include "base/mem.h"
-
 #include "base/name.h"
+
+#include <stdio.h>
 #include <string.h>
 
 tl_err tl_handle_check_name(const char *field, const char *name)
@@ -74,4 +75,39 @@ tl_err tl_handle_add_lines(const tl_text *text, char ***field, size_t *n_field)
         line = end + 1;
     }
     return TL_OK;
+}
+
+tl_err tl_handle_pass_over(tl_err err, const tl_column_info *column, tl_damage *damage)
+{
+    char name[2 * TL_NAME_MAX_BYTES];
+    if (err != TL_EDAMAGED) {
+        return err;
+    }
+    (void)snprintf(name, sizeof name, "%s@%s", tl_metric_name(column->metric), column->subject);
+    return tl_damage_add(damage, name);
+}
+
+void tl_handle_add_damage(const tl_damage *damage, const char *what, tl_text *lines)
+{
+    const char *name = damage->names.data != NULL ? damage->names.data : "";
+    while (*name != '\0') {
+        size_t len = strcspn(name, "\n");
+        tl_text_addf(lines, "%.*s %s\n", (int)len, name, what);
+        name += len + (name[len] == '\n' ? 1 : 0);
+    }
+    if (tl_damage_n_unnamed(damage) > 0) {
+        tl_text_addf(lines, "%zu others: %s\n", tl_damage_n_unnamed(damage), what);
+    }
+}
+
+void tl_handle_warn_of_damage(tl_call *call, const tl_damage *damage, const char *what)
+{
+    tl_text lines = {0};
+    tl_handle_add_damage(damage, what, &lines);
+    for (size_t at = 0; at < lines.len && tl_text_err(&lines) == TL_OK;) {
+        size_t len = strcspn(lines.data + at, "\n");
+        tl_call_warn(call, "%.*s", (int)len, lines.data + at);
+        at += len + 1;
+    }
+    tl_text_done(&lines);
 }

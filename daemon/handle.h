@@ -4,11 +4,13 @@
 
 /* What the handlers share. */
 
+#include "base/damage.h"
 #include "base/err.h"
 #include "base/text.h"
 #include "daemon/engine.h"
 #include "daemon/method.h"
 #include "daemon/table_reply.h"
+#include "measurements/columns.h"
 #include "proto/tailor.pb-c.h"
 
 enum {
@@ -32,6 +34,19 @@ bool tl_handle_is_named(char *const *names, size_t n, const char *name);
 
 /* The lines of text, each ended by a newline, as a repeated string field, which is empty so far. */
 TL_MUST_USE tl_err tl_handle_add_lines(const tl_text *text, char ***field, size_t *n_field);
+
+/*
+ * What reading a column that nobody named came to: a damaged one is added to damage and no
+ * failure.
+ */
+TL_MUST_USE tl_err
+tl_handle_pass_over(tl_err err, const tl_column_info *column, tl_damage *damage);
+
+/* A line for each that has a name, "latency_ms@hurt WHAT", and one for all others. */
+void tl_handle_add_damage(const tl_damage *damage, const char *what, tl_text *lines);
+
+/* The same as warnings of the call. */
+void tl_handle_warn_of_damage(tl_call *call, const tl_damage *damage, const char *what);
 
 /* A file's name for errors: what the client says, else fallback. */
 const char *tl_handle_origin(const char *origin, const char *fallback);

@@ -36,6 +36,7 @@ typedef struct material {
     tl_column accuracy;
     bool has_accuracy;
     tl_column_list named, list;
+    tl_damage damaged; /* found to be when they were read; nobody named them */
     tl_space_entry *spaces;
     size_t n_spaces;
     const tl_space *others[MAX_OTHERS];
@@ -56,6 +57,7 @@ static void material_done(material *m)
     tl_column_done(&m->accuracy);
     tl_column_list_done(&m->named);
     tl_column_list_done(&m->list);
+    tl_damage_done(&m->damaged);
     tl_space_entries_free(m->spaces, m->n_spaces);
     tl_mem_free(m);
 }
@@ -170,13 +172,14 @@ static tl_err collect_columns(
         const tl_column_info *column = &m->list.columns[i];
         if (column->n >= TL_POOL_MIN_ROWS && !is_wanted(request, column->subject)) {
             bool is_graded = request->n_subjects == 0 && m->n < MAX_GRADED;
-            TL_TRY(add_column(call, space, column, is_graded, m));
+            tl_err err = add_column(call, space, column, is_graded, m);
+            TL_TRY(tl_handle_pass_over(err, column, &m->damaged));
         }
     }
     return TL_OK;
 }
 
-/* The first one. */
+/* The first one that is sound. */
 static tl_err collect_accuracy(
     tl_call *call, const char *space_name, const tl_space *space, material *m)
 {
@@ -185,10 +188,11 @@ static tl_err collect_accuracy(
     size_t ignored = 0;
     tl_err err = tl_columns_largest(
         store, space_name, TL_METRIC_ACCURACY, MAX_LOOKED_AT, &tasks, &ignored);
-    if (err == TL_OK && tasks.n_columns > 0) {
-        err = tl_columns_get(
-            store, space, TL_METRIC_ACCURACY, tasks.columns[0].subject, &m->accuracy);
+    for (size_t i = 0; i < tasks.n_columns && err == TL_OK && !m->has_accuracy; i++) {
+        const tl_column_info *task = &tasks.columns[i];
+        err = tl_columns_get(store, space, task->metric, task->subject, &m->accuracy);
         m->has_accuracy = err == TL_OK;
+        err = tl_handle_pass_over(err, task, &m->damaged);
     }
     tl_column_list_done(&tasks);
     return err;
@@ -388,6 +392,7 @@ static tl_err evaluate(
     tl_job *job,
     evaluate_reply *reply)
 {
+    static const char damaged_note[] = "is damaged and takes no part";
     evaluation_context context = {.request = request, .job = job};
     tl_text notes = {0};
     tl_evaluation evaluation = {0};
@@ -414,6 +419,8 @@ static tl_err evaluate(
             .remember = remember,
             .recall = recall,
             .context = &context};
+        tl_handle_add_damage(&m->list.damaged, damaged_note, &notes);
+        tl_handle_add_damage(&m->damaged, damaged_note, &notes);
         err = tl_evaluate(&options, &notes, &evaluation);
     }
     if (err == TL_OK && (err = tl_text_err(&notes)) == TL_OK &&

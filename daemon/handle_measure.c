@@ -103,6 +103,13 @@ static tl_err store_table(
     reply->n_values = (uint64_t)report.n_values;
     reply->n_replaced = (uint64_t)report.n_changed;
     reply->n_duplicate_rows = (uint64_t)report.n_repeated;
+    if (report.n_lost > 0) {
+        tl_call_warn(
+            call,
+            "%d columns of accuracies were damaged: of what they held, only what the table has "
+            "is there now",
+            report.n_lost);
+    }
     if (report.n_repeated > 0) {
         tl_call_warn(
             call,

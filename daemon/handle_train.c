@@ -32,6 +32,7 @@ typedef struct material {
     tl_profile *profiles;
     tl_train_column *train; /* borrows from the two above and from lists */
     tl_column_list lists[TL_N_METRICS];
+    tl_damage damaged; /* found to be when they were read; nobody named them */
     int n;
 } material;
 
@@ -46,6 +47,7 @@ static void material_done(material *m)
     for (int i = 0; i < TL_N_METRICS; i++) {
         tl_column_list_done(&m->lists[i]);
     }
+    tl_damage_done(&m->damaged);
 }
 
 /* Whether anything of the subject is stored, under any metric of its kind. */
@@ -85,6 +87,14 @@ static tl_err check_named(tl_call *call, const train_request *request)
     return err;
 }
 
+static const char damaged_note[] = "is damaged and takes no part";
+
+/* Whether the request names which columns of the metric take part. */
+static bool is_named(const train_request *request, tl_metric metric)
+{
+    return tl_metric_is_of_device(metric) ? request->has_devices : request->has_tasks;
+}
+
 /* The columns of a metric that take part: the named ones, else those with most measurements. */
 static tl_err list_columns(
     tl_call *call,
@@ -96,7 +106,7 @@ static tl_err list_columns(
     bool is_device = tl_metric_is_of_device(metric);
     tl_store *store = tl_engine_store(call->engine);
     size_t n_left_out = 0;
-    if (is_device ? request->has_devices : request->has_tasks) {
+    if (is_named(request, metric)) {
         char **names = is_device ? request->devices : request->tasks;
         size_t n = is_device ? request->n_devices : request->n_tasks;
         return tl_columns_named(
@@ -112,11 +122,16 @@ static tl_err list_columns(
             tl_metric_name(metric), (int)MAX_COLUMNS, is_device ? "devices" : "tasks",
             n_left_out);
     }
+    tl_handle_add_damage(&out_list->damaged, damaged_note, notes);
     return TL_OK;
 }
 
 static tl_err add_column(
-    tl_call *call, const tl_space *space, const tl_column_info *found, material *m)
+    tl_call *call,
+    const tl_space *space,
+    const tl_column_info *found,
+    tl_text *notes,
+    material *m)
 {
     tl_column *column = &m->columns[m->n];
     tl_profile *profile = &m->profiles[m->n];
@@ -135,6 +150,9 @@ static tl_err add_column(
             tl_registry_find(tl_engine_registry(call->engine), found->subject, profile);
         if (err == TL_OK) {
             train->profile = profile;
+        } else if (err == TL_EDAMAGED) {
+            tl_text_addf(
+                notes, "%s: its profile is damaged and not looked at\n", found->subject);
         } else if (err != TL_ENOTFOUND) {
             return err;
         }
@@ -163,9 +181,15 @@ static tl_err collect(
     }
     for (int i = 0; i < TL_N_METRICS; i++) {
         for (size_t c = 0; c < m->lists[i].n_columns; c++) {
-            TL_TRY(add_column(call, space, &m->lists[i].columns[c], m));
+            const tl_column_info *found = &m->lists[i].columns[c];
+            tl_err err = add_column(call, space, found, notes, m);
+            if (!is_named(request, found->metric)) {
+                err = tl_handle_pass_over(err, found, &m->damaged);
+            }
+            TL_TRY(err);
         }
     }
+    tl_handle_add_damage(&m->damaged, damaged_note, notes);
     return TL_OK;
 }
 

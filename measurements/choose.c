@@ -20,6 +20,7 @@ typedef struct choice {
     tl_record_key prefix;  /* of the metric's columns */
     candidate *candidates; /* [2 max] */
     size_t n, max, n_seen;
+    tl_damage damaged;
 } choice;
 
 static int by_name(const void *a, const void *b)
@@ -48,10 +49,12 @@ static tl_err take(void *context, const tl_store_entry *entry)
     tl_column_header header;
     const char *key = entry->key;
     size_t len = entry->key_len - c->prefix.len;
-    if (len == 0 || len > TL_NAME_MAX_BYTES) {
-        return tl_fail(TL_EDAMAGED, "the store holds a measurement column of no subject");
+    if (entry->is_damaged || len == 0 || len > TL_NAME_MAX_BYTES ||
+        tl_record_header(entry->value, entry->value_len, &header) != TL_OK) {
+        char name[TL_COLUMN_NAME_BYTES];
+        tl_record_name_column(entry, name);
+        return tl_damage_add(&c->damaged, name);
     }
-    TL_TRY(tl_record_header(entry->value, entry->value_len, &header));
     if (c->n == 2 * c->max) {
         keep_largest(c);
     }
@@ -102,8 +105,12 @@ tl_err tl_columns_largest(
     if (c.candidates == NULL) {
         return tl_fail(TL_ENOMEM, "%zu columns", max);
     }
-    tl_err err =
-        tl_store_iterate(store, TL_DB_MEASUREMENTS, c.prefix.bytes, c.prefix.len, take, &c);
+    const tl_store_range all = {
+        .prefix = c.prefix.bytes,
+        .prefix_len = c.prefix.len,
+        .heads_only = true,
+        .with_damaged = true};
+    tl_err err = tl_store_iterate_range(store, TL_DB_MEASUREMENTS, &all, take, &c);
     if (err == TL_OK) {
         keep_largest(&c);
         if (c.n > 0) {
@@ -113,7 +120,10 @@ tl_err tl_columns_largest(
     }
     if (err == TL_OK) {
         *out_n_left_out = c.n_seen - c.n;
+        out_list->damaged = c.damaged;
+        c.damaged = (tl_damage){0};
     }
+    tl_damage_done(&c.damaged);
     tl_mem_free(c.candidates);
     return err;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "measurements/columns.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/name.h"
 #include "measurements/designs.h"
@@ -42,19 +43,27 @@ typedef struct counting {
     int n;
 } counting;
 
+static tl_err fail_damaged(const tl_store_entry *entry)
+{
+    char name[TL_COLUMN_NAME_BYTES];
+    tl_record_name_column(entry, name);
+    return tl_fail(TL_EDAMAGED, "%s is damaged", name);
+}
+
 /* The first entry of the range is the column itself, where it is there. */
 static tl_err count_in(void *context, const tl_store_entry *entry)
 {
     counting *c = context;
     tl_column_header header;
     if (entry->key_len == c->key->len) {
+        TL_TRY(entry->is_damaged ? fail_damaged(entry) : TL_OK);
         TL_TRY(tl_record_header(entry->value, entry->value_len, &header));
         c->n = (int)header.n;
     }
     return TL_ECANCELLED; /* enough: not a failure of anything */
 }
 
-/* Only the head is read: a column may be long, and one that is damaged can still be removed. */
+/* with_damaged: the first entry of the range may be another's. */
 tl_err tl_columns_count(
     tl_store *store, const char *space_name, tl_metric metric, const char *subject, int *out_n)
 {
@@ -62,7 +71,7 @@ tl_err tl_columns_count(
     counting c = {.key = &key};
     TL_TRY(tl_record_column_key(space_name, metric, subject, &key));
     const tl_store_range range = {
-        .prefix = key.bytes, .prefix_len = key.len, .heads_only = true};
+        .prefix = key.bytes, .prefix_len = key.len, .heads_only = true, .with_damaged = true};
     tl_err err = tl_store_iterate_range(store, TL_DB_MEASUREMENTS, &range, count_in, &c);
     if (err == TL_OK || err == TL_ECANCELLED) {
         *out_n = c.n;
@@ -151,7 +160,26 @@ void tl_column_list_done(tl_column_list *list)
 {
     tl_mem_free(list->columns);
     tl_mem_free(list->names);
+    tl_damage_done(&list->damaged);
     *list = (tl_column_list){0};
+}
+
+static tl_err stop_at_first(void *context, const tl_store_entry *entry)
+{
+    (void)context;
+    (void)entry;
+    return TL_ECANCELLED;
+}
+
+tl_err tl_columns_exist(tl_store *store, const char *space_name, bool *out_is_there)
+{
+    tl_record_key key;
+    TL_TRY(tl_record_columns_key(space_name, &key));
+    const tl_store_range range = {
+        .prefix = key.bytes, .prefix_len = key.len, .heads_only = true, .with_damaged = true};
+    tl_err err = tl_store_iterate_range(store, TL_DB_MEASUREMENTS, &range, stop_at_first, NULL);
+    *out_is_there = err == TL_ECANCELLED;
+    return err == TL_ECANCELLED ? TL_OK : err;
 }
 
 tl_err tl_columns_revision(tl_store *store, const char *space_name, uint64_t *out_revision)
@@ -162,37 +190,41 @@ tl_err tl_columns_revision(tl_store *store, const char *space_name, uint64_t *ou
     tl_space_record record = {0};
     TL_TRY(tl_record_space_key(space_name, &key));
     tl_err err = tl_store_get(store, TL_DB_MEASUREMENTS, key.bytes, key.len, &value, &len);
-    if (err != TL_OK && err != TL_ENOTFOUND) {
-        return err;
-    }
-    if (err == TL_OK && len != sizeof record) {
-        tl_mem_free(value);
-        return tl_fail(TL_EDAMAGED, "the record of the measurements of %s", space_name);
+    if (err == TL_OK && len == sizeof record) {
+        memcpy(&record, value, sizeof record);
+    } else if (err == TL_OK || err == TL_EDAMAGED) {
+        record.revision = UINT64_MAX - (uint64_t)tl_clock_ns();
+        err = TL_OK;
     }
     if (err == TL_OK) {
-        memcpy(&record, value, sizeof record);
         tl_mem_free(value);
     }
-    *out_revision = record.revision;
-    return TL_OK;
+    if (err == TL_OK || err == TL_ENOTFOUND) {
+        *out_revision = record.revision;
+        return TL_OK;
+    }
+    return err;
 }
 
 /* ---- forgetting ----------------------------------------------------------------- */
 
-/* Gathers the names of the spaces, each followed by a NUL. */
+/* Gathers the names of the spaces, each followed by a NUL. A damaged key may be no name. */
 static tl_err add_space(void *context, const tl_store_entry *entry)
 {
     tl_text *names = context;
-    const char *key = entry->key;
-    tl_text_add_bytes(names, key + 1, entry->key_len - 1);
-    tl_text_add_bytes(names, "", 1);
+    char name[TL_STORE_MAX_KEY_BYTES] = {0};
+    memcpy(name, (const char *)entry->key + 1, entry->key_len - 1);
+    if (tl_name_check("space", name) == TL_OK) {
+        tl_text_add_bytes(names, name, strlen(name) + 1);
+    }
     return tl_text_err(names);
 }
 
 static tl_err remove_from_space(tl_store_txn *txn, const char *space_name, const char *device)
 {
     bool is_changed = false;
-    tl_space_record record;
+    bool is_damaged = false;
+    tl_space_record record = {0};
     for (int metric = 0; metric < TL_N_METRICS; metric++) {
         tl_record_key key;
         if (!tl_metric_is_of_device((tl_metric)metric)) {
@@ -208,15 +240,21 @@ static tl_err remove_from_space(tl_store_txn *txn, const char *space_name, const
     if (!is_changed) {
         return TL_OK;
     }
-    TL_TRY(tl_record_space_get(txn, space_name, &record));
-    return tl_record_bump(txn, space_name, &record);
+    tl_err err = tl_record_space_get(txn, space_name, &record, &is_damaged);
+    if (err == TL_ENOTFOUND && is_damaged) {
+        return TL_OK; /* no sound column tells of the space: the next import does */
+    }
+    return err == TL_OK ? tl_record_bump(txn, space_name, &record) : err;
 }
 
 tl_err tl_columns_remove_device(tl_store_txn *txn, const char *device)
 {
     tl_text names = {0};
     TL_TRY(tl_name_check("device", device));
-    tl_err err = tl_store_txn_iterate(txn, TL_DB_MEASUREMENTS, "s", 1, add_space, &names);
+    const tl_store_range spaces = {
+        .prefix = "s", .prefix_len = 1, .heads_only = true, .with_damaged = true};
+    tl_err err =
+        tl_store_txn_iterate_range(txn, TL_DB_MEASUREMENTS, &spaces, add_space, &names);
     for (size_t i = 0; i < names.len && err == TL_OK; i += strlen(names.data + i) + 1) {
         err = remove_from_space(txn, names.data + i, device);
     }

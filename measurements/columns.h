@@ -13,6 +13,10 @@
  * A space's revision changes with every change of its measurements and never
  * takes an earlier value again, so what was computed from them can be kept until it does.
  *
+ * A damaged column is TL_EDAMAGED to whoever asks for it by name, and passed over by what asks
+ * for all. What else the store holds of a space can be told from its columns: damage to it is
+ * mended by the next change of the space.
+ *
  *     tl_import_report report;
  *     TL_TRY(tl_columns_import(store, space, &table, register_devices, &context, &report));
  *     tl_column column = {0};
@@ -23,6 +27,7 @@
  * All functions may be called from any thread, those on a transaction from its own.
  */
 
+#include "base/damage.h"
 #include "base/err.h"
 #include "base/store.h"
 #include "measurements/metric.h"
@@ -39,6 +44,7 @@ typedef struct tl_import_report {
     int64_t n_values;  /* in the table */
     int64_t n_new;     /* of them: measured for the first time */
     int64_t n_changed; /* of them: with another value than was stored */
+    int n_lost;        /* columns of them that were damaged, and are what the table has */
     uint64_t revision; /* of the space, afterwards */
 } tl_import_report;
 
@@ -53,7 +59,9 @@ typedef tl_err tl_devices_fn(
  * Stores every value of the table (parsed for import: designs normalized), replacing those of the same
  * design, metric and subject: all or nothing, durable on return. Importing
  * a table again changes nothing. on_devices may be NULL. Fails with TL_ESTATE when
- * measurements of another space of this name are stored.
+ * measurements of another space of this name are stored, with TL_EDAMAGED when what is stored
+ * of a device is damaged, which removing the device helps; accuracies of a task, which nothing
+ * removes alone, are replaced.
  */
 TL_MUST_USE tl_err tl_columns_import(
     tl_store *store,
@@ -95,6 +103,7 @@ typedef struct tl_column_list {
     tl_column_info *columns; /* by metric, then by subject */
     size_t n_columns;
     char *names;
+    tl_damage damaged; /* tl_columns_largest(): those that are not in it for it */
 } tl_column_list;
 
 /* The columns of a space; reads no measurements. A space without any has an empty list. */
@@ -102,10 +111,15 @@ TL_MUST_USE tl_err
 tl_columns_list(tl_store *store, const char *space_name, tl_column_list *out_list);
 void tl_column_list_done(tl_column_list *list);
 
+/* Whether anything is stored of the space; looks for one column, however many there are. */
+TL_MUST_USE tl_err
+tl_columns_exist(tl_store *store, const char *space_name, bool *out_is_there);
+
 /*
  * The max columns of one metric with the most measurements, of equal ones the first by name;
- * listed by name. *out_n_left_out: how many more there are. Looks at every column of the
- * metric, and holds a few times max of them in memory.
+ * listed by name. *out_n_left_out: how many more there are. Looks at the head of every column of the
+ * metric, and holds a few times max of them in memory. A column that it lists may prove damaged
+ * when it is read.
  */
 TL_MUST_USE tl_err tl_columns_largest(
     tl_store *store,
@@ -124,11 +138,17 @@ TL_MUST_USE tl_err tl_columns_named(
     size_t n,
     tl_column_list *out_list);
 
-/* Designs measured in one column, found by its name alone; 0: there is no such column. */
+/*
+ * Designs measured in one column, found by its name alone; 0: there is no such column. Only its
+ * head is read: TL_EDAMAGED or TL_EVERSION where that cannot be.
+ */
 TL_MUST_USE tl_err tl_columns_count(
     tl_store *store, const char *space_name, tl_metric metric, const char *subject, int *out_n);
 
-/* 0 for a space without measurements. */
+/*
+ * 0 for a space without measurements. Where it is damaged, a value that it never has again,
+ * until the next change of the space gives it a new one.
+ */
 TL_MUST_USE tl_err
 tl_columns_revision(tl_store *store, const char *space_name, uint64_t *out_revision);
 
@@ -139,7 +159,8 @@ typedef tl_err tl_export_fn(void *context, const char *data, size_t len);
  * The stored measurements as a table: all slots, then the columns, a row for each
  * design; an import of it stores the same bits again. device NULL: every column;
  * otherwise latency and energy of this device. What another thread imports
- * meanwhile is in it completely or not at all (of one device: each column). Fails with TL_ELIMIT when there are more
+ * meanwhile is in it completely or not at all (of one device: each column). Damaged columns of
+ * a whole space are left out and added to damaged (NULL: TL_EDAMAGED). Fails with TL_ELIMIT when there are more
  * than TL_TABLE_MAX_COLUMNS columns.
  */
 TL_MUST_USE tl_err tl_columns_export(
@@ -147,7 +168,8 @@ TL_MUST_USE tl_err tl_columns_export(
     const tl_space *space,
     const char *device,
     tl_export_fn *write,
-    void *context);
+    void *context,
+    tl_damage *damaged);
 
 /* Forgets all measurements of a device, or of a space, as part of a transaction. */
 TL_MUST_USE tl_err tl_columns_remove_device(tl_store_txn *txn, const char *device);

@@ -27,6 +27,7 @@ typedef struct export
 {
     const tl_space *space;
     const char *device; /* NULL: every column */
+    tl_damage *damaged; /* NULL: none is passed over */
     tl_record_key prefix;
     size_t n_found, n_values; /* of the whole space, before it is read */
     source *sources;
@@ -47,12 +48,16 @@ static void export_done(export *ex)
     tl_mem_free(ex->order);
 }
 
-/* Counts the columns and what is in them, before any of them is read. */
+/* Counts the columns and what is in them, before any of them is read: of damaged ones the next
+ * pass tells. */
 static tl_err count_source(void *context, const tl_store_entry *entry)
 {
     export *ex = context;
     tl_column_header header;
-    TL_TRY(tl_record_header(entry->value, entry->value_len, &header));
+    if (entry->is_damaged ||
+        tl_record_header(entry->value, entry->value_len, &header) != TL_OK) {
+        return TL_OK;
+    }
     ex->n_found++;
     ex->n_values += header.n;
     if (ex->n_found > TL_TABLE_MAX_COLUMNS) {
@@ -84,18 +89,49 @@ static tl_err make_room(export *ex)
     return TL_OK;
 }
 
-static tl_err add_source(void *context, const tl_store_entry *entry)
+static tl_err read_source(const export *ex, const tl_store_entry *entry, source *out_source)
 {
-    export *ex = context;
     const char *subject = NULL;
     size_t subject_len = 0;
     source s = {0};
     TL_TRY(tl_record_key_parse(entry, &ex->prefix, &s.metric, &subject, &subject_len));
     memcpy(s.subject, subject, subject_len);
-    TL_TRY(make_room(ex));
     TL_TRY(tl_record_decode(ex->space, entry->value, entry->value_len, &s.column));
-    ex->sources[ex->n_sources++] = s;
+    *out_source = s;
     return TL_OK;
+}
+
+static tl_err add_source(void *context, const tl_store_entry *entry)
+{
+    export *ex = context;
+    char name[TL_COLUMN_NAME_BYTES];
+    TL_TRY(make_room(ex));
+    tl_err err =
+        entry->is_damaged ? TL_EDAMAGED : read_source(ex, entry, &ex->sources[ex->n_sources]);
+    if (err == TL_OK) {
+        ex->n_sources++;
+    }
+    if (err != TL_EDAMAGED) {
+        return err;
+    }
+    tl_record_name_column(entry, name);
+    return ex->damaged != NULL
+               ? tl_damage_add(ex->damaged, name)
+               : tl_fail(err, "%s of space %s is damaged", name, tl_space_name(ex->space));
+}
+
+/* Every sound column of the space, once it is known that they are not too many. */
+static tl_err add_all(tl_store *store, export *ex)
+{
+    TL_TRY(tl_record_columns_key(tl_space_name(ex->space), &ex->prefix));
+    tl_store_range all = {
+        .prefix = ex->prefix.bytes,
+        .prefix_len = ex->prefix.len,
+        .heads_only = true,
+        .with_damaged = true};
+    TL_TRY(tl_store_iterate_range(store, TL_DB_MEASUREMENTS, &all, count_source, ex));
+    all.heads_only = false;
+    return tl_store_iterate_range(store, TL_DB_MEASUREMENTS, &all, add_source, ex);
 }
 
 static tl_err add_device(tl_store *store, export *ex)
@@ -202,19 +238,11 @@ tl_err tl_columns_export(
     const tl_space *space,
     const char *device,
     tl_export_fn *write,
-    void *context)
+    void *context,
+    tl_damage *damaged)
 {
-    tl_err err = TL_OK;
-    export ex = {.space = space, .device = device};
-    if (device != NULL) {
-        err = add_device(store, &ex);
-    } else if ((err = tl_record_columns_key(tl_space_name(space), &ex.prefix)) == TL_OK) {
-        const tl_store_range all = {.prefix = ex.prefix.bytes, .prefix_len = ex.prefix.len};
-        err = tl_store_iterate_range(store, TL_DB_MEASUREMENTS, &all, count_source, &ex);
-        if (err == TL_OK) {
-            err = tl_store_iterate_range(store, TL_DB_MEASUREMENTS, &all, add_source, &ex);
-        }
-    }
+    export ex = {.space = space, .device = device, .damaged = damaged};
+    tl_err err = device != NULL ? add_device(store, &ex) : add_all(store, &ex);
     if (err != TL_OK || (err = gather_designs(&ex)) != TL_OK) {
         goto done;
     }

@@ -166,17 +166,32 @@ static tl_err put_column(import *in, const tl_record_key *key, const tl_column *
     return err;
 }
 
-/* The stored column, or an empty one. */
-static tl_err get_old(import *in, const tl_record_key *key, tl_column *out_column)
+/*
+ * The stored column, or an empty one. Where it is damaged a few rows must not take the place of
+ * thousands without a word; nothing but an import removes the accuracies of a task, though.
+ */
+static tl_err get_old(
+    import *in, const tl_record_key *key, const tl_table_column *c, tl_column *out_column)
 {
     const void *value = NULL;
     size_t len = 0;
     tl_err err =
         tl_store_txn_get(in->txn, TL_DB_MEASUREMENTS, key->bytes, key->len, &value, &len);
-    if (err == TL_ENOTFOUND) {
-        return tl_column_init(out_column, in->table->n_slots, 0);
+    if (err == TL_OK) {
+        err = tl_record_decode(in->space, value, len, out_column);
     }
-    return err == TL_OK ? tl_record_decode(in->space, value, len, out_column) : err;
+    if (err == TL_EDAMAGED && tl_metric_is_of_device(c->metric)) {
+        return tl_fail(
+            err,
+            "what is stored of %s@%s in space %s is damaged: remove the device and import all "
+            "that was measured on it, or restore a backup",
+            tl_metric_name(c->metric), c->name, tl_space_name(in->space));
+    }
+    if (err != TL_EDAMAGED && err != TL_ENOTFOUND) {
+        return err;
+    }
+    in->report.n_lost += err == TL_EDAMAGED ? 1 : 0;
+    return tl_column_init(out_column, in->table->n_slots, 0);
 }
 
 static tl_err import_column(import *in, int column)
@@ -194,7 +209,7 @@ static tl_err import_column(import *in, int column)
     }
     in->report.n_columns++;
     in->report.n_values += fresh.n;
-    if ((err = get_old(in, &key, &old)) != TL_OK) {
+    if ((err = get_old(in, &key, c, &old)) != TL_OK) {
         goto done;
     }
     if (old.n > INT32_MAX - fresh.n) {
@@ -252,7 +267,8 @@ static tl_err import_all(import *in, tl_devices_fn *on_devices, void *context)
 {
     tl_space_record record = {0};
     const char *space_name = tl_space_name(in->space);
-    tl_err err = tl_record_space_get(in->txn, space_name, &record);
+    /* One that is damaged is written again whatever the table has. */
+    tl_err err = tl_record_space_get(in->txn, space_name, &record, &in->is_changed);
     if (err == TL_OK) {
         TL_TRY(tl_record_check_digest(in->space, record.digest));
     } else if (err != TL_ENOTFOUND) {

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "measurements/record.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/name.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char revision_key[] = "r";
+
+enum {
+    REVISIONS_A_SECOND_BITS = 20 /* more than are given out, so that the clock stays ahead */
+};
 
 /* ---- keys -------------------------------------------------------------------- */
 
@@ -75,6 +81,23 @@ tl_err tl_record_key_parse(
     *out_subject = key + prefix->len + 1;
     *out_subject_len = subject_len;
     return TL_OK;
+}
+
+void tl_record_name_column(const tl_store_entry *entry, char name[TL_COLUMN_NAME_BYTES])
+{
+    const char *key = entry->key;
+    const char *end = entry->key_len > 0 ? memchr(key, '\0', entry->key_len) : NULL;
+    const char *subject = end != NULL ? end + 1 : key;
+    size_t subject_len = entry->key_len - (size_t)(subject - key);
+    int metric = end != NULL && subject_len > 0 ? subject[0] - '0' : -1;
+    bool is_known = metric >= 0 && metric < TL_N_METRICS;
+    (void)snprintf(
+        name, TL_COLUMN_NAME_BYTES, "%s@%.*s",
+        is_known ? tl_metric_name((tl_metric)metric) : "",
+        (int)(is_known ? subject_len - 1 : subject_len), is_known ? subject + 1 : subject);
+    for (char *c = name; *c != '\0'; c++) {
+        *c = *c >= ' ' && *c <= '~' ? *c : '?';
+    }
 }
 
 /* ---- columns ------------------------------------------------------------------- */
@@ -217,31 +240,76 @@ tl_err tl_record_encode(
 
 /* ---- spaces and revisions ---------------------------------------------------------- */
 
+/* Ends at the first sound column. */
+static tl_err take_digest(void *context, const tl_store_entry *entry)
+{
+    tl_space_record *record = context;
+    tl_column_header header;
+    if (entry->is_damaged ||
+        tl_record_header(entry->value, entry->value_len, &header) != TL_OK) {
+        return TL_OK;
+    }
+    memcpy(record->digest, header.digest, sizeof record->digest);
+    return TL_ECANCELLED; /* enough: not a failure of anything */
+}
+
+static tl_err rebuild(tl_store_txn *txn, const char *space_name, tl_space_record *out_record)
+{
+    tl_record_key key;
+    tl_space_record record = {0};
+    TL_TRY(tl_record_columns_key(space_name, &key));
+    const tl_store_range columns = {
+        .prefix = key.bytes, .prefix_len = key.len, .with_damaged = true};
+    tl_err err =
+        tl_store_txn_iterate_range(txn, TL_DB_MEASUREMENTS, &columns, take_digest, &record);
+    if (err == TL_OK) {
+        return tl_fail(TL_ENOTFOUND, "no sound measurements of %s are stored", space_name);
+    }
+    if (err != TL_ECANCELLED) {
+        return err;
+    }
+    *out_record = record;
+    return TL_OK;
+}
+
 tl_err tl_record_space_get(
-    tl_store_txn *txn, const char *space_name, tl_space_record *out_record)
+    tl_store_txn *txn,
+    const char *space_name,
+    tl_space_record *out_record,
+    bool *out_is_damaged)
 {
     tl_record_key key;
     const void *value = NULL;
     size_t len = 0;
     TL_TRY(tl_record_space_key(space_name, &key));
-    TL_TRY(tl_store_txn_get(txn, TL_DB_MEASUREMENTS, key.bytes, key.len, &value, &len));
-    if (len != sizeof *out_record) {
-        return tl_fail(TL_EDAMAGED, "the record of the measurements of %s", space_name);
+    tl_err err = tl_store_txn_get(txn, TL_DB_MEASUREMENTS, key.bytes, key.len, &value, &len);
+    *out_is_damaged = err == TL_EDAMAGED || (err == TL_OK && len != sizeof *out_record);
+    if (*out_is_damaged) {
+        return rebuild(txn, space_name, out_record);
     }
-    memcpy(out_record, value, sizeof *out_record);
-    return TL_OK;
+    if (err == TL_OK) {
+        memcpy(out_record, value, sizeof *out_record);
+    }
+    return err;
 }
 
-static tl_err next_revision(tl_store_txn *txn, uint64_t *out_revision)
+/* last: the space's own, so that a counter that was lost altogether is noticed, too. */
+static tl_err next_revision(tl_store_txn *txn, uint64_t last, uint64_t *out_revision)
 {
     const void *value = NULL;
     size_t len = 0;
     uint64_t revision = 0;
     tl_err err = tl_store_txn_get(txn, TL_DB_MEASUREMENTS, revision_key, 1, &value, &len);
-    if (err == TL_OK && len == sizeof revision) {
+    if (err != TL_OK && err != TL_ENOTFOUND && err != TL_EDAMAGED) {
+        return err;
+    }
+    bool is_sound = err != TL_EDAMAGED && (err == TL_ENOTFOUND || len == sizeof revision);
+    if (is_sound && err == TL_OK) {
         memcpy(&revision, value, sizeof revision);
-    } else if (err != TL_ENOTFOUND) {
-        return err != TL_OK ? err : tl_fail(TL_EDAMAGED, "the revision of the measurements");
+    }
+    if (!is_sound || revision < last) {
+        uint64_t now = (uint64_t)tl_clock_unix_s() << REVISIONS_A_SECOND_BITS;
+        revision = now > last ? now : last;
     }
     revision++;
     TL_TRY(tl_store_put(txn, TL_DB_MEASUREMENTS, revision_key, 1, &revision, sizeof revision));
@@ -253,6 +321,6 @@ tl_err tl_record_bump(tl_store_txn *txn, const char *space_name, tl_space_record
 {
     tl_record_key key;
     TL_TRY(tl_record_space_key(space_name, &key));
-    TL_TRY(next_revision(txn, &record->revision));
+    TL_TRY(next_revision(txn, record->revision, &record->revision));
     return tl_store_put(txn, TL_DB_MEASUREMENTS, key.bytes, key.len, record, sizeof *record);
 }

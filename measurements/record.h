@@ -60,6 +60,12 @@ TL_MUST_USE tl_err tl_record_key_parse(
     const char **out_subject,
     size_t *out_subject_len);
 
+/* "latency_ms@pixel6" of a column's key, whatever a damaged one holds. */
+enum {
+    TL_COLUMN_NAME_BYTES = TL_STORE_MAX_KEY_BYTES + 32
+};
+void tl_record_name_column(const tl_store_entry *entry, char name[TL_COLUMN_NAME_BYTES]);
+
 /* The header of a stored column, checked against its length. */
 TL_MUST_USE tl_err
 tl_record_header(const void *value, size_t len, tl_column_header *out_header);
@@ -74,13 +80,23 @@ TL_MUST_USE tl_err tl_record_encode(
 
 TL_MUST_USE tl_err tl_column_init(tl_column *column, int n_slots, int n);
 
-/* Stores the record with a revision that no space ever had, and sets it there. */
+/*
+ * Stores the record with a revision that no space ever had, and sets it there. Where the last
+ * revision given out is damaged, revisions go on from the clock, far beyond it.
+ */
 TL_MUST_USE tl_err
 tl_record_bump(tl_store_txn *txn, const char *space_name, tl_space_record *record);
 
-/* TL_ENOTFOUND when the space has no measurements. */
-TL_MUST_USE tl_err
-tl_record_space_get(tl_store_txn *txn, const char *space_name, tl_space_record *out_record);
+/*
+ * TL_ENOTFOUND when the space has no measurements. All that it holds is known elsewhere: one
+ * that is damaged (*out_is_damaged) is made again, of revision 0 and the digest that a sound
+ * column has; to be stored by tl_record_bump().
+ */
+TL_MUST_USE tl_err tl_record_space_get(
+    tl_store_txn *txn,
+    const char *space_name,
+    tl_space_record *out_record,
+    bool *out_is_damaged);
 
 /* TL_ESTATE when digest [TL_DIGEST_BYTES] is not that of the space. */
 TL_MUST_USE tl_err tl_record_check_digest(const tl_space *space, const char *digest);

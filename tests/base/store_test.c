@@ -170,7 +170,8 @@ static void a_prefix_is_visited_in_order_and_removed(void **state)
     assert_ok(tl_store_delete_prefix(txn, TL_DB_DEVICES, "b1", 2, &n));
     assert_int_equal(n, 2);
     assert_ok(tl_store_delete(txn, TL_DB_DEVICES, "c", 1));
-    assert_ok(tl_store_txn_iterate(txn, TL_DB_DEVICES, NULL, 0, gather, &text));
+    assert_ok(
+        tl_store_txn_iterate_range(txn, TL_DB_DEVICES, &(tl_store_range){0}, gather, &text));
     assert_string_equal(text.data, "a=v b=v b2=v ");
     assert_ok(tl_store_delete_prefix(txn, TL_DB_DEVICES, NULL, 0, NULL));
     assert_ok(tl_store_commit(&txn));

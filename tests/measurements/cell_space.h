@@ -29,6 +29,22 @@ static inline tl_space *load_space(const char *name)
     return space;
 }
 
+/* The same name and slots, another network: its measurements mean something else. */
+static inline tl_space *another_space(const tl_space *space)
+{
+    tl_space *other = NULL;
+    tl_text yaml = {0};
+    const char *text = tl_space_yaml(space);
+    const char *size = strstr(text, "size: 32");
+    assert_non_null(size);
+    tl_text_add_bytes(&yaml, text, (size_t)(size - text));
+    tl_text_add(&yaml, "size: 64");
+    tl_text_add(&yaml, size + strlen("size: 32"));
+    assert_ok(tl_space_parse(yaml.data, yaml.len, "other", &other));
+    tl_text_done(&yaml);
+    return other;
+}
+
 static inline tl_err parse(
     const tl_space *space, tl_table_mode mode, const char *csv, tl_table *out_table)
 {

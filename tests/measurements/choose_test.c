@@ -201,7 +201,7 @@ static void an_export_of_too_many_columns_is_refused_before_it_is_read(void **st
     }
     import(f, &t, &report);
     tl_mem_fail_at(1); /* nothing is held of columns that are only counted */
-    assert_err(TL_ELIMIT, tl_columns_export(f->store, f->space, NULL, NULL, NULL));
+    assert_err(TL_ELIMIT, tl_columns_export(f->store, f->space, NULL, NULL, NULL, NULL));
     tl_mem_fail_at(0);
     assert_detail("more than 4096 columns");
     tl_table_done(&t);

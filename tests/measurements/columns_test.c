@@ -27,7 +27,7 @@ static tl_err append(void *context, const char *data, size_t len)
 static void assert_export(const fixture *f, const char *device, const char *wanted)
 {
     tl_text text = {0};
-    assert_ok(tl_columns_export(f->store, f->space, device, append, &text));
+    assert_ok(tl_columns_export(f->store, f->space, device, append, &text, NULL));
     assert_string_equal(text.data, wanted);
     tl_text_done(&text);
 }
@@ -188,22 +188,6 @@ static void a_space_is_forgotten_and_its_revision_never_returns(void **state)
     assert_true(revision(f) > before);
 }
 
-/* The same name and slots, another network: its measurements mean something else. */
-static tl_space *another_space(const tl_space *space)
-{
-    tl_space *other = NULL;
-    tl_text yaml = {0};
-    const char *text = tl_space_yaml(space);
-    const char *size = strstr(text, "size: 32");
-    assert_non_null(size);
-    tl_text_add_bytes(&yaml, text, (size_t)(size - text));
-    tl_text_add(&yaml, "size: 64");
-    tl_text_add(&yaml, size + strlen("size: 32"));
-    assert_ok(tl_space_parse(yaml.data, yaml.len, "other", &other));
-    tl_text_done(&yaml);
-    return other;
-}
-
 static void another_space_of_the_same_name_is_refused(void **state)
 {
     const fixture *f = *state;
@@ -217,7 +201,7 @@ static void another_space_of_the_same_name_is_refused(void **state)
     assert_err(TL_ESTATE, import_text(&other, HEADER ",latency_ms@e\n" CELL_A ",1\n", NULL));
     assert_err(
         TL_ESTATE, tl_columns_get(f->store, other.space, TL_METRIC_LATENCY_MS, "d", &column));
-    assert_err(TL_ESTATE, tl_columns_export(f->store, other.space, NULL, append, &text));
+    assert_err(TL_ESTATE, tl_columns_export(f->store, other.space, NULL, append, &text, NULL));
     tl_text_done(&text);
     tl_space_unref(other.space);
 }
@@ -329,7 +313,7 @@ static tl_err refuse(void *context, const char *data, size_t len)
 static void an_export_ends_when_its_reader_does(void **state)
 {
     const fixture *f = *state;
-    assert_err(TL_ECANCELLED, tl_columns_export(f->store, f->space, NULL, refuse, NULL));
+    assert_err(TL_ECANCELLED, tl_columns_export(f->store, f->space, NULL, refuse, NULL, NULL));
     assert_detail("the client has gone");
 }
 
@@ -345,7 +329,7 @@ static tl_err use_all(const fixture *f)
     tl_column_done(&column);
     TL_TRY(tl_columns_list(f->store, "nasbench201", &list));
     tl_column_list_done(&list);
-    tl_err err = tl_columns_export(f->store, f->space, NULL, append, &text);
+    tl_err err = tl_columns_export(f->store, f->space, NULL, append, &text, NULL);
     tl_text_done(&text);
     TL_TRY(err);
     TL_TRY(tl_store_begin(f->store, &txn));

@@ -147,7 +147,7 @@ static void assert_round_trip(const char *path, const char *space_name)
     int64_t start_ns = tl_clock_ns();
     tl_import_report report = import_text(first, space, csv, len);
     int64_t imported_ns = tl_clock_ns();
-    assert_ok(tl_columns_export(first, space, NULL, append, &text));
+    assert_ok(tl_columns_export(first, space, NULL, append, &text, NULL));
     int64_t exported_ns = tl_clock_ns();
     (void)printf(
         "%s: %d designs, %lld values; import %.0f ms, export %.0f ms\n", path, report.n_designs,
@@ -162,7 +162,7 @@ static void assert_round_trip(const char *path, const char *space_name)
     assert_true(got.bits == wanted.bits);
     report = import_text(second, space, text.data, text.len);
     assert_int_equal(report.n_new, wanted.n);
-    assert_ok(tl_columns_export(second, space, NULL, append, &again));
+    assert_ok(tl_columns_export(second, space, NULL, append, &again, NULL));
     assert_string_equal(again.data, text.data);
     report = import_text(second, space, csv, len);
     assert_int_equal(report.n_new + report.n_changed, 0);
