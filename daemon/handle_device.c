@@ -29,6 +29,7 @@ typedef struct listed {
 typedef struct device_list {
     listed *items;
     size_t n, capacity;
+    tl_damage damaged;
 } device_list;
 
 static tl_err collect(void *context, const tl_profile *profile, bool is_shipped)
@@ -51,6 +52,12 @@ static tl_err collect(void *context, const tl_profile *profile, bool is_shipped)
     item->batch = profile->batch;
     item->is_shipped = is_shipped;
     return TL_OK;
+}
+
+static tl_err collect_damaged(void *context, const char *name)
+{
+    device_list *list = context;
+    return tl_damage_add(&list->damaged, name);
 }
 
 /* One text column of the list; texts [n] is scratch. */
@@ -134,7 +141,8 @@ static tl_err read_range(
     *out_range = (tl_registry_range){
         .prefix = request->prefix,
         .after = request->after,
-        .max = request->limit > 0 ? request->limit : MAX_LISTED + 1};
+        .max = request->limit > 0 ? request->limit : MAX_LISTED + 1,
+        .on_damaged = collect_damaged};
     return TL_OK;
 }
 
@@ -156,7 +164,10 @@ static tl_err run_list(
     }
     if (err == TL_OK) {
         err = fill_list((Tailor__V1__Table *)reply_base, &list, texts);
+        tl_handle_warn_of_damage(
+            call, &list.damaged, "is left out: its profile is damaged; add it again");
     }
+    tl_damage_done(&list.damaged);
     tl_mem_free(texts);
     tl_mem_free(list.items);
     return err;
@@ -214,28 +225,37 @@ static tl_err run_add(
     return tl_registry_add(registry, &profile);
 }
 
-/* How many measurements of the device are stored, in all spaces. */
-static tl_err count_measured(tl_call *call, const char *device, long long *out_n)
+/* What is stored of a device, in all spaces; of damaged columns nobody knows how much. */
+typedef struct stored {
+    long long n_measured;
+    bool has_damaged;
+} stored;
+
+static void count_column(
+    tl_call *call, const char *space, tl_metric metric, const char *device, stored *s)
+{
+    int n = 0;
+    tl_err err = tl_columns_count(tl_engine_store(call->engine), space, metric, device, &n);
+    s->n_measured += err == TL_OK ? n : 0;
+    s->has_damaged = s->has_damaged || err != TL_OK; /* removing is what helps */
+}
+
+static tl_err count_stored(tl_call *call, const char *device, stored *out_stored)
 {
     tl_space_entry *entries = NULL;
     size_t n = 0;
-    tl_err err = TL_OK;
-    long long sum = 0;
+    stored s = {0};
     TL_TRY(tl_engine_spaces(call->engine, &entries, &n));
     for (size_t i = 0; i < n; i++) {
-        for (int m = 0; m < TL_N_METRICS && err == TL_OK; m++) {
-            int n_measured = 0;
+        for (int m = 0; m < TL_N_METRICS; m++) {
             if (tl_metric_is_of_device((tl_metric)m)) {
-                err = tl_columns_count(
-                    tl_engine_store(call->engine), tl_space_name(entries[i].space),
-                    (tl_metric)m, device, &n_measured);
+                count_column(call, tl_space_name(entries[i].space), (tl_metric)m, device, &s);
             }
-            sum += n_measured;
         }
     }
     tl_space_entries_free(entries, n);
-    *out_n = sum;
-    return err;
+    *out_stored = s;
+    return TL_OK;
 }
 
 /* The registration and the measurements go together or not at all. */
@@ -260,15 +280,17 @@ static tl_err run_remove(
     tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
 {
     const Tailor__V1__Name *request = (const Tailor__V1__Name *)request_base;
-    long long n_measured = 0;
+    stored s = {0};
     bool is_shipped = false;
     (void)reply_base;
     TL_TRY(tl_handle_check_name("device", request->name));
-    TL_TRY(count_measured(call, request->name, &n_measured));
-    TL_TRY(remove_device(call, request->name, n_measured > 0, &is_shipped));
-    if (n_measured > 0) {
+    TL_TRY(count_stored(call, request->name, &s));
+    bool is_measured = s.n_measured > 0 || s.has_damaged;
+    TL_TRY(remove_device(call, request->name, is_measured, &is_shipped));
+    if (is_measured) {
         tl_call_warn(
-            call, "%s: its %lld measurements were removed%s", request->name, n_measured,
+            call, "%s: its %lld measurements%s were removed%s", request->name, s.n_measured,
+            s.has_damaged ? ", and damaged ones," : "",
             is_shipped ? "; its shipped profile stays" : " too");
     }
     return TL_OK;

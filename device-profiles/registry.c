@@ -144,7 +144,7 @@ static tl_err consider_entry(void *context, const tl_store_entry *entry)
     if (s->n_left-- == 0 || s->n_left_in_all-- == 0) {
         return TL_ECANCELLED; /* enough: not a failure of anything */
     }
-    if (entry->key_len <= TL_NAME_MAX_BYTES) {
+    if (!entry->is_damaged && entry->key_len <= TL_NAME_MAX_BYTES) {
         (void)snprintf(
             name, sizeof name, "%.*s", (int)entry->key_len, (const char *)entry->key);
         consider(s, name);
@@ -160,9 +160,11 @@ static tl_err consider_registered(const tl_registry *registry, search *s)
 {
     s->n_left_in_all = NEAREST_MAX_ENTRIES;
     for (size_t len = strlen(s->wanted); len > 0 && s->n_left_in_all > 0; len--) {
+        const tl_store_range names = {
+            .prefix = s->wanted, .prefix_len = len, .heads_only = true, .with_damaged = true};
         s->n_left = NEAREST_AT_A_PREFIX;
         tl_err err =
-            tl_store_iterate(registry->store, TL_DB_DEVICES, s->wanted, len, consider_entry, s);
+            tl_store_iterate_range(registry->store, TL_DB_DEVICES, &names, consider_entry, s);
         if (err != TL_OK && err != TL_ECANCELLED) {
             return err;
         }
@@ -298,6 +300,7 @@ typedef struct walk {
     size_t max, n_visited;
     size_t next_shipped;
     tl_registry_visit_fn *visit;
+    tl_registry_damaged_fn *on_damaged;
     void *context;
 } walk;
 
@@ -333,11 +336,29 @@ static tl_err visit_shipped(walk *w, const char *name)
     return TL_OK;
 }
 
+/* It is no device of a page, but named on the page where it would stand. */
+static tl_err show_damaged(walk *w, const tl_store_entry *entry)
+{
+    char name[TL_STORE_MAX_KEY_BYTES + 1];
+    (void)snprintf(name, sizeof name, "%.*s", (int)entry->key_len, (const char *)entry->key);
+    if (w->on_damaged == NULL) {
+        return tl_fail(TL_EDAMAGED, "the profile of device %s", name);
+    }
+    TL_TRY(visit_shipped(w, name));
+    return w->n_visited == w->max ? TL_ECANCELLED : w->on_damaged(w->context, name);
+}
+
 static tl_err visit_entry(void *context, const tl_store_entry *entry)
 {
     walk *w = context;
     tl_profile profile;
-    TL_TRY(tl_profile_unpack(entry->value, entry->value_len, &profile));
+    tl_err err = entry->is_damaged
+                     ? TL_EDAMAGED
+                     : tl_profile_unpack(entry->value, entry->value_len, &profile);
+    if (err == TL_EDAMAGED) {
+        return show_damaged(w, entry);
+    }
+    TL_TRY(err);
     TL_TRY(visit_shipped(w, profile.name));
     return show(w, &profile, false);
 }
@@ -354,12 +375,14 @@ tl_err tl_registry_each_in(
         .after = range->after != NULL ? range->after : "",
         .max = range->max > 0 ? range->max : SIZE_MAX,
         .visit = visit,
+        .on_damaged = range->on_damaged,
         .context = context};
     const tl_store_range keys = {
         .prefix = w.prefix,
         .prefix_len = strlen(w.prefix),
         .after = w.after,
-        .after_len = strlen(w.after)};
+        .after_len = strlen(w.after),
+        .with_damaged = true};
     tl_err err = tl_store_iterate_range(registry->store, TL_DB_DEVICES, &keys, visit_entry, &w);
     if (err == TL_OK) {
         err = visit_shipped(&w, NULL);

@@ -68,11 +68,15 @@ typedef tl_err tl_registry_visit_fn(void *context, const tl_profile *profile, bo
 TL_MUST_USE tl_err
 tl_registry_each(const tl_registry *registry, tl_registry_visit_fn *visit, void *context);
 
+/* Told the name of a registered device whose profile is damaged; the same context. */
+typedef tl_err tl_registry_damaged_fn(void *context, const char *name);
+
 /* Some of the devices, as tl_registry_each() would visit them. */
 typedef struct tl_registry_range {
-    const char *prefix; /* names that start with it; "" or NULL: any */
-    const char *after;  /* names behind it; "" or NULL: from the first on */
-    size_t max;         /* 0: all */
+    const char *prefix;                 /* names that start with it; "" or NULL: any */
+    const char *after;                  /* names behind it; "" or NULL: from the first on */
+    size_t max;                         /* 0: all */
+    tl_registry_damaged_fn *on_damaged; /* NULL: a damaged profile ends the walk */
 } tl_registry_range;
 
 /* The same for a range; takes time for what is visited, however many devices there are. */

@@ -5,6 +5,7 @@
 #include "device-profiles/profile_yaml.h"
 #include "device-profiles/registry.h"
 #include "tests/device-profiles/sample.h"
+#include "tests/support/damage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,6 +206,55 @@ static void a_damaged_record_is_said_and_harms_no_other(void **state)
     close_both(&f);
 }
 
+/* "name:d" for a damaged one. */
+static tl_err append_damaged(void *context, const char *name)
+{
+    tl_text_addf(context, "%s:d ", name);
+    return TL_OK;
+}
+
+static void a_damaged_profile_is_named_and_the_others_are_listed_and_found(void **state)
+{
+    (void)state;
+    fixture f = make();
+    static const char *const names[] = {"alpha", "delta", "raspberrypi4", "raspberrypi6"};
+    for (size_t i = 0; i < TL_COUNT(names); i++) {
+        tl_profile profile = device(names[i], 4);
+        assert_ok(tl_registry_add(f.registry, &profile));
+    }
+    close_both(&f);
+    tl_test_damage(f.data, "delta", 5, 20);        /* in the value */
+    tl_test_damage(f.data, "raspberrypi4", 12, 3); /* in the head */
+    open_both(&f);
+    tl_text list = {0};
+    tl_registry_range range = {.on_damaged = append_damaged};
+    assert_ok(tl_registry_each_in(f.registry, &range, append_name, &list));
+    assert_string_equal(list.data, "alpha:r beta:s delta:d raspberrypi4:d raspberrypi6:r ");
+    range.max = 2;
+    tl_text_clear(&list);
+    assert_ok(tl_registry_each_in(f.registry, &range, append_name, &list));
+    assert_string_equal(list.data, "alpha:r beta:s ");
+    range.after = "beta";
+    tl_text_clear(&list);
+    assert_ok(tl_registry_each_in(f.registry, &range, append_name, &list));
+    assert_string_equal(list.data, "delta:d raspberrypi4:d raspberrypi6:r ");
+    assert_err(TL_EDAMAGED, tl_registry_each(f.registry, append_name, &list));
+    assert_detail("delta");
+    tl_text_done(&list);
+    tl_profile profile = {0};
+    assert_err(TL_EDAMAGED, tl_registry_find(f.registry, "delta", &profile));
+    assert_err(TL_ENOTFOUND, tl_registry_find(f.registry, "delt", &profile));
+    assert_detail("nearest is \"delta\"");
+    assert_err(TL_ENOTFOUND, tl_registry_find(f.registry, "raspberrypi7", &profile));
+    assert_detail("nearest is \"raspberrypi6\"");
+    assert_err(TL_ENOTFOUND, tl_registry_remove(f.registry, "raspberrypi"));
+    assert_ok(tl_registry_remove(f.registry, "raspberrypi4"));
+    profile = device("delta", 9);
+    assert_ok(tl_registry_add(f.registry, &profile));
+    assert_list(&f, "alpha:r beta:s delta:r raspberrypi6:r ");
+    close_both(&f);
+}
+
 static void a_bad_catalogue_does_not_open(void **state)
 {
     (void)state;
@@ -389,6 +439,7 @@ int main(void)
         TEST(an_aborted_change_leaves_no_device),
         TEST(an_unknown_device_names_the_nearest),
         TEST(a_damaged_record_is_said_and_harms_no_other),
+        TEST(a_damaged_profile_is_named_and_the_others_are_listed_and_found),
         TEST(a_bad_catalogue_does_not_open),
         TEST(many_devices_are_found_without_being_held),
         TEST(a_range_shows_what_the_whole_walk_shows_there),
