@@ -310,8 +310,8 @@ static tl_err check_op(const Tailor__V1__Op *op, size_t position)
     for (size_t i = 0; i < op->n_inputs; i++) {
         if (op->inputs[i] < -1 || op->inputs[i] >= (int64_t)position) {
             return tl_fail(
-                TL_ESHAPE, "operator %zu: reads operator %d, which is not before it", position,
-                op->inputs[i]);
+                TL_EDAMAGED, "operator %zu: reads operator %d, which is not before it",
+                position, op->inputs[i]);
         }
     }
     return TL_OK;

@@ -14,6 +14,7 @@ typedef struct sink {
     void *progress_context;
     uint64_t about_bytes;
     int64_t started_ns;
+    bool has_failed; /* write() has */
 } sink;
 
 static tl_err begin(tailor_client *client, uint64_t *out_id, uint64_t *out_about_bytes)
@@ -36,7 +37,7 @@ static tl_err begin(tailor_client *client, uint64_t *out_id, uint64_t *out_about
 
 /* The piece at offset, handed on. */
 static tl_err read_piece(
-    tailor_client *client, uint64_t id, const sink *to, uint64_t *offset, bool *out_is_last)
+    tailor_client *client, uint64_t id, sink *to, uint64_t *offset, bool *out_is_last)
 {
     Tailor__V1__BackupRead request;
     ProtobufCMessage *reply = NULL;
@@ -54,6 +55,7 @@ static tl_err read_piece(
     if (piece->data.len == 0 && !piece->is_last) {
         err = tl_fail(TL_EDAMAGED, "the daemon's reply: an empty piece of a backup");
     } else if (to->write(to->context, piece->data.data, piece->data.len) != 0) {
+        to->has_failed = true;
         err = tl_fail(TL_EIO, "the backup cannot be written");
     }
     *offset += piece->data.len;
@@ -62,7 +64,7 @@ static tl_err read_piece(
     return err;
 }
 
-static tl_err read_all(tailor_client *client, uint64_t id, const sink *to, uint64_t *out_bytes)
+static tl_err read_all(tailor_client *client, uint64_t id, sink *to, uint64_t *out_bytes)
 {
     uint64_t offset = 0;
     for (bool is_last = false; !is_last;) {
@@ -99,13 +101,12 @@ tailor_err tailor_backup(
     sink to = {.write = write, .context = context, .started_ns = tl_clock_ns()};
     uint64_t id = 0;
     uint64_t bytes = 0;
-    tl_client_get_progress(client, &to.progress, &to.progress_context);
-    tl_err err = begin(client, &id, &to.about_bytes);
-    if (err != TL_OK) {
+    tl_err err = tl_client_get_progress(client, &to.progress, &to.progress_context);
+    if (err != TL_OK || (err = begin(client, &id, &to.about_bytes)) != TL_OK) {
         return tl_client_err(err);
     }
     err = read_all(client, id, &to, &bytes);
-    if (err == TL_EIO) {
+    if (to.has_failed) {
         give_up(client, id);
         return tl_client_err(tl_fail(TL_EIO, "the backup cannot be written"));
     }

@@ -8,7 +8,6 @@
 #include "clients/c/client_impl.h"
 #include "clients/c/rules.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <time.h>
@@ -23,15 +22,20 @@ enum {
     /* A daemon that asks for a key often hangs up on a client without one before it could say
      * so: then the handshake is repeated so often at once. */
     MAX_HUNG_UP = 16,
+    /* So often whoever waits is asked whether to go on. */
+    ASK_MS = 100,
     /* A request that ends every daemon that is given it is not given to more than these. */
     MAX_LOST = 3
 };
+
+/* Calls of this thread: more than one where a progress function makes calls. */
+static _Thread_local int n_under_way;
 
 /* A call under way. */
 typedef struct flight {
     tailor_client *client;
     const tailor_request *request;
-    tl_again_fn *again;
+    const tl_call_hooks *hooks;
     tl_repeat repeat;
     tailor_progress_fn *progress;
     void *progress_context;
@@ -65,12 +69,33 @@ static int ms_until(int64_t end_ns, int most_ms)
     return left_ms < most_ms ? (int)left_ms : most_ms;
 }
 
-static void sleep_ns(int64_t ns)
+/* TL_ECANCELLED when whoever made the call wants no answer any more. */
+static tl_err ask_goes_on(const flight *f)
 {
-    struct timespec left = {
-        .tv_sec = (time_t)(ns / TL_NS_PER_S), .tv_nsec = (long)(ns % TL_NS_PER_S)};
-    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+    const tl_call_hooks *hooks = f->hooks;
+    bool goes_on = hooks->goes_on == NULL || hooks->goes_on(hooks->goes_on_context);
+    return goes_on && !atomic_load(&f->client->is_stopped)
+               ? TL_OK
+               : tl_fail(TL_ECANCELLED, "%s: no longer waited for", f->request->method);
+}
+
+static tl_err sleep_ns(const flight *f, int64_t ns)
+{
+    int64_t end_ns = tl_clock_ns() + ns;
+    for (int64_t left_ns = ns; left_ns > 0; left_ns = end_ns - tl_clock_ns()) {
+        int64_t slice_ns = left_ns < ms_to_ns(ASK_MS) ? left_ns : ms_to_ns(ASK_MS);
+        struct timespec slice = {.tv_nsec = (long)slice_ns};
+        TL_TRY(ask_goes_on(f));
+        (void)nanosleep(&slice, NULL); /* a signal may end it early */
     }
+    return ask_goes_on(f);
+}
+
+/* tl_link_wait(), for a while after which whoever waits is asked again. */
+static tl_err wait_on_link(const flight *f, int wait_ms, bool *out_has_message)
+{
+    TL_TRY(ask_goes_on(f));
+    return tl_link_wait(f->link, wait_ms < ASK_MS ? wait_ms : ASK_MS, out_has_message);
 }
 
 /* ---- connecting ------------------------------------------------------------------------ */
@@ -123,7 +148,7 @@ static tl_err await_handshake(flight *f)
     while (f->link->state == TL_LINK_CONNECTING) {
         bool has_message = false;
         int left_ms = ms_until(end_ns, CONNECT_MS);
-        TL_TRY(tl_link_wait(f->link, left_ms, &has_message));
+        TL_TRY(wait_on_link(f, left_ms, &has_message));
         if (f->link->state == TL_LINK_CONNECTING && left_ms == 0) {
             f->link->state = TL_LINK_DOWN;
         }
@@ -169,7 +194,7 @@ static tl_err connect(flight *f)
         if (left_ns <= 0) {
             return nobody_answers(f);
         }
-        sleep_ns(wait_ns < left_ns ? wait_ns : left_ns);
+        TL_TRY(sleep_ns(f, wait_ns < left_ns ? wait_ns : left_ns));
     }
 }
 
@@ -216,9 +241,11 @@ static tl_err lost(flight *f)
 }
 
 /*
- * Waits until a reply is there. Silence counts once the daemon has shown that it sends
- * heartbeats: an older one sends none. A long gap counts as one missed heartbeat, so that a
- * client that was stopped for a while reads what came in that time before it judges.
+ * Waits until a reply is there. The daemon hangs when for three heartbeats neither one nor any
+ * other byte moved: a message shows up only when it is whole, which may take long.
+ * Silence counts once the daemon has shown that it sends heartbeats: an older one sends none. A
+ * long gap counts as one missed heartbeat, so that a client that was stopped for a while reads
+ * what came in that time before it judges.
  */
 static tl_err await_reply(flight *f)
 {
@@ -232,7 +259,7 @@ static tl_err await_reply(flight *f)
         if (left_ms == 0) {
             return nobody_answers(f);
         }
-        TL_TRY(tl_link_wait(f->link, due_ms < left_ms ? due_ms : left_ms, &has_message));
+        TL_TRY(wait_on_link(f, due_ms < left_ms ? due_ms : left_ms, &has_message));
         if (has_message) {
             return TL_OK;
         }
@@ -241,7 +268,7 @@ static tl_err await_reply(flight *f)
         }
         if (tl_clock_ns() >= due_ns) {
             due_ns = tl_clock_ns() + ms_to_ns(most_ms);
-            n_missed++;
+            n_missed = tl_link_has_moved(f->link, most_ms) ? 0 : n_missed + 1;
         }
         if (f->link->has_heartbeats && n_missed >= MISSED_HEARTBEATS) {
             return tl_fail(
@@ -292,9 +319,10 @@ static tl_err ask(flight *f)
     f->is_lost = false;
     f->n_asked++;
     if (f->has_parts) {
-        f->again(f->request->context);
+        f->hooks->again(f->request->context);
         f->has_parts = false;
     }
+    TL_TRY(ask_goes_on(f));
     TL_TRY(connect(f));
     tl_err err = send_request(f);
     if (err == TL_EIO) {
@@ -313,24 +341,21 @@ static bool may_repeat(const flight *f)
     bool is_busy =
         reply != NULL && reply->error != 0 && (reply->error == TL_EBUSY || reply->may_repeat);
     bool may_be_lost = f->repeat != TL_REPEAT_NEVER && f->n_lost < MAX_LOST;
-    bool can_begin_anew = !f->has_parts || f->again != NULL;
+    bool can_begin_anew = !f->has_parts || f->hooks->again != NULL;
     return (is_busy || (f->is_lost && may_be_lost)) && can_begin_anew &&
            f->n_asked <= f->client->max_repeats;
 }
 
-/* Waits before the next try; false when that would take too long. */
-static bool wait_a_little(flight *f)
+/* Waits before the next try; *out_is_late when that would take too long. */
+static tl_err wait_a_little(flight *f, bool *out_is_late)
 {
     int64_t now_ns = tl_clock_ns();
     int64_t wait_ns = tl_backoff_ns(f->n_asked - 1, &f->random);
     if (f->is_lost && f->end_ns == INT64_MAX) {
         f->patience_ns = now_ns + ms_to_ns(f->timeout_ms); /* until then it was served */
     }
-    if (now_ns + wait_ns >= f->patience_ns) {
-        return false;
-    }
-    sleep_ns(wait_ns);
-    return true;
+    *out_is_late = now_ns + wait_ns >= f->patience_ns;
+    return *out_is_late ? TL_OK : sleep_ns(f, wait_ns);
 }
 
 /* On success f has the final reply, which may be an error. */
@@ -341,7 +366,12 @@ static tl_err ask_until_answered(flight *f)
         if (err != TL_OK) {
             drop_link(f); /* what still comes belongs to no call */
         }
-        if (!may_repeat(f) || !wait_a_little(f)) {
+        bool is_late = false;
+        if (!may_repeat(f)) {
+            return err;
+        }
+        TL_TRY(wait_a_little(f, &is_late));
+        if (is_late) {
             return err;
         }
         tl_wire_free((ProtobufCMessage *)f->last_reply);
@@ -367,21 +397,22 @@ static tl_err error_of(const flight *f)
 tl_err tl_client_call(
     tailor_client *client,
     const tailor_request *request,
-    tl_again_fn *again,
+    const tl_call_hooks *hooks,
     Tailor__V1__Reply **out_reply)
 {
     int64_t begun_ns = tl_clock_ns();
-    flight f = {.client = client, .request = request, .again = again};
+    flight f = {.client = client, .request = request, .hooks = hooks};
     tl_client_warnings_drop();
-    TL_TRY(tl_client_check_process(client));
     f.repeat = tl_repeat_of(request->method);
     f.timeout_ms = request->timeout_ms > 0 ? request->timeout_ms : client->timeout_ms;
     f.patience_ns = begun_ns + ms_to_ns(f.timeout_ms);
     f.end_ns = request->timeout_ms < 0 ? INT64_MAX : f.patience_ns;
     f.random = (uint64_t)begun_ns ^ (uint64_t)(uintptr_t)&f;
-    tl_client_get_progress(client, &f.progress, &f.progress_context);
-    TL_TRY(tl_client_place_take(client, f.patience_ns, &f.link));
+    TL_TRY(tl_client_get_progress(client, &f.progress, &f.progress_context));
+    TL_TRY(tl_client_place_take(client, n_under_way > 0, f.patience_ns, &f.link));
+    n_under_way++;
     tl_err err = ask_until_answered(&f);
+    n_under_way--;
     tl_client_place_give_back(client, f.link);
     if (err == TL_OK) {
         err = error_of(&f);

@@ -190,8 +190,7 @@ static tailor_err join_part(void *context, const uint8_t *bytes, size_t len)
 {
     Tailor__V1__Table **joined = context;
     ProtobufCMessage *message = NULL;
-    tl_err err = tl_wire_unpack(
-        &tailor__v1__table__descriptor, bytes, len, TL_WIRE_MAX_MEMORY_BYTES, &message);
+    tl_err err = tl_client_unpack(&tailor__v1__table__descriptor, bytes, len, &message);
     if (err != TL_OK) {
         return tl_client_err(err);
     }

@@ -20,7 +20,6 @@ enum {
 TL_ERR_LIST(CHECK_NUMBER)
 #undef CHECK_NUMBER
 _Static_assert((int)TAILOR_MAX_MESSAGE_BYTES == (int)TL_WIRE_MAX_BYTES, "one limit");
-_Static_assert((int)TAILOR_MAX_CALLS == (int)TL_CLIENT_MAX_LINKS, "one limit");
 
 /* ---- calls ------------------------------------------------------------------------------ */
 
@@ -28,7 +27,7 @@ tailor_err tailor_call(
     tailor_client *client, const tailor_request *request, char **out_reply, size_t *out_len)
 {
     Tailor__V1__Reply *reply = NULL;
-    tl_err err = tl_client_call(client, request, NULL, &reply);
+    tl_err err = tl_client_call(client, request, &(tl_call_hooks){.again = NULL}, &reply);
     if (err != TL_OK) {
         return tl_client_err(err);
     }
@@ -56,20 +55,23 @@ tl_err tl_client_exchange(
         .method = exchange->method,
         .body = body.data,
         .len = body.len,
-        .timeout_ms = exchange->is_unbounded ? -1 : 0,
+        .timeout_ms = exchange->is_unbounded ? -1 : exchange->timeout_ms,
         .part = exchange->part,
         .context = exchange->context,
     };
-    tl_err err = tl_client_call(client, &request, exchange->again, &reply);
+    tl_call_hooks hooks = {
+        .again = exchange->again,
+        .goes_on = exchange->goes_on,
+        .goes_on_context = exchange->goes_on_context};
+    tl_err err = tl_client_call(client, &request, &hooks, &reply);
     tl_mem_free(body.data);
     TL_TRY(err);
     if (exchange->reply_type != NULL) {
-        err = tl_wire_unpack(
-            exchange->reply_type, reply->body.data, reply->body.len, TL_WIRE_MAX_MEMORY_BYTES,
-            out_reply);
+        err = tl_client_unpack(
+            exchange->reply_type, reply->body.data, reply->body.len, out_reply);
     }
     tl_wire_free((ProtobufCMessage *)reply);
-    return err == TL_OK ? TL_OK : tl_fail_in(err, "the daemon's reply: ");
+    return err;
 }
 
 /* ---- life ------------------------------------------------------------------------------- */
@@ -172,6 +174,11 @@ void tailor_set_timeout_ms(tailor_client *client, int timeout_ms)
     atomic_store(&client->timeout_ms, timeout_ms > 0 ? timeout_ms : TAILOR_DEFAULT_TIMEOUT_MS);
 }
 
+void tailor_stop_calls(tailor_client *client, bool is_stopped)
+{
+    atomic_store(&client->is_stopped, is_stopped);
+}
+
 uint64_t tailor_n_retries(const tailor_client *client)
 {
     return atomic_load(&client->n_repeats);
@@ -179,19 +186,24 @@ uint64_t tailor_n_retries(const tailor_client *client)
 
 void tailor_on_progress(tailor_client *client, tailor_progress_fn *progress, void *context)
 {
+    if (client->pid != getpid()) {
+        return; /* whoever held the lock when this process was forked off holds it for ever */
+    }
     (void)pthread_mutex_lock(&client->lock);
     client->progress = progress;
     client->progress_context = context;
     (void)pthread_mutex_unlock(&client->lock);
 }
 
-void tl_client_get_progress(
+tl_err tl_client_get_progress(
     tailor_client *client, tailor_progress_fn **out_progress, void **out_context)
 {
+    TL_TRY(tl_client_check_process(client));
     (void)pthread_mutex_lock(&client->lock);
     *out_progress = client->progress;
     *out_context = client->progress_context;
     (void)pthread_mutex_unlock(&client->lock);
+    return TL_OK;
 }
 
 const char *tailor_err_name(tailor_err err)

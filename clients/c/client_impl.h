@@ -22,7 +22,8 @@
 enum {
     TL_CLIENT_ENDPOINT_BYTES = 256,
     TL_CLIENT_NAME_BYTES = 64,
-    TL_CLIENT_MAX_LINKS = 32
+    TL_CLIENT_NESTED = 4, /* places that only calls within calls are given */
+    TL_CLIENT_MAX_LINKS = TAILOR_MAX_CALLS + TL_CLIENT_NESTED
 };
 
 struct tailor_client {
@@ -34,6 +35,7 @@ struct tailor_client {
     unsigned max_repeats;
     uint32_t heartbeat_ms; /* 0: none */
     atomic_int timeout_ms;
+    atomic_bool is_stopped; /* calls end at once */
     atomic_ullong last_request_id, n_repeats;
     atomic_uint n_links; /* opened so far: a closed one keeps its name for a while */
     void *context;
@@ -55,10 +57,11 @@ void tl_client_pool_done(tailor_client *client);
 /*
  * The place of one call, with an idle connection if there is one (it may have broken), else with
  * NULL. Waits for a place until end_ns (tl_clock_ns) while all are taken, then fails with
- * TL_EBUSY.
+ * TL_EBUSY. A nested call is made within another one of the same thread, which keeps its place
+ * meanwhile: some are kept for those, or all could wait for each other.
  */
 TL_MUST_USE tl_err
-tl_client_place_take(tailor_client *client, int64_t end_ns, tl_link **out_link);
+tl_client_place_take(tailor_client *client, bool is_nested, int64_t end_ns, tl_link **out_link);
 
 /* link: a connection for the next call, taken; or NULL. */
 void tl_client_place_give_back(tailor_client *client, tl_link *link);
@@ -66,11 +69,21 @@ void tl_client_place_give_back(tailor_client *client, tl_link *link);
 /* A new connection, which need not stand yet. */
 TL_MUST_USE tl_err tl_client_link_open(tailor_client *client, tl_link **out_link);
 
-/* One call, repeated as its rule allows. On success the caller owns *out_reply, whose error is 0. */
+/* What a call asks of whoever made it, besides giving parts and progress; each may be NULL. */
+typedef struct tl_call_hooks {
+    tl_again_fn *again;
+    tl_goes_on_fn *goes_on;
+    void *goes_on_context;
+} tl_call_hooks;
+
+/*
+ * One call, repeated as its rule allows. On success the caller owns *out_reply, whose error is 0.
+ * Fails with TL_ECANCELLED when goes_on() was false.
+ */
 TL_MUST_USE tl_err tl_client_call(
     tailor_client *client,
     const tailor_request *request,
-    tl_again_fn *again,
+    const tl_call_hooks *hooks,
     Tailor__V1__Reply **out_reply);
 
 /* The warnings of this thread's last call: kept (taken from reply) and dropped. */

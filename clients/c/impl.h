@@ -29,32 +29,48 @@ tl_client_find_keys(const tailor_options *options, const char *endpoint, tl_key_
  */
 typedef void tl_again_fn(void *context);
 
+/* Asked several times a second while a call waits for whatever; false: it ends at once. */
+typedef bool tl_goes_on_fn(void *context);
+
 /*
  * One call with typed messages. reply_type NULL: the answer is not looked at. What is repeated
  * says clients/c/rules.c; a call whose parts were given to part() only with again(). Several
- * threads may exchange at once.
+ * threads may exchange at once. Fails with TL_EDAMAGED when the answer is none.
  */
 typedef struct tl_exchange {
     const char *method;
     const ProtobufCMessage *request;
     const ProtobufCMessageDescriptor *reply_type;
     bool is_unbounded;
+    int timeout_ms; /* 0: the client's */
     tailor_part_fn *part;
     tl_again_fn *again;
-    void *context; /* of both */
+    void *context;          /* of both */
+    tl_goes_on_fn *goes_on; /* NULL: it does */
+    void *goes_on_context;
 } tl_exchange;
 
 /* On success the caller owns *out_reply (tl_wire_free). */
 TL_MUST_USE tl_err tl_client_exchange(
     tailor_client *client, const tl_exchange *exchange, ProtobufCMessage **out_reply);
 
-/* What tailor_on_progress() was given. */
-void tl_client_get_progress(
+/* What tailor_on_progress() was given. TL_ESTATE in a forked child, before any lock. */
+TL_MUST_USE tl_err tl_client_get_progress(
     tailor_client *client, tailor_progress_fn **out_progress, void **out_context);
 
 /*
+ * tl_wire_unpack() for what the daemon sent: bytes that are no such message are TL_EDAMAGED, and
+ * the detail says whose they are.
+ */
+TL_MUST_USE tl_err tl_client_unpack(
+    const ProtobufCMessageDescriptor *type,
+    const uint8_t *data,
+    size_t len,
+    ProtobufCMessage **out_message);
+
+/*
  * Reads an envelope. On success the caller owns *out_reply (tl_wire_free). Fails as
- * tl_wire_unpack(), and with TL_EVERSION.
+ * tl_client_unpack(), and with TL_EVERSION.
  */
 TL_MUST_USE tl_err tl_client_reply_read(
     const void *data, size_t len, const char *endpoint, Tailor__V1__Reply **out_reply);
@@ -75,7 +91,7 @@ tl_client_train_report_take(ProtobufCMessage *message, tailor_train_report **out
 TL_MUST_USE tl_err
 tl_client_evaluation_take(ProtobufCMessage *message, tailor_evaluation **out_evaluation);
 
-/* Checks that the sizes and indices of a received table agree. */
+/* Checks that the sizes and indices of a received table agree: TL_EDAMAGED. */
 TL_MUST_USE tl_err tl_client_table_check(const Tailor__V1__Table *message);
 
 /*

@@ -7,6 +7,13 @@
 #include "base/units.h"
 #include "clients/c/impl.h"
 
+#include <stdio.h>
+
+enum {
+    ABORT_MS = 1000, /* for a place of the daemon to be free again now, not in ten minutes */
+    DETAIL_BYTES = 512
+};
+
 /* The report's memory: the message that it borrows from. */
 typedef struct owned_report {
     tailor_import_report report; /* first: this is what the caller holds */
@@ -77,18 +84,32 @@ static tl_err feed_all(
     }
 }
 
-static tl_err finish(
-    tailor_client *client, const char *method, uint64_t import_id, ProtobufCMessage **out_reply)
+static tl_err commit(tailor_client *client, uint64_t import_id, ProtobufCMessage **out_reply)
 {
     Tailor__V1__ImportId request;
     tailor__v1__import_id__init(&request);
     request.import_id = import_id;
     tl_exchange exchange = {
-        .method = method,
+        .method = "measure.commit",
         .request = (ProtobufCMessage *)&request,
-        .reply_type = out_reply != NULL ? &tailor__v1__import_report__descriptor : NULL,
+        .reply_type = &tailor__v1__import_report__descriptor,
         .is_unbounded = true};
     return tl_client_exchange(client, &exchange, out_reply);
+}
+
+/* Best effort: what it leaves open the daemon drops by itself, later. */
+static void abort_import(tailor_client *client, uint64_t import_id)
+{
+    Tailor__V1__ImportId request;
+    tailor__v1__import_id__init(&request);
+    request.import_id = import_id;
+    tl_exchange exchange = {
+        .method = "measure.abort",
+        .request = (ProtobufCMessage *)&request,
+        .timeout_ms = ABORT_MS};
+    if (tl_client_exchange(client, &exchange, NULL) != TL_OK) {
+        return;
+    }
 }
 
 /* Takes message. */
@@ -116,26 +137,37 @@ static tl_err give_report(ProtobufCMessage *message, tailor_import_report **out_
     return TL_OK;
 }
 
-/* Feeds and commits an import that has begun; takes it back when that fails. */
-static tl_err run_import(
+/* Feeds and commits an import that has begun. */
+static tl_err feed_and_commit(
     tailor_client *client, uint64_t import_id, const source *from, ProtobufCMessage **out_reply)
 {
     tailor_progress_fn *progress = NULL;
     void *progress_context = NULL;
-    tl_client_get_progress(client, &progress, &progress_context);
+    TL_TRY(tl_client_get_progress(client, &progress, &progress_context));
     tl_err err = feed_all(client, import_id, from, progress, progress_context);
-    if (err == TL_EIO) {
-        (void)finish(client, "measure.abort", import_id, NULL);
-        return tl_fail(TL_EIO, "the table cannot be read");
-    }
     if (err == TL_ENOTFOUND) {
         return tl_fail_in(err, "nothing was stored, since the daemon began anew: ");
     }
     TL_TRY(err);
-    err = finish(client, "measure.commit", import_id, out_reply);
+    err = commit(client, import_id, out_reply);
     return err != TL_EUNREACHABLE
                ? err
                : tl_fail_in(err, "it is not known whether the table was stored: ");
+}
+
+/* The same; takes it back when that fails, but where the daemon has no such import any more. */
+static tl_err run_import(
+    tailor_client *client, uint64_t import_id, const source *from, ProtobufCMessage **out_reply)
+{
+    tl_err err = feed_and_commit(client, import_id, from, out_reply);
+    bool is_gone = err == TL_OK || err == TL_ENOTFOUND || err == TL_EINVAL;
+    if (!is_gone) {
+        char detail[DETAIL_BYTES];
+        (void)snprintf(detail, sizeof detail, "%s", tl_err_detail());
+        abort_import(client, import_id);
+        return tl_fail(err, "%s", detail);
+    }
+    return err;
 }
 
 tailor_err tailor_measure_import(

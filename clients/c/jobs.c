@@ -13,7 +13,7 @@
 #include <time.h>
 
 enum {
-    SHOW_MS = 2000,     /* one look at a job that is followed */
+    SILENT_MS = 1000,   /* then whoever follows hears that the daemon is waited for */
     FIRST_WAIT_MS = 10, /* between two looks; it grows to the last */
     LAST_WAIT_MS = 200,
     TOKEN_RANDOM_BYTES = 16
@@ -66,7 +66,8 @@ tailor_err tailor_job_start(
     tl_exchange exchange = {
         .method = "job.start",
         .request = (ProtobufCMessage *)&request,
-        .reply_type = &tailor__v1__job_id__descriptor};
+        .reply_type = &tailor__v1__job_id__descriptor,
+        .is_unbounded = true}; /* what bounds a start would bound the job */
     tl_err err = tl_client_exchange(client, &exchange, &reply);
     if (err == TL_OK) {
         *out_job_id = ((const Tailor__V1__JobId *)(const void *)reply)->job_id;
@@ -146,32 +147,31 @@ static tl_err job_take(ProtobufCMessage *message, tailor_job **out_job)
     return TL_OK;
 }
 
-/* timeout_ms 0: the client's. */
-static tl_err show(tailor_client *client, uint64_t job_id, int timeout_ms, tailor_job **out_job)
+/* goes_on NULL: it does. */
+static tl_err show(
+    tailor_client *client,
+    uint64_t job_id,
+    tl_goes_on_fn *goes_on,
+    void *goes_on_context,
+    tailor_job **out_job)
 {
     Tailor__V1__JobId request;
-    tl_bytes body = {0};
-    char *reply = NULL;
-    size_t len = 0;
-    ProtobufCMessage *message = NULL;
+    ProtobufCMessage *reply = NULL;
     tailor__v1__job_id__init(&request);
     request.job_id = job_id;
-    TL_TRY(tl_wire_pack((ProtobufCMessage *)&request, &body));
-    tailor_request call = {
-        .method = "job.show", .body = body.data, .len = body.len, .timeout_ms = timeout_ms};
-    tl_err err = (tl_err)tailor_call(client, &call, &reply, &len);
-    tl_mem_free(body.data);
-    TL_TRY(err);
-    err = tl_wire_unpack(
-        &tailor__v1__job__descriptor, (const uint8_t *)reply, len, TL_WIRE_MAX_MEMORY_BYTES,
-        &message);
-    tailor_text_free(reply);
-    return err == TL_OK ? job_take(message, out_job) : tl_fail_in(err, "the daemon's reply: ");
+    tl_exchange exchange = {
+        .method = "job.show",
+        .request = (ProtobufCMessage *)&request,
+        .reply_type = &tailor__v1__job__descriptor,
+        .goes_on = goes_on,
+        .goes_on_context = goes_on_context};
+    TL_TRY(tl_client_exchange(client, &exchange, &reply));
+    return job_take(reply, out_job);
 }
 
 tailor_err tailor_job_show(tailor_client *client, uint64_t job_id, tailor_job **out_job)
 {
-    return tl_client_err(show(client, job_id, 0, out_job));
+    return tl_client_err(show(client, job_id, NULL, NULL, out_job));
 }
 
 void tailor_job_free(tailor_job *job)
@@ -216,7 +216,7 @@ static tl_err unpack_reply(
             TL_ESTATE, "job %llu is of %s, not of %s", (unsigned long long)job->job_id,
             job->method, method);
     }
-    return tl_wire_unpack(type, reply, len, TL_WIRE_MAX_MEMORY_BYTES, out_message);
+    return tl_client_unpack(type, reply, len, out_message);
 }
 
 tailor_err tailor_job_train_report(const tailor_job *job, tailor_train_report **out_report)
@@ -271,6 +271,27 @@ static void report_job(const follower *f, const tailor_job *job)
     }
 }
 
+/* Shows that the daemon is silent, where it is. */
+static void report_silence(const follower *f)
+{
+    int64_t silent_ns = tl_clock_ns() - f->heard_ns;
+    tailor_progress progress = {
+        .what = "waiting for the daemon",
+        .elapsed_s = (double)silent_ns / (double)TL_NS_PER_S,
+        .job_id = f->options->job_id};
+    if (silent_ns >= SILENT_MS * TL_NS_PER_MS) {
+        report(f, &progress);
+    }
+}
+
+/* Asked several times a second, also while a look at the job takes long. */
+static bool goes_on(void *context)
+{
+    const follower *f = context;
+    report_silence(f);
+    return f->options->goes_on == NULL || f->options->goes_on(f->options->context);
+}
+
 /* What a daemon that stops, starts or is busy makes of a question. */
 static bool may_pass(tl_err err)
 {
@@ -286,21 +307,22 @@ static tl_err stay_patient(const follower *f, tl_err err)
     if (!may_pass(err) || silent_ns > patience_ms * TL_NS_PER_MS) {
         return err;
     }
-    tailor_progress progress = {
-        .what = "waiting for the daemon",
-        .elapsed_s = (double)silent_ns / (double)TL_NS_PER_S,
-        .job_id = f->options->job_id};
-    report(f, &progress);
+    report_silence(f);
     return TL_OK;
+}
+
+static tl_err not_followed(const follower *f)
+{
+    return tl_fail(
+        TL_ECANCELLED, "job %llu is no longer followed",
+        (unsigned long long)f->options->job_id);
 }
 
 /* Pauses before the next look; TL_ECANCELLED when the caller wants none. */
 static tl_err pause_between(follower *f)
 {
-    if (f->options->goes_on != NULL && !f->options->goes_on(f->options->context)) {
-        return tl_fail(
-            TL_ECANCELLED, "job %llu is no longer followed",
-            (unsigned long long)f->options->job_id);
+    if (!goes_on(f)) {
+        return not_followed(f);
     }
     struct timespec wait = {.tv_nsec = (long)(f->wait_ms * TL_NS_PER_MS)};
     (void)nanosleep(&wait, NULL); /* a signal may end it early */
@@ -312,7 +334,10 @@ static tl_err follow(follower *f, tailor_job **out_job)
 {
     for (;;) {
         tailor_job *job = NULL;
-        tl_err err = show(f->client, f->options->job_id, SHOW_MS, &job);
+        tl_err err = show(f->client, f->options->job_id, goes_on, f, &job);
+        if (err == TL_ECANCELLED) {
+            return not_followed(f);
+        }
         if (err == TL_OK && job->is_ended) {
             *out_job = job;
             return TL_OK;
@@ -336,8 +361,8 @@ tailor_err tailor_job_follow(
         .options = options,
         .heard_ns = tl_clock_ns(),
         .wait_ms = FIRST_WAIT_MS};
-    tl_client_get_progress(client, &f.progress, &f.context);
-    return tl_client_err(follow(&f, out_job));
+    tl_err err = tl_client_get_progress(client, &f.progress, &f.context);
+    return tl_client_err(err == TL_OK ? follow(&f, out_job) : err);
 }
 
 /* ---- all jobs ------------------------------------------------------------------------------------ */

@@ -8,8 +8,11 @@
 #include "base/mem.h"
 #include "clients/c/impl.h"
 
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <zmq.h>
 
 enum {
@@ -17,8 +20,11 @@ enum {
     /* Longer than a link is kept once it broke. None at all would drop the replies that came
      * before the end and were not read yet. */
     RECONNECT_MS = 24 * 3600 * 1000,
-    PING_MS = 5000,
-    PING_TIMEOUT_MS = 15000,
+    /* ZeroMQ's pings find a host that is gone, where no heartbeats do. It reads an answer only
+     * when the message before it is whole, so they must outwait the longest one. */
+    PING_MS = 10000,
+    PING_TIMEOUT_MS = 120000,
+    PING_BYTES = 512, /* pings and answers of both sides take less in PING_MS */
     ADDRESS_BYTES = 256,
     MONITOR_BYTES = 32,
     EVENT_BYTES = 8
@@ -86,9 +92,9 @@ static bool set_keys(void *socket, const tl_key_file *keys)
 
 static bool open_monitor(void *context, unsigned number, tl_link *link)
 {
-    int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED |
-                 ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-                 ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+    int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+                 ZMQ_EVENT_CLOSED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
     int no_linger = 0;
     char address[MONITOR_BYTES];
     (void)snprintf(address, sizeof address, "inproc://monitor-%u", number);
@@ -124,6 +130,7 @@ tl_err tl_link_open(
             "endpoint \"%s\": %s", endpoint, zmq_strerror(code));
     }
     link->opened_ns = tl_clock_ns();
+    link->fd = -1;
     *out_link = link;
     return TL_OK;
 }
@@ -145,6 +152,18 @@ static void note_refusal(tl_link *link, int event, uint32_t value)
     }
 }
 
+/* What an event says of the connection. */
+static void note_event(tl_link *link, int event, uint32_t value)
+{
+    if (event == ZMQ_EVENT_CONNECTED) {
+        link->fd = (int)value;
+        return;
+    }
+    note_refusal(link, event, value);
+    link->state = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED ? TL_LINK_STANDS : TL_LINK_DOWN;
+    link->fd = link->state == TL_LINK_STANDS ? link->fd : -1;
+}
+
 void tl_link_look(tl_link *link)
 {
     uint8_t bytes[EVENT_BYTES];
@@ -155,9 +174,23 @@ void tl_link_look(tl_link *link)
         memcpy(&event, bytes, sizeof event);
         memcpy(&value, bytes + sizeof event, sizeof value);
         (void)zmq_recv(link->monitor, address, sizeof address, 0);
-        note_refusal(link, event, value);
-        link->state = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED ? TL_LINK_STANDS : TL_LINK_DOWN;
+        note_event(link, event, value);
     }
+}
+
+/* The descriptor is ZeroMQ's: where it was closed a moment ago the answer may be another's, and
+ * the event that says so comes next. */
+bool tl_link_has_moved(tl_link *link, int wait_ms)
+{
+    struct tcp_info now = {0};
+    socklen_t len = sizeof now;
+    uint64_t before = link->bytes_moved;
+    if (link->fd < 0 || getsockopt(link->fd, IPPROTO_TCP, TCP_INFO, &now, &len) != 0) {
+        return false;
+    }
+    link->bytes_moved = now.tcpi_bytes_received + now.tcpi_bytes_acked;
+    uint64_t pings = PING_BYTES * (1 + (uint64_t)wait_ms / PING_MS);
+    return link->bytes_moved > before + pings;
 }
 
 tl_err tl_link_wait(tl_link *link, int wait_ms, bool *out_has_message)

@@ -37,6 +37,8 @@ typedef struct tl_link {
     tl_link_refusal refusal;
     bool has_heartbeats; /* the daemon has sent one */
     int64_t opened_ns, idle_ns;
+    int fd;               /* of the connection; -1: none yet, or none any more */
+    uint64_t bytes_moved; /* over it, when they were counted last */
 } tl_link;
 
 /* A context of ZeroMQ; NULL when there is none to be had. */
@@ -57,6 +59,12 @@ void tl_link_close(tl_link *link); /* drops what was not sent; NULL is fine */
 
 /* Brings state and refusal up to date. */
 void tl_link_look(tl_link *link);
+
+/*
+ * Whether bytes came or were taken by the other side since this was asked last, wait_ms ago: more
+ * than ZeroMQ's own pings need. False where the system does not count them (ipc:).
+ */
+bool tl_link_has_moved(tl_link *link, int wait_ms);
 
 /* Waits until a message is there, the state changes, or wait_ms have passed. */
 TL_MUST_USE tl_err tl_link_wait(tl_link *link, int wait_ms, bool *out_has_message);

@@ -4,18 +4,27 @@
 
 #include "clients/c/impl.h"
 
+tl_err tl_client_unpack(
+    const ProtobufCMessageDescriptor *type,
+    const uint8_t *data,
+    size_t len,
+    ProtobufCMessage **out_message)
+{
+    tl_err err = tl_wire_unpack(type, data, len, TL_WIRE_MAX_MEMORY_BYTES, out_message);
+    if (err == TL_OK) {
+        return TL_OK;
+    }
+    return tl_fail_in(err == TL_EINVAL ? TL_EDAMAGED : err, "the daemon's reply: ");
+}
+
 tl_err tl_client_reply_read(
     const void *data, size_t len, const char *endpoint, Tailor__V1__Reply **out_reply)
 {
     ProtobufCMessage *message = NULL;
-    tl_err err = tl_wire_unpack(
-        &tailor__v1__reply__descriptor, data, len, TL_WIRE_MAX_MEMORY_BYTES, &message);
-    if (err != TL_OK) {
-        return tl_fail_in(err, "the daemon's reply: ");
-    }
+    TL_TRY(tl_client_unpack(&tailor__v1__reply__descriptor, data, len, &message));
     Tailor__V1__Reply *reply = (Tailor__V1__Reply *)(void *)message;
     if (reply->protocol != TL_WIRE_PROTOCOL) {
-        err = tl_fail(
+        tl_err err = tl_fail(
             TL_EVERSION, "the daemon at %s speaks version %u, this client %d", endpoint,
             reply->protocol, (int)TL_WIRE_PROTOCOL);
         tl_wire_free(message);

@@ -27,7 +27,7 @@ tl_err tl_client_table_check(const table_msg *message)
 {
     if (message != NULL && message->n_columns == 0 && message->n_rows > 0) {
         return tl_fail(
-            TL_ESHAPE, "a table of %llu rows without a column",
+            TL_EDAMAGED, "a table of %llu rows without a column",
             (unsigned long long)message->n_rows);
     }
     for (size_t c = 0; message != NULL && c < message->n_columns; c++) {
@@ -35,14 +35,14 @@ tl_err tl_client_table_check(const table_msg *message)
         size_t n = is_text(column) ? column->n_index : column->n_number;
         if (n != message->n_rows) {
             return tl_fail(
-                TL_ESHAPE, "column %s: got %zu cells, want %llu", column->name, n,
+                TL_EDAMAGED, "column %s: got %zu cells, want %llu", column->name, n,
                 (unsigned long long)message->n_rows);
         }
         for (size_t row = 0; is_text(column) && row < n; row++) {
             if (column->index[row] >= column->n_dictionary) {
                 return tl_fail(
-                    TL_ESHAPE, "column %s: row %zu points beyond its %zu values", column->name,
-                    row, column->n_dictionary);
+                    TL_EDAMAGED, "column %s: row %zu points beyond its %zu values",
+                    column->name, row, column->n_dictionary);
             }
         }
     }
@@ -133,7 +133,7 @@ tl_err tl_client_table_append(table_msg *table, table_msg *more)
 {
     if (table->n_columns != more->n_columns) {
         return tl_fail(
-            TL_ESHAPE, "a part of the table has %zu columns, want %zu", more->n_columns,
+            TL_EDAMAGED, "a part of the table has %zu columns, want %zu", more->n_columns,
             table->n_columns);
     }
     for (size_t c = 0; c < table->n_columns; c++) {
@@ -141,7 +141,7 @@ tl_err tl_client_table_append(table_msg *table, table_msg *more)
         column_msg *rest = more->columns[c];
         if (strcmp(column->name, rest->name) != 0 || column->kind != rest->kind) {
             return tl_fail(
-                TL_ESHAPE, "a part of the table has a column %s, want %s", rest->name,
+                TL_EDAMAGED, "a part of the table has a column %s, want %s", rest->name,
                 column->name);
         }
         TL_TRY(is_text(column) ? append_texts(column, rest) : append_numbers(column, rest));

@@ -23,9 +23,11 @@
  * holds one line for a person.
  *
  * Threads. One client may be used by many threads at once. Each call has a connection of its own,
- * at most TAILOR_MAX_CALLS of them; further calls wait for one within their timeout. Error details
- * and warnings belong to the thread that made the call. tailor_close() and the setters
- * (timeout, progress) are for moments when no other thread is in a call.
+ * at most TAILOR_MAX_CALLS of them; further calls wait for one within their timeout, and four more
+ * are kept for calls that progress functions make. A connection that no call needed for a minute
+ * is closed when another call ends; without calls nothing happens. Error details and warnings
+ * belong to the thread that made the call. tailor_close() and the setters (timeout, progress) are
+ * for moments when no other thread is in a call.
  *
  * Faults. A call gives its result, or an error within its timeout, whatever happens to the daemon:
  *   - no daemon is there: it is tried again until the timeout, then TAILOR_EUNREACHABLE;
@@ -33,10 +35,14 @@
  *     TAILOR_EBUSY, or TAILOR_ESTATE;
  *   - the connection is lost, since the daemon restarts maybe: the call is repeated within its
  *     timeout, until the third loss, then TAILOR_EUNREACHABLE;
- *   - the connection stands, but the daemon hangs: TAILOR_EUNREACHABLE when three heartbeats are
- *     missed (tailor_options.heartbeat_ms);
+ *   - the connection stands, but the daemon hangs: TAILOR_EUNREACHABLE. It hangs when for three
+ *     heartbeats (tailor_options.heartbeat_ms) neither one nor any other byte moved, so a slow
+ *     line is none; a daemon that has sent no heartbeat over the connection yet is waited for;
+ *   - the connection is gone without a word, as when a cable is cut: the same, and after two
+ *     minutes also where no heartbeats come;
  *   - nothing of that, but it takes too long: TAILOR_EDEADLINE from the daemon, else
  *     TAILOR_EUNREACHABLE.
+ * What comes but is no answer of the protocol is TAILOR_EDAMAGED.
  * Between tries it waits for a random time, up to 8 ms at first, then twice as long each time, up
  * to a second; the daemon is told what is left of the timeout. A call that is not bounded by the
  * timeout is tried for as long while it is not being served.
@@ -83,7 +89,7 @@ typedef enum tailor_err {
     TAILOR_EDENIED = 7,
     TAILOR_EIO = 8,
     TAILOR_EEXISTS = 9,
-    TAILOR_EDAMAGED = 10,
+    TAILOR_EDAMAGED = 10, /* something stored, or what the daemon replied */
     TAILOR_EVERSION = 11,
     TAILOR_EBUSY = 12,
     TAILOR_ECANCELLED = 13,
@@ -134,10 +140,17 @@ const char *tailor_endpoint(const tailor_client *client);
 
 /*
  * The most a call waits for its answer, which is also the deadline that the
- * daemon is given. Import, train, evaluate and fleet are not bounded by it, but fail with
- * TAILOR_EUNREACHABLE when no connection stands within this time.
+ * daemon is given. Import, train, evaluate, fleet and the start of a job are not bounded by it,
+ * but fail with TAILOR_EUNREACHABLE when no connection stands within this time.
  */
 void tailor_set_timeout_ms(tailor_client *client, int timeout_ms);
+
+/*
+ * Calls of the client end within a moment with TAILOR_ECANCELLED, those under way and those that
+ * come, until it is called with false. What the daemon does for them ends too, but for jobs. For
+ * any thread, and for signal handlers.
+ */
+void tailor_stop_calls(tailor_client *client, bool is_stopped);
 
 typedef struct tailor_progress {
     const char *what; /* "source devices" */
@@ -615,8 +628,8 @@ enum {
 typedef struct tailor_follow_options {
     uint64_t job_id;
     int patience_ms; /* for a daemon that went away; 0: TAILOR_FOLLOW_PATIENCE_MS */
-    /* Asked several times a second; false: the wait ends with TAILOR_ECANCELLED, the job goes
-     * on. NULL: it is waited for in any case. */
+    /* Asked several times a second, whatever is waited for; false: the wait ends with
+     * TAILOR_ECANCELLED, the job goes on. NULL: it is waited for in any case. */
     bool (*goes_on)(void *context);
     void *context;
 } tailor_follow_options;
@@ -642,7 +655,7 @@ tailor_err tailor_job_history(
     tailor_client *client, uint32_t n_ended, tailor_table **out_table);
 tailor_err tailor_job_list(tailor_client *client, tailor_table **out_table);
 
-/* Asks a job to end, or takes it out of the queue. */
+/* Asks a job to end, or takes it out of the queue. TAILOR_ESTATE when it has ended otherwise. */
 tailor_err tailor_job_cancel(tailor_client *client, uint64_t job_id);
 
 /* Any method that docs/protocol.md marks as a job, and its packed reply when it has ended. */

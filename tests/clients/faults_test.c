@@ -3,12 +3,15 @@
 /* Whatever a daemon does, a call ends as clients/c/tailor.h says. */
 
 #include "tests/clients/faulty.h"
+#include "tests/clients/slow_line.h"
 
 #include "base/mem.h"
+#include "clients/c/client_impl.h"
 #include "clients/c/rules.h"
 #include "clients/c/tailor.h"
 #include "daemon/methods.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -17,7 +20,8 @@
 enum {
     SHORT_MS = 150,
     LONG_MS = 60000,
-    N_THREADS = 40 /* more than there are connections */
+    SLOW_HEARTBEAT_MS = 250, /* three are less than a large message takes on the slow line */
+    N_THREADS = 40           /* more than there are connections */
 };
 
 typedef struct fixture {
@@ -254,6 +258,34 @@ static tailor_err import(const fixture *f, int n_lines)
     return err;
 }
 
+/* What the daemon refuses is taken back; what it does not know any more, or could not read, is not. */
+static void an_import_that_fails_keeps_no_place(void **state)
+{
+    static const struct {
+        tl_err err;
+        int n_asked; /* begin, feed, and abort */
+    } cases[] = {
+        {TL_EIO,       3},
+        {TL_ENOMEM,    3},
+        {TL_EDENIED,   3},
+        {TL_EINVAL,    2},
+        {TL_ENOTFOUND, 2}
+    };
+    (void)state;
+    for (size_t i = 0; i < TL_COUNT(cases); i++) {
+        const tl_faulty_step steps[] = {
+            {TL_FAULTY_ANSWERS, TL_OK       },
+            {TL_FAULTY_ERROR,   cases[i].err},
+            {TL_FAULTY_ERROR,   TL_EDENIED  }
+        };
+        fixture f;
+        start(&f, steps, TL_COUNT(steps));
+        assert_ends((tailor_err)cases[i].err, "as the test wants", import(&f, 2));
+        assert_int_equal(atomic_load(&f.faulty.n_asked), cases[i].n_asked);
+        stop(&f);
+    }
+}
+
 static void an_import_says_what_became_of_it(void **state)
 {
     static const tl_faulty_step begin_again[] = {
@@ -341,6 +373,42 @@ static void a_daemon_without_heartbeats_is_waited_for(void **state)
     assert_int_equal(f.faulty.heartbeat_ms[0], 0);
 }
 
+static tailor_err exchange_bytes(tailor_client *client, size_t to_send, size_t *out_len)
+{
+    static const uint8_t body[TL_FAULTY_LARGE_BYTES];
+    char *reply = NULL;
+    tailor_request request = {.method = "space.list", .body = body, .len = to_send};
+    tailor_err err = tailor_call(client, &request, &reply, out_len);
+    tailor_text_free(reply);
+    return err;
+}
+
+static void a_slow_line_is_no_daemon_that_hangs(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_LARGE, TL_OK}
+    };
+    tl_faulty faulty;
+    tl_slow_line line;
+    tailor_client *client = NULL;
+    size_t len = 0;
+    (void)state;
+    tl_faulty_start(&faulty, steps, TL_COUNT(steps));
+    tl_slow_line_start(&line, faulty.endpoint);
+    tailor_options options = {
+        .endpoint = line.endpoint, .timeout_ms = LONG_MS, .heartbeat_ms = SLOW_HEARTBEAT_MS};
+    assert_int_equal(tailor_open(&options, &client), TAILOR_OK);
+    assert_done(exchange_bytes(client, 0, &len));
+    assert_int_equal(len, TL_FAULTY_LARGE_BYTES);
+    /* Over the same connection, of whose heartbeats is known now. */
+    assert_done(exchange_bytes(client, TL_FAULTY_LARGE_BYTES, &len));
+    assert_int_equal(tailor_n_retries(client), 0);
+    assert_int_equal(atomic_load(&faulty.n_asked), 2);
+    tailor_close(client);
+    tl_slow_line_stop(&line);
+    tl_faulty_stop(&faulty);
+}
+
 /* ---- replies that are none ----------------------------------------------------------------- */
 
 static void damaged_replies_are_refused(void **state)
@@ -356,10 +424,10 @@ static void damaged_replies_are_refused(void **state)
     fixture f;
     (void)state;
     start(&f, steps, TL_COUNT(steps));
-    assert_ends(TAILOR_EINVAL, "the daemon's reply", ask(&f));
+    assert_ends(TAILOR_EDAMAGED, "the daemon's reply", ask(&f));
     assert_ends(TAILOR_EVERSION, "speaks version 0", ask(&f));
     assert_ends(TAILOR_EVERSION, "speaks version 2", ask(&f));
-    assert_ends(TAILOR_ESHAPE, "column number: got 1 cells, want 1000000", ask(&f));
+    assert_ends(TAILOR_EDAMAGED, "column number: got 1 cells, want 1000000", ask(&f));
     assert_ends(TAILOR_EINVAL, "as the test wants", ask(&f));
     assert_done(ask(&f));
     assert_int_equal(tailor_n_retries(f.client), 0);
@@ -449,6 +517,50 @@ static void more_calls_than_connections_take_turns(void **state)
     stop(&f);
 }
 
+static tailor_err follow(const fixture *f, bool (*goes_on)(void *))
+{
+    tailor_job *job = NULL;
+    tailor_follow_options options = {.job_id = 7, .goes_on = goes_on};
+    tailor_err err = tailor_job_follow(f->client, &options, &job);
+    tailor_job_free(job);
+    return err;
+}
+
+static bool never_goes_on(void *context)
+{
+    (void)context;
+    return false;
+}
+
+static int write_nothing(void *context, const uint8_t *data, size_t len)
+{
+    (void)context;
+    (void)data;
+    return len > 0;
+}
+
+static bool is_told_of_fork(tailor_err err)
+{
+    return err == TAILOR_ESTATE && strstr(tailor_err_detail(), "forked") != NULL;
+}
+
+static void ignore_progress(void *context, const tailor_progress *progress)
+{
+    (void)context;
+    (void)progress;
+}
+
+/* All in a child, whose parent held the client's lock for good: none may wait for it. */
+static bool child_is_told(fixture *f)
+{
+    tailor_on_progress(f->client, ignore_progress, NULL);
+    bool is_told = is_told_of_fork(ask(f)) && is_told_of_fork(follow(f, NULL)) &&
+                   is_told_of_fork(tailor_backup(f->client, write_nothing, NULL, NULL)) &&
+                   is_told_of_fork(import(f, 1));
+    tailor_close(f->client);
+    return is_told;
+}
+
 static void a_child_opens_its_own(void **state)
 {
     fixture f;
@@ -456,18 +568,123 @@ static void a_child_opens_its_own(void **state)
     (void)state;
     start(&f, NULL, 0);
     assert_done(ask(&f));
+    (void)pthread_mutex_lock(&f.client->lock);
     pid_t child = fork();
     if (child == 0) {
-        bool is_told =
-            ask(&f) == TAILOR_ESTATE && strstr(tailor_err_detail(), "forked") != NULL;
-        tailor_close(f.client);
-        _exit(is_told ? 0 : 1);
+        _exit(child_is_told(&f) ? 0 : 1);
     }
+    (void)pthread_mutex_unlock(&f.client->lock);
     assert_true(child > 0);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
     assert_done(ask(&f));
     stop(&f);
+}
+
+/* A progress function that makes a call, once all calls that the client allows are in theirs. */
+typedef struct crowd {
+    fixture f;
+    pthread_barrier_t all_are_in;
+    atomic_int n_failed;
+} crowd;
+
+static void call_within(void *context, const tailor_progress *progress)
+{
+    crowd *c = context;
+    (void)progress;
+    (void)pthread_barrier_wait(&c->all_are_in);
+    if (tailor_job_cancel(c->f.client, 1) != TAILOR_OK) {
+        atomic_fetch_add(&c->n_failed, 1);
+    }
+}
+
+static void *evaluate_on_a_thread(void *context)
+{
+    crowd *c = context;
+    if (evaluate(&c->f) != TAILOR_OK) {
+        atomic_fetch_add(&c->n_failed, 1);
+    }
+    return NULL;
+}
+
+static void progress_functions_may_call_whoever_else_calls(void **state)
+{
+    tl_faulty_step steps[TAILOR_MAX_CALLS];
+    pthread_t threads[TAILOR_MAX_CALLS];
+    crowd c = {.n_failed = 0};
+    (void)state;
+    for (size_t i = 0; i < TL_COUNT(steps); i++) {
+        steps[i] = (tl_faulty_step){TL_FAULTY_PROGRESS, TL_OK};
+    }
+    start(&c.f, steps, TL_COUNT(steps));
+    tailor_on_progress(c.f.client, call_within, &c);
+    assert_int_equal(pthread_barrier_init(&c.all_are_in, NULL, TAILOR_MAX_CALLS), 0);
+    for (size_t i = 0; i < TL_COUNT(threads); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, evaluate_on_a_thread, &c), 0);
+    }
+    for (size_t i = 0; i < TL_COUNT(threads); i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(atomic_load(&c.n_failed), 0);
+    (void)pthread_barrier_destroy(&c.all_are_in);
+    stop(&c.f);
+}
+
+static void *stop_once_asked(void *context)
+{
+    fixture *f = context;
+    while (atomic_load(&f->faulty.n_asked) == 0) {
+        (void)sched_yield();
+    }
+    tailor_stop_calls(f->client, true);
+    return NULL;
+}
+
+static void calls_are_stopped_and_go_on(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_SILENT, TL_OK}
+    };
+    pthread_t stopper;
+    fixture f;
+    (void)state;
+    start(&f, steps, TL_COUNT(steps));
+    assert_int_equal(pthread_create(&stopper, NULL, stop_once_asked, &f), 0);
+    assert_ends(TAILOR_ECANCELLED, "evaluate.run: no longer waited for", evaluate(&f));
+    assert_int_equal(pthread_join(stopper, NULL), 0);
+    assert_ends(TAILOR_ECANCELLED, "space.list: no longer waited for", ask(&f));
+    tailor_stop_calls(f.client, false);
+    assert_done(ask(&f));
+    assert_int_equal(atomic_load(&f.faulty.n_asked), 2);
+    stop(&f);
+}
+
+static void who_follows_a_job_may_leave_while_the_daemon_is_silent(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_SILENT, TL_OK}
+    };
+    fixture f;
+    (void)state;
+    start(&f, steps, TL_COUNT(steps));
+    assert_ends(TAILOR_ECANCELLED, "job 7 is no longer followed", follow(&f, never_goes_on));
+    stop(&f);
+    tailor_options options = {.endpoint = "tcp://127.0.0.1:9", .timeout_ms = LONG_MS};
+    assert_int_equal(tailor_open(&options, &f.client), TAILOR_OK);
+    assert_ends(TAILOR_ECANCELLED, "job 7 is no longer followed", follow(&f, never_goes_on));
+    tailor_close(f.client);
+}
+
+static void the_start_of_a_job_has_no_deadline(void **state)
+{
+    fixture f;
+    uint64_t job_id = 0;
+    tailor_train_options options = {.space = "toy"};
+    (void)state;
+    start(&f, NULL, 0);
+    assert_done(tailor_train_start(f.client, &options, &job_id));
+    stop(&f);
+    assert_int_equal(f.faulty.deadline_ms[0], 0);
 }
 
 static void memory_may_be_short_at_any_moment(void **state)
@@ -549,13 +766,19 @@ int main(void)
         TEST(a_training_is_not_begun_again),
         TEST(a_removal_that_was_done_before_is_done),
         TEST(an_import_says_what_became_of_it),
+        TEST(an_import_that_fails_keeps_no_place),
         TEST(silence_ends_at_the_timeout),
         TEST(missed_heartbeats_end_a_call),
         TEST(a_daemon_without_heartbeats_is_waited_for),
+        TEST(a_slow_line_is_no_daemon_that_hangs),
         TEST(damaged_replies_are_refused),
         TEST(parts_are_given_once),
         TEST(more_calls_than_connections_take_turns),
         TEST(a_child_opens_its_own),
+        TEST(progress_functions_may_call_whoever_else_calls),
+        TEST(calls_are_stopped_and_go_on),
+        TEST(who_follows_a_job_may_leave_while_the_daemon_is_silent),
+        TEST(the_start_of_a_job_has_no_deadline),
         TEST(memory_may_be_short_at_any_moment),
         TEST(every_method_has_a_rule),
         TEST(waits_double_and_scatter),

@@ -128,6 +128,15 @@ static void send_kind(tl_faulty *f, const asked *to, Tailor__V1__Reply__Kind kin
     send_reply(f, to, &reply);
 }
 
+static void send_large(tl_faulty *f, const asked *to)
+{
+    static uint8_t body[TL_FAULTY_LARGE_BYTES];
+    Tailor__V1__Reply reply = new_reply(to, TAILOR__V1__REPLY__KIND__FINAL);
+    reply.body = (ProtobufCBinaryData){.len = sizeof body, .data = body};
+    send_kind(f, to, TAILOR__V1__REPLY__KIND__HEARTBEAT);
+    send_reply(f, to, &reply);
+}
+
 static void beat(tl_faulty *f, const asked *to)
 {
     for (int i = 0; i < N_LATE; i++) {
@@ -182,12 +191,14 @@ static void act(tl_faulty *f, const asked *to, tl_faulty_step step)
         send_table(f, to, true, false);
         send_table(f, to, false, false);
         return;
+    case TL_FAULTY_LARGE: send_large(f, to); return;
     case TL_FAULTY_BAD_TABLE: send_table(f, to, false, true); return;
     case TL_FAULTY_GARBAGE:
     case TL_FAULTY_EMPTY:
     case TL_FAULTY_VERSION: send_damaged(f, to, step.act); return;
     case TL_FAULTY_LATE: sleep_ms((long)N_LATE * TL_FAULTY_HEARTBEAT_MS); break;
     case TL_FAULTY_ALIVE: beat(f, to); break;
+    case TL_FAULTY_PROGRESS: send_kind(f, to, TAILOR__V1__REPLY__KIND__PROGRESS); break;
     case TL_FAULTY_FOREIGN: be_foreign(f, to); break;
     case TL_FAULTY_ANSWERS: break;
     }

@@ -27,11 +27,13 @@ typedef enum tl_faulty_act {
     TL_FAULTY_SILENT,      /* nothing */
     TL_FAULTY_LATE,        /* success, after the time of several heartbeats without one */
     TL_FAULTY_HANGS,       /* one heartbeat, then nothing */
+    TL_FAULTY_PROGRESS,    /* a progress report, then success */
     TL_FAULTY_ALIVE,       /* heartbeats for the time of several, then success */
     TL_FAULTY_CLOSES,      /* the connection; a new one is accepted */
     TL_FAULTY_PART_CLOSES, /* the same, after a table of one row as a part */
     TL_FAULTY_PART_BUSY,   /* a part, then TL_EBUSY */
     TL_FAULTY_TABLE,       /* a part of one row, then one of one row as the answer */
+    TL_FAULTY_LARGE,       /* a heartbeat, then TL_FAULTY_LARGE_BYTES */
     TL_FAULTY_BAD_TABLE,   /* a table that contradicts itself */
     TL_FAULTY_GARBAGE,     /* bytes that are no Reply */
     TL_FAULTY_EMPTY,       /* an empty message */
@@ -47,7 +49,8 @@ typedef struct tl_faulty_step {
 
 enum {
     TL_FAULTY_MAX_ASKED = 256,
-    TL_FAULTY_HEARTBEAT_MS = 20
+    TL_FAULTY_HEARTBEAT_MS = 20,
+    TL_FAULTY_LARGE_BYTES = 1024 * 1024
 };
 
 typedef struct tl_faulty {

@@ -61,31 +61,13 @@ tl_err tl_client_exchange(
         exchange->reply_type, piece, len, len * MEMORY_PER_BYTE + MIN_MEMORY, out_reply);
 }
 
-tailor_err tailor_call(
-    tailor_client *client, const tailor_request *request, char **out_reply, size_t *out_len)
-{
-    size_t len = 0;
-    const uint8_t *piece = next_piece(&len);
-    char *copy = tl_mem_new(len + 1, 1);
-    (void)client;
-    (void)request;
-    if (copy == NULL) {
-        return TAILOR_ENOMEM;
-    }
-    if (len > 0) {
-        memcpy(copy, piece, len);
-    }
-    *out_reply = copy;
-    *out_len = len;
-    return TAILOR_OK;
-}
-
-void tl_client_get_progress(
+tl_err tl_client_get_progress(
     tailor_client *client, tailor_progress_fn **out_progress, void **out_context)
 {
     (void)client;
     *out_progress = NULL;
     *out_context = NULL;
+    return TL_OK;
 }
 
 /* ---- all that can be read of an answer --------------------------------------------------- */
