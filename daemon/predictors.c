@@ -241,25 +241,52 @@ static tl_err use_file(
     return TL_OK;
 }
 
+/* Whether the file itself is to blame, so that it fails again until it is another one. */
+static bool is_of_file(tl_err err)
+{
+    return err == TL_EDAMAGED || err == TL_EVERSION || err == TL_ESTATE || err == TL_ELIMIT;
+}
+
+/* Looks at all files; whether the one in use is as it was when it was read. */
+static bool look_at_all(const tl_predictors *predictors, space_entry *entry)
+{
+    bool is_kept = false;
+    for (int k = 0; k < N_ORIGINS; k++) {
+        char path[PATH_BYTES];
+        path_of(predictors, (origin_kind)k, entry->name, path);
+        file_mark now = look_at(path);
+        is_kept = is_kept || (entry->origin == (origin_kind)k && now.is_there &&
+                              is_same_file(&now, &entry->marks[k]));
+        entry->marks[k] = now;
+    }
+    return is_kept;
+}
+
 /*
- * Tries the files from the best origin on; the first that can be read is used. A file for
- * which there is no memory now is no damaged one: it is looked at again.
+ * Tries the files from the best origin on; the first that can be read is used. One that cannot
+ * be read now, as there is no memory or the disk fails, is no damaged one: it is looked at again.
  */
 static tl_err reload(tl_predictors *predictors, space_entry *entry, const tl_space *space)
 {
     set_complaint(predictors, entry, "");
+    bool is_kept = look_at_all(predictors, entry);
     for (int k = 0; k < N_ORIGINS; k++) {
         char path[PATH_BYTES];
         path_of(predictors, (origin_kind)k, entry->name, path);
-        entry->marks[k] = look_at(path);
         if (!entry->marks[k].is_there) {
             continue;
         }
+        if (is_kept && entry->origin == (origin_kind)k) {
+            return TL_OK;
+        }
         tl_err err = use_file(predictors, entry, space, path, (origin_kind)k);
-        if (err == TL_ENOMEM) {
+        if (err == TL_OK) {
+            return TL_OK;
+        }
+        if (!is_of_file(err)) {
             entry->marks[k] = (file_mark){0};
         }
-        if (err == TL_OK || err == TL_ENOMEM) {
+        if (err == TL_ENOMEM) {
             return err;
         }
         complain(predictors, entry);

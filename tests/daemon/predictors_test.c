@@ -10,6 +10,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 /* A store, a folder of shipped models and the predictors of one space. */
 typedef struct fixture {
@@ -179,7 +182,8 @@ static void answers_under_way_keep_their_model(void **state)
 
 enum {
     N_READERS = 2,
-    N_SWAPS = 4
+    N_SWAPS = 4,
+    NOBODY = 65534
 };
 
 typedef struct reader {
@@ -254,6 +258,63 @@ static void what_is_at_hand_is_found_without_a_look_at_files(void **state)
     close_all(&f);
 }
 
+/* Until somebody has to look at the files again. */
+static void await_look(const fixture *f)
+{
+    const struct timespec moment = {.tv_nsec = 10000000};
+    for (tl_predictor *found = NULL; tl_predictors_find(f->predictors, f->space, NULL, &found);
+         found = NULL) {
+        tl_predictor_unref(found);
+        (void)nanosleep(&moment, NULL);
+    }
+}
+
+static void a_model_that_did_not_change_is_not_read_again(void **state)
+{
+    (void)state;
+    fixture f = open_all();
+    tl_predictor *before = NULL;
+    tl_predictor *after = NULL;
+    ship(&f, "shipped");
+    train(&f, "trained");
+    reopen(&f);
+    assert_ok(tl_predictors_get(f.predictors, f.space, NULL, &before));
+    await_look(&f);
+    assert_ok(tl_predictors_get(f.predictors, f.space, NULL, &after));
+    assert_ptr_equal(after, before);
+    tl_predictor_unref(before);
+    tl_predictor_unref(after);
+    close_all(&f);
+}
+
+/* root reads everything: it is somebody else for that time. */
+static void set_readable(const char *path, bool is_readable)
+{
+    if (is_readable && getuid() == 0) {
+        assert_int_equal(seteuid(0), 0);
+    }
+    assert_int_equal(chmod(path, is_readable ? 0644 : 0), 0);
+    if (!is_readable && getuid() == 0) {
+        assert_int_equal(seteuid(NOBODY), 0);
+    }
+}
+
+static void a_model_that_could_not_be_read_is_when_it_can(void **state)
+{
+    (void)state;
+    fixture f = open_all();
+    char path[600];
+    ship(&f, "shipped");
+    (void)snprintf(path, sizeof path, "%s/nasbench201.tlm", f.models);
+    assert_int_equal(chmod(f.models, 0755), 0);
+    set_readable(path, false);
+    assert_in_use(&f, "none", "cannot open");
+    set_readable(path, true);
+    await_look(&f);
+    assert_in_use(&f, "shipped", NULL);
+    close_all(&f);
+}
+
 static void a_view_follows_what_is_measured(void **state)
 {
     (void)state;
@@ -302,6 +363,8 @@ int main(void)
         TEST(answers_under_way_keep_their_model),
         TEST(models_are_replaced_under_those_who_ask),
         TEST(what_is_at_hand_is_found_without_a_look_at_files),
+        TEST(a_model_that_did_not_change_is_not_read_again),
+        TEST(a_model_that_could_not_be_read_is_when_it_can),
         TEST(a_view_follows_what_is_measured),
     };
     return cmocka_run_group_tests_name("daemon/predictors", tests, NULL, NULL);
