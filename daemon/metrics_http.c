@@ -216,7 +216,9 @@ tl_err tl_metrics_http_open(
     }
     http->engine = engine;
     http->metrics = metrics;
-    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG;
+    /* Not by select(), which takes no descriptor of 1024 or more: with that many connections the
+     * page would be gone when it is needed. */
+    unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG;
     flags |= where.any.sa_family == AF_INET6 ? (unsigned)MHD_USE_IPv6 : 0;
     http->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, answer, http, MHD_OPTION_EXTERNAL_LOGGER, hear, NULL,

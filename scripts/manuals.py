@@ -77,20 +77,21 @@ class Program:
 
 # ---- manual pages ---------------------------------------------------------------------------
 
-ENDPOINT = [("TAILOR_ENDPOINT", "The daemon to ask, where --connect does not say.")]
+ASKING = [("TAILOR_ENDPOINT", "The daemon to ask, where --connect does not say."),
+          ("TAILOR_KEY", "The key file for a daemon that asks for one, where --key does not say.")]
 MORE = {
     "tailor": {
         "EXIT STATUS": [("0", "Done."), ("1", "Well formed, but refused or failed."),
                         ("2", "The command line cannot be parsed."),
                         ("3", "design, pareto and fleet: no design keeps every limit; the nearest "
                               "one was printed.")],
-        "ENVIRONMENT": ENDPOINT,
+        "ENVIRONMENT": ASKING,
         "SEE ALSO": "tailord(8), tailor-agent(1)",
     },
     "tailor-agent": {
         "EXIT STATUS": [("0", "Done."), ("1", "Failed."),
                         ("2", "The command line cannot be parsed.")],
-        "ENVIRONMENT": ENDPOINT,
+        "ENVIRONMENT": ASKING,
         "SEE ALSO": "tailor(1), tailord(8)",
     },
     "tailord": {

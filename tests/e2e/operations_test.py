@@ -10,6 +10,7 @@ import math
 import os
 import pty
 import re
+import resource
 import select
 import shutil
 import signal
@@ -27,6 +28,7 @@ PACKAGING = os.path.join(harness.SOURCE_DIR, "packaging")
 MADE = os.path.join(harness.BUILD_DIR, "packaging")
 MODELS = os.path.join(harness.SOURCE_DIR, "models")
 PATIENCE_S = 30
+MANY_FILES = 1100  # more than select() takes
 
 
 class Daemon(harness.Daemon):
@@ -217,6 +219,25 @@ class Metrics(OwnFolder):
         for _ in range(3):
             parse_page(self.fetch())
         self.assertEqual(0, daemon.tailor("status").returncode)
+        self.assert_stops(daemon)
+
+    def test_descriptors_may_have_high_numbers(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard < 2 * MANY_FILES:
+            self.skipTest("only %d files may be open" % hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * MANY_FILES), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        files = [os.open(os.devnull, os.O_RDONLY) for _ in range(MANY_FILES)]
+        try:
+            daemon = self.daemon("--metrics", "localhost:0", "--listen",
+                                 "ipc://" + os.path.join(self.folder, "socket"))
+            daemon.spawn(pass_fds=files)  # it keeps them open, so that its own have higher numbers
+        finally:
+            for fd in files:
+                os.close(fd)
+        daemon.wait_for_log("metrics at ")
+        self.url = re.search(r"metrics at (\S+)", daemon.log()).group(1)
+        self.assertIn(("process_start_time_seconds", frozenset()), parse_page(self.fetch()))
         self.assert_stops(daemon)
 
     def test_nothing_else_is_served(self):
@@ -462,6 +483,12 @@ class Service(OwnFolder):
         self.assertEqual(1, daemon.process.wait(PATIENCE_S))
         self.assertIn("passed socket 3: want a listening stream socket", daemon.log())
 
+    def test_the_unit_gives_a_start_the_time_that_it_needs(self):
+        with open(os.path.join(PACKAGING, "tailord.service"), encoding="utf-8") as unit:
+            lines = unit.read().splitlines()
+        self.assertIn("Type=notify", lines)  # so a start has an end, and 90 s unless it is said
+        self.assertIn("TimeoutStartSec=infinity", lines)
+
     def test_the_units_are_well_formed_and_confined(self):
         analyze = shutil.which("systemd-analyze")
         if analyze is None:
@@ -510,6 +537,11 @@ class Manuals(OwnFolder):
         for command in commands:
             self.assertIn("\n.SS tailor %s " % command, page)
         self.assertIn("--max-latency-ms", page)
+        for name in ("tailor.1", "tailor-agent.1"):
+            with open(self.path("man", name), encoding="utf-8") as file:
+                variables = file.read().split(".SH ENVIRONMENT")[1].split(".SH")[0]
+            self.assertEqual(["TAILOR_ENDPOINT", "TAILOR_KEY"],
+                             re.findall(r"(?m)^\.B (\S+)$", variables))
         with open(self.path("man", "tailord.8"), encoding="utf-8") as file:
             self.assertIn("--metrics", file.read().replace("\\-", "-"))
 
