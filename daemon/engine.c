@@ -317,6 +317,7 @@ static tl_err remove_space(tl_engine *engine, const char *name, bool with_measur
     TL_TRY(store_space(engine, name, NULL));
     tl_space_table_remove(engine->spaces, name);
     tl_predictors_forget(engine->predictors, name);
+    tl_jobs_cancel_subject(engine->jobs, name);
     return TL_OK;
 }
 
@@ -324,6 +325,31 @@ tl_err tl_engine_space_remove(tl_engine *engine, const char *name, bool with_mea
 {
     (void)pthread_mutex_lock(&engine->changing_spaces);
     tl_err err = remove_space(engine, name, with_measurements);
+    (void)pthread_mutex_unlock(&engine->changing_spaces);
+    return err;
+}
+
+/* Not by its name or definition: what was measured went with the former one. */
+static tl_err store_model(tl_engine *engine, const tl_space *space, const tl_model *model)
+{
+    tl_space *known = NULL;
+    tl_err err = tl_space_table_find(engine->spaces, tl_space_name(space), &known, NULL);
+    bool is_it = err == TL_OK && known == space;
+    tl_space_unref(known);
+    if (err != TL_OK && err != TL_ENOTFOUND) {
+        return err;
+    }
+    return is_it ? tl_predictors_store(engine->predictors, space, model)
+                 : tl_fail(
+                       TL_ESTATE, "space %s was removed meanwhile; its model is not kept",
+                       tl_space_name(space));
+}
+
+tl_err tl_engine_model_store(
+    tl_engine *engine, const tl_space *space, const struct tl_model *model)
+{
+    (void)pthread_mutex_lock(&engine->changing_spaces);
+    tl_err err = store_model(engine, space, model);
     (void)pthread_mutex_unlock(&engine->changing_spaces);
     return err;
 }

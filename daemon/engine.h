@@ -22,6 +22,7 @@
 
 struct tl_backups;
 struct tl_metrics;
+struct tl_model;
 struct tl_predictors;
 
 typedef struct tl_engine tl_engine;
@@ -81,11 +82,19 @@ void tl_space_entries_free(tl_space_entry *entries, size_t n); /* NULL is fine *
 TL_MUST_USE tl_err tl_engine_space_add(tl_engine *engine, tl_space *space);
 
 /*
- * Removes an added space; who still holds it may go on. Fails with TL_ENOTFOUND, and with
+ * Removes an added space; who still holds it may go on, but jobs that work on it are cancelled
+ * and what they learnt of it is not kept. Fails with TL_ENOTFOUND, and with
  * TL_ESTATE for a built-in space and, unless with_measurements, for one that has
  * measurements, which would be removed with it.
  */
 TL_MUST_USE tl_err
 tl_engine_space_remove(tl_engine *engine, const char *name, bool with_measurements);
+
+/*
+ * As tl_predictors_store(), of a model that was trained while the space might be removed: fails
+ * with TL_ESTATE where it was, also when one of that name was added again.
+ */
+TL_MUST_USE tl_err
+tl_engine_model_store(tl_engine *engine, const tl_space *space, const struct tl_model *model);
 
 #endif

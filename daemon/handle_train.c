@@ -482,7 +482,7 @@ static tl_err train_and_store(
     if (err == TL_OK && (err = fit(call, request, former, job, &notes, &model)) == TL_OK &&
         (err = add_optimizer(request, former, job, &notes, model)) == TL_OK &&
         (err = tl_text_err(&notes)) == TL_OK &&
-        (err = tl_predictors_store(predictors, space, model)) == TL_OK) {
+        (err = tl_engine_model_store(call->engine, space, model)) == TL_OK) {
         err = report(model, &notes, reply);
     }
     tl_model_free(model);

@@ -155,6 +155,9 @@ bool tl_job_finish_take(tl_job *job, tl_err result, const tl_call *call, tl_byte
 /* Durable where it succeeds. Fails with TL_ENOTFOUND, or TL_ESTATE when it has ended. */
 TL_MUST_USE tl_err tl_job_cancel(tl_jobs *jobs, uint64_t job_id);
 
+/* All that wait or run and work on the subject. What the store does not take is logged. */
+void tl_jobs_cancel_subject(tl_jobs *jobs, const char *subject);
+
 enum {
     TL_JOB_TEXT_BYTES = 129,
     TL_JOB_DETAIL_BYTES = 512,

@@ -3,6 +3,7 @@
 /* Jobs as clients see them: lists, outcomes, cancelling. */
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
 #include "daemon/jobs_impl.h"
@@ -167,4 +168,36 @@ tl_err tl_job_cancel(tl_jobs *jobs, uint64_t job_id)
         return tl_jobs_close(idle, TL_ECANCELLED, "cancelled before it went on", NULL);
     }
     return found.is_attached ? TL_OK : tl_jobs_save(jobs, job_id);
+}
+
+/* The first after the given one; 0: none. */
+static uint64_t find_under_way(tl_jobs *jobs, const char *subject, uint64_t after)
+{
+    uint64_t id = 0;
+    (void)pthread_mutex_lock(&jobs->lock);
+    for (size_t i = 0; i < jobs->n && id == 0; i++) {
+        const tl_job *job = jobs->all[i];
+        const tl_job_view *view = &job->record.view;
+        if (view->id > after && job->is_stored && view->state != TL_JOB_ENDED &&
+            !view->is_cancelled && strcmp(view->subject, subject) == 0) {
+            id = view->id;
+        }
+    }
+    (void)pthread_mutex_unlock(&jobs->lock);
+    return id;
+}
+
+void tl_jobs_cancel_subject(tl_jobs *jobs, const char *subject)
+{
+    for (uint64_t id = find_under_way(jobs, subject, 0); id != 0;
+         id = find_under_way(jobs, subject, id)) {
+        tl_err err = tl_job_cancel(jobs, id);
+        if (err != TL_OK && err != TL_ESTATE &&
+            err != TL_ENOTFOUND) { /* those ended meanwhile */
+            tl_log(
+                TL_LOG_WARN, "job %llu: that it was cancelled is not in the store: %s",
+                (unsigned long long)id, tl_err_detail());
+        }
+        tl_err_clear();
+    }
 }

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Long methods that are ended, or lose their space, while they work. */
+
+#include "tests/daemon/serving.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "daemon/methods.h"
+#include "daemon/predictors.h"
+#include "measurements/columns.h"
+#include "predictors/model.h"
+#include "proto/tailor.pb-c.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    N_OPTIONS = 4,
+    N_DESIGNS = 64,
+    N_NAMES = 257
+};
+
+#define TEXT(literal) ((char *)(uintptr_t)(literal))
+
+static const char space_yaml[] =
+    "name: toy\nkind: chain\ninput: {channels: 8, size: 8}\nslot: b{block}\n"
+    "stages: [{channels: 8, blocks: 3}]\noptions:\n"
+    "  - {name: one, ops: [{op: conv, out: out, kernel: 1}]}\n"
+    "  - {name: three, ops: [{op: conv, out: out, kernel: 3}]}\n"
+    "  - {name: five, ops: [{op: conv, out: out, kernel: 5}]}\n"
+    "  - {name: thin, ops: [{op: depthwise, kernel: 3}]}\n";
+
+/* ---- the world -------------------------------------------------------------------------------- */
+
+static tl_engine *engine;
+static const char *data_dir;
+
+static tl_space *add_space(void)
+{
+    tl_space *space = NULL;
+    assert_ok(tl_space_parse(space_yaml, sizeof space_yaml - 1, "toy.yaml", &space));
+    assert_ok(tl_engine_space_add(engine, space));
+    return space;
+}
+
+/* Every design of the space on two devices. */
+static tl_text write_table(void)
+{
+    static const char *const options[N_OPTIONS] = {"one", "three", "five", "thin"};
+    static const int work[N_OPTIONS] = {2, 8, 18, 3};
+    tl_text csv = {0};
+    tl_text_add(&csv, "b1,b2,b3,latency_ms@alpha,latency_ms@beta\n");
+    for (int i = 0; i < N_DESIGNS; i++) {
+        int a = i % N_OPTIONS;
+        int b = i / N_OPTIONS % N_OPTIONS;
+        int c = i / N_OPTIONS / N_OPTIONS;
+        int sum = work[a] + work[b] + work[c];
+        tl_text_addf(
+            &csv, "%s,%s,%s,%d,%d\n", options[a], options[b], options[c], sum, 3 * sum + 1);
+    }
+    assert_ok(tl_text_err(&csv));
+    return csv;
+}
+
+static void measure(const tl_space *space)
+{
+    tl_text csv = write_table();
+    tl_table table = {0};
+    tl_import_report report;
+    assert_ok(tl_table_parse(space, "t.csv", NULL, csv.data, csv.len, &table));
+    assert_ok(tl_columns_import(tl_engine_store(engine), space, &table, NULL, NULL, &report));
+    tl_table_done(&table);
+    tl_text_done(&csv);
+}
+
+static int begin_test(void **state)
+{
+    (void)tl_test_count_blocks(state);
+    data_dir = tl_test_new_dir();
+    engine = tl_test_engine_open(data_dir);
+    tl_space *space = add_space();
+    measure(space);
+    tl_space_unref(space);
+    return 0;
+}
+
+static int end_test(void **state)
+{
+    tl_engine_close(engine);
+    return tl_test_no_leaks(state);
+}
+
+/* ---- calls that something happens to at their first sign of life ---------------------------------- */
+
+typedef struct watch {
+    void (*act)(struct watch *watch);
+    int n_signs;
+    atomic_bool is_cancelled;
+} watch;
+
+static void on_sign(void *sink, int kind, const ProtobufCMessage *body)
+{
+    watch *seen = sink;
+    (void)kind;
+    (void)body;
+    if (seen->n_signs++ == 0) {
+        seen->act(seen);
+    }
+}
+
+static void cancel(watch *seen)
+{
+    atomic_store(&seen->is_cancelled, true);
+}
+
+static void remove_space(watch *seen)
+{
+    (void)seen;
+    assert_ok(tl_engine_space_remove(engine, "toy", true));
+}
+
+static tl_err call_watched(const char *method, const void *message, void (*act)(watch *seen))
+{
+    watch seen = {.act = act};
+    tl_bytes request = {0};
+    tl_bytes reply = {0};
+    tl_call call = {
+        .engine = engine,
+        .role = TL_ROLE_ADMIN,
+        .deadline_ns = INT64_MAX,
+        .is_cancelled = &seen.is_cancelled,
+        .send = on_sign,
+        .sink = &seen};
+    assert_ok(tl_wire_pack(message, &request));
+    tl_err err =
+        tl_method_call(tl_method_find(method), &call, request.data, request.len, &reply);
+    assert_true(seen.n_signs > 0);
+    tl_mem_free(request.data);
+    tl_mem_free(reply.data);
+    tl_call_done(&call);
+    return err;
+}
+
+static Tailor__V1__TrainRequest ask_for_training(void)
+{
+    Tailor__V1__TrainRequest request;
+    tailor__v1__train_request__init(&request);
+    request.space = TEXT("toy");
+    request.effort = TEXT("none");
+    return request;
+}
+
+static void assert_no_model(void)
+{
+    char path[600];
+    tl_file_list models = {0};
+    (void)snprintf(path, sizeof path, "%s/models", data_dir);
+    assert_ok(tl_file_make_dirs(path));
+    assert_ok(tl_file_list_init(&models, path, ".tlm"));
+    assert_int_equal(models.n_names, 0);
+    tl_file_list_done(&models);
+}
+
+/* ---- cancelled at work ----------------------------------------------------------------------------- */
+
+static void a_training_ends_when_it_is_cancelled_at_work(void **state)
+{
+    (void)state;
+    Tailor__V1__TrainRequest request = ask_for_training();
+    assert_err(TL_ECANCELLED, call_watched("train.run", &request, cancel));
+    assert_no_model();
+}
+
+static void an_evaluation_ends_when_it_is_cancelled_at_work(void **state)
+{
+    (void)state;
+    Tailor__V1__EvaluateRequest request;
+    tailor__v1__evaluate_request__init(&request);
+    request.space = TEXT("toy");
+    assert_err(TL_ECANCELLED, call_watched("evaluate.run", &request, cancel));
+}
+
+/* ---- removed at work -------------------------------------------------------------------------------- */
+
+static void a_space_that_is_removed_ends_its_training_and_keeps_nothing_of_it(void **state)
+{
+    (void)state;
+    Tailor__V1__TrainRequest request = ask_for_training();
+    assert_err(TL_ECANCELLED, call_watched("train.run", &request, remove_space));
+    assert_no_model();
+    assert_int_equal(tl_jobs_count_get(tl_engine_jobs(engine)).n_running, 0);
+}
+
+static void a_space_that_is_removed_takes_its_jobs_out_of_the_queue(void **state)
+{
+    (void)state;
+    uint64_t ids[2];
+    static const char *const spaces[2] = {"toy", "nasbench201"};
+    tl_jobs *jobs = tl_engine_jobs(engine);
+    tl_job_view view;
+    tl_call call = {.engine = engine, .role = TL_ROLE_WRITER, .deadline_ns = INT64_MAX};
+    for (int i = 0; i < 2; i++) {
+        tl_job_start start = {
+            .method = &tl_method_train_run,
+            .subject = spaces[i],
+            .token = "",
+            .request = (const uint8_t *)"",
+            .request_len = 0};
+        assert_ok(tl_jobs_start(jobs, &call, &start, &ids[i]));
+    }
+    remove_space(NULL);
+    assert_ok(tl_jobs_find(jobs, ids[0], &view));
+    assert_string_equal(tl_job_state_name(&view), "cancelled");
+    assert_ok(tl_jobs_find(jobs, ids[1], &view));
+    assert_string_equal(tl_job_state_name(&view), "waiting");
+}
+
+static void a_model_comes_into_no_space_that_was_removed_or_made_again(void **state)
+{
+    (void)state;
+    tl_space *former = NULL;
+    tl_model *model = NULL;
+    assert_ok(tl_engine_space(engine, "toy", &former));
+    assert_ok(tl_model_new(former, &model));
+    assert_ok(tl_engine_model_store(engine, former, model));
+    remove_space(NULL);
+    assert_no_model();
+    assert_err(TL_ESTATE, tl_engine_model_store(engine, former, model));
+    assert_detail("space toy was removed meanwhile");
+    tl_space_unref(add_space()); /* without its measurements */
+    assert_err(TL_ESTATE, tl_engine_model_store(engine, former, model));
+    assert_no_model();
+    tl_model_free(model);
+    tl_space_unref(former);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin_test, end_test)
+    const struct CMUnitTest tests[] = {
+        TEST(a_training_ends_when_it_is_cancelled_at_work),
+        TEST(an_evaluation_ends_when_it_is_cancelled_at_work),
+        TEST(a_space_that_is_removed_ends_its_training_and_keeps_nothing_of_it),
+        TEST(a_space_that_is_removed_takes_its_jobs_out_of_the_queue),
+        TEST(a_model_comes_into_no_space_that_was_removed_or_made_again),
+    };
+#undef TEST
+    tl_log_set_level(TL_LOG_ERROR);
+    return cmocka_run_group_tests_name("daemon/train", tests, NULL, NULL);
+}
