@@ -6,6 +6,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/store_check.h"
 #include "base/units.h"
 #include "predictors/model.h"
 
@@ -48,7 +49,7 @@ typedef struct backup {
     uint8_t *piece; /* the last one given out: [piece_len], at piece_offset */
     size_t piece_len;
     uint64_t piece_offset;
-    tl_text left_out;
+    tl_damage left_out;
 } backup;
 
 struct tl_backups {
@@ -75,7 +76,7 @@ static void clear(backup *b)
 {
     release_source(b);
     tl_text_done(&b->front);
-    tl_text_done(&b->left_out);
+    tl_damage_done(&b->left_out);
     tl_mem_free(b->piece);
     *b = (backup){0};
 }
@@ -100,6 +101,8 @@ tl_err tl_backups_new(tl_store *store, const char *data_dir, tl_backups **out_ba
         return tl_fail(TL_ENOMEM, "backups");
     }
     backups->store = store;
+    /* Ids of an earlier daemon must not name backups of this one. */
+    backups->last_id = (uint64_t)tl_clock_unix_s() << 20U;
     (void)pthread_mutex_init(&backups->lock, NULL);
     tl_text_addf(&models, "%s/models", data_dir);
     tl_err err = tl_text_err(&models);
@@ -164,13 +167,14 @@ static tl_err begin_stream(backup *b)
 
 static tl_err leave_out(backup *b, tl_db db, const tl_store_entry *entry)
 {
-    const char *key = entry->key;
-    tl_text_addf(&b->left_out, "%s \"", tl_store_db_name(db));
-    for (size_t i = 0; i < entry->key_len; i++) {
-        tl_text_addf(&b->left_out, "%c", key[i] > ' ' && key[i] <= '~' ? key[i] : ' ');
+    tl_text name = {0};
+    tl_store_name_entry(&name, tl_store_db_name(db), entry->key, entry->key_len);
+    tl_err err = tl_text_err(&name);
+    if (err == TL_OK) {
+        err = tl_damage_add(&b->left_out, name.data);
     }
-    tl_text_add(&b->left_out, "\"\n");
-    return tl_text_err(&b->left_out);
+    tl_text_done(&name);
+    return err;
 }
 
 static tl_err next_entry(backup *b)
@@ -304,9 +308,14 @@ static uint64_t file_bytes(const char *dir, const char *name)
     return is_there ? (uint64_t)status.st_size : 0;
 }
 
+/*
+ * The snapshot first: what ends between it and the list of models is a job that the backup has
+ * as unfinished, with its model; the other way round it would have ended without one.
+ */
 static tl_err open_source(const tl_backups *backups, backup *b, uint64_t *out_about_bytes)
 {
     tl_store_stat stat;
+    TL_TRY(tl_store_snapshot_open(backups->store, &b->snapshot));
     TL_TRY(tl_store_stat_get(backups->store, &stat));
     b->piece = tl_mem_new(TL_BACKUP_PIECE_BYTES, 1);
     if (b->piece == NULL) {
@@ -320,7 +329,7 @@ static tl_err open_source(const tl_backups *backups, backup *b, uint64_t *out_ab
         about += file_bytes(backups->models_dir, b->models.names[i]);
     }
     *out_about_bytes = about;
-    return tl_store_snapshot_open(backups->store, &b->snapshot);
+    return TL_OK;
 }
 
 /* A free place or one that is done with. Locked. */
@@ -423,7 +432,7 @@ tl_err tl_backups_read(
     uint8_t **out_data,
     size_t *out_len,
     bool *out_is_last,
-    tl_text *left_out)
+    tl_damage *left_out)
 {
     backup *b = NULL;
     bool is_over = false;
@@ -438,8 +447,10 @@ tl_err tl_backups_read(
             *out_data = data;
             *out_len = b->piece_len;
             *out_is_last = b->stage == STAGE_DONE && is_given_out(b);
-            if (*out_is_last && b->left_out.len > 0) {
-                tl_text_add(left_out, b->left_out.data);
+            if (*out_is_last &&
+                b->left_out.n > 0) { /* a copy: the piece may be asked for again */
+                left_out->n = b->left_out.n;
+                tl_text_add(&left_out->names, b->left_out.names.data);
             }
         }
     } else {

@@ -12,9 +12,9 @@
  * TL_BACKUP_IDLE_S is dropped. Keys are secrets and no part of it.
  */
 
+#include "base/damage.h"
 #include "base/err.h"
 #include "base/store.h"
-#include "base/text.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,8 +42,8 @@ tl_backups_begin(tl_backups *backups, uint64_t *out_id, uint64_t *out_about_byte
 
 /*
  * The piece that begins at offset: the next one, or the last one again. The caller owns
- * *out_data (tl_mem_free). With the last piece *out_is_last is true, and left_out names, a line
- * each, the damaged values that are not in the backup. Fails with TL_ENOTFOUND (dropped, or
+ * *out_data (tl_mem_free). With the last piece *out_is_last is true, and left_out (the caller's:
+ * tl_damage_done()) tells which damaged values are not in the backup. Fails with TL_ENOTFOUND (dropped, or
  * never begun) and TL_ESTATE (another offset, or two read at once).
  */
 TL_MUST_USE tl_err tl_backups_read(
@@ -53,7 +53,7 @@ TL_MUST_USE tl_err tl_backups_read(
     uint8_t **out_data,
     size_t *out_len,
     bool *out_is_last,
-    tl_text *left_out);
+    tl_damage *left_out);
 
 /* Forgets it. TL_ENOTFOUND when there is none. */
 TL_MUST_USE tl_err tl_backups_end(tl_backups *backups, uint64_t id);

@@ -5,13 +5,9 @@
  * is short, and must not wait behind hours of bulk work: a backup that stands still is dropped.
  */
 
-#include "base/mem.h"
-#include "base/text.h"
 #include "daemon/backups.h"
 #include "daemon/handle.h"
 #include "daemon/methods.h"
-
-#include <string.h>
 
 static tl_err run_begin(
     tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
@@ -22,30 +18,20 @@ static tl_err run_begin(
         tl_engine_backups(call->engine), &reply->backup_id, &reply->about_bytes);
 }
 
-static void warn_of(tl_call *call, const tl_text *left_out)
-{
-    for (size_t at = 0; at < left_out->len;) {
-        size_t len = strcspn(left_out->data + at, "\n");
-        tl_call_warn(
-            call, "%.*s is damaged and not in the backup", (int)len, left_out->data + at);
-        at += len + 1;
-    }
-}
-
 static tl_err run_read(
     tl_call *call, const ProtobufCMessage *request_base, ProtobufCMessage *reply_base)
 {
     const Tailor__V1__BackupRead *request =
         (const Tailor__V1__BackupRead *)(const void *)request_base;
     Tailor__V1__BackupPiece *reply = (Tailor__V1__BackupPiece *)reply_base;
-    tl_text left_out = {0};
+    tl_damage left_out = {0};
     bool is_last = false;
     tl_err err = tl_backups_read(
         tl_engine_backups(call->engine), request->backup_id, request->offset, &reply->data.data,
         &reply->data.len, &is_last, &left_out);
     reply->is_last = is_last;
-    warn_of(call, &left_out);
-    tl_text_done(&left_out);
+    tl_handle_warn_of_damage(call, &left_out, "is damaged and not in the backup");
+    tl_damage_done(&left_out);
     return err;
 }
 

@@ -8,6 +8,7 @@
 #include "base/store.h"
 #include "base/units.h"
 #include "daemon/backups.h"
+#include "tests/support/damage.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -152,6 +153,89 @@ static void what_is_written_meanwhile_is_not_in_it(void **state)
     close_all(&f);
 }
 
+static void put_small(tl_store *store, const char *prefix, int n)
+{
+    tl_store_txn *txn = NULL;
+    assert_ok(tl_store_begin(store, &txn));
+    for (int i = 0; i < n; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "%s%04d", prefix, i);
+        assert_ok(tl_store_put(txn, TL_DB_DEVICES, key, strlen(key), "small", 5));
+    }
+    assert_ok(tl_store_commit(&txn));
+}
+
+static tl_err count_entries(void *context, const tl_backup_record *record)
+{
+    *(int *)context += record->kind == TL_BACKUP_ENTRY ? 1 : 0;
+    return TL_OK;
+}
+
+static void sixteen_damaged_values_are_named_and_all_are_counted(void **state)
+{
+    (void)state;
+    enum {
+        N_SMALL = 20
+    };
+    char dir[600];
+    tl_store *store = NULL;
+    tl_backups *backups = NULL;
+    uint64_t id = 0;
+    uint64_t about = 0;
+    (void)snprintf(dir, sizeof dir, "%s", tl_test_new_dir());
+    assert_ok(tl_store_open(dir, 64, &store));
+    put_small(store, "bad", N_SMALL);
+    put_small(store, "good", 3);
+    tl_store_close(store);
+    for (int i = 0; i < N_SMALL; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "bad%04d", i);
+        tl_test_damage(dir, key, strlen(key), 18);
+    }
+    assert_ok(tl_store_open(dir, 64, &store));
+    assert_ok(tl_backups_new(store, dir, &backups));
+    assert_ok(tl_backups_begin(backups, &id, &about));
+    for (int turn = 0; turn < 2; turn++) { /* the second time as if the reply was lost */
+        uint8_t *data = NULL;
+        size_t len = 0;
+        int n_entries = 0;
+        bool is_last = false;
+        tl_damage left_out = {0};
+        tl_backup_reader *reader = NULL;
+        assert_ok(tl_backups_read(backups, id, 0, &data, &len, &is_last, &left_out));
+        assert_true(is_last);
+        assert_int_equal(left_out.n, N_SMALL);
+        assert_int_equal(
+            left_out.names.len, TL_DAMAGE_MAX_NAMED * strlen("devices \"bad0000\"\n"));
+        assert_non_null(strstr(left_out.names.data, "devices \"bad0015\"\n"));
+        assert_ok(tl_backup_reader_new(count_entries, &n_entries, &reader));
+        assert_ok(tl_backup_reader_feed(reader, data, len));
+        assert_ok(tl_backup_reader_finish(reader));
+        assert_int_equal(n_entries, 3);
+        tl_backup_reader_free(reader);
+        tl_damage_done(&left_out);
+        tl_mem_free(data);
+    }
+    tl_backups_free(backups);
+    tl_store_close(store);
+}
+
+/* Ids begin beyond those of a daemon before: its clients must not read on in another backup. */
+static void a_backup_of_a_former_daemon_is_not_known(void **state)
+{
+    (void)state;
+    fixture f = open_all();
+    uint64_t id = 0;
+    uint64_t about = 0;
+    uint8_t *data = NULL;
+    size_t len = 0;
+    bool is_last = false;
+    assert_ok(tl_backups_begin(f.backups, &id, &about));
+    assert_true(id > UINT32_MAX);
+    assert_err(TL_ENOTFOUND, tl_backups_read(f.backups, 1, 0, &data, &len, &is_last, NULL));
+    close_all(&f);
+}
+
 static void wrong_offsets_and_unknown_backups_are_refused(void **state)
 {
     (void)state;
@@ -211,6 +295,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_backup_is_fetched_whole_also_where_replies_are_lost),
         TEST(what_is_written_meanwhile_is_not_in_it),
+        TEST(sixteen_damaged_values_are_named_and_all_are_counted),
+        TEST(a_backup_of_a_former_daemon_is_not_known),
         TEST(wrong_offsets_and_unknown_backups_are_refused),
         TEST(backups_that_were_left_are_dropped),
         TEST(survives_every_allocation_failure),
