@@ -284,22 +284,14 @@ tl_err tl_engine_space_add(tl_engine *engine, tl_space *space)
 
 static tl_err refuse_measured(tl_engine *engine, const char *name)
 {
-    tl_column_list list = {0};
-    long long n_values = 0;
-    TL_TRY(tl_columns_list(engine->store, name, &list));
-    size_t n_columns = list.n_columns;
-    for (size_t i = 0; i < n_columns; i++) {
-        n_values += list.columns[i].n;
-    }
-    tl_column_list_done(&list);
-    if (n_columns == 0) {
-        return TL_OK;
-    }
-    return tl_fail(
-        TL_ESTATE,
-        "%s: %lld measurements in %zu columns are stored; export them first, then remove it "
-        "with its measurements",
-        name, n_values, n_columns);
+    bool is_measured = false;
+    TL_TRY(tl_columns_exist(engine->store, name, &is_measured));
+    return is_measured ? tl_fail(
+                             TL_ESTATE,
+                             "%s: measurements of it are stored; export them first, then "
+                             "remove it with its measurements",
+                             name)
+                       : TL_OK;
 }
 
 static tl_err remove_space(tl_engine *engine, const char *name, bool with_measurements)

@@ -487,7 +487,7 @@ static void an_added_space_keeps_its_measurements(void **state)
     assert_err(TL_ENOTFOUND, refuse("measure.commit", pack_id(id)));
 
     assert_err(TL_ESTATE, refuse("space.remove", pack_name("mine")));
-    assert_detail("1 measurements in 1 columns");
+    assert_detail("mine: measurements of it are stored; export them first");
     Tailor__V1__ExportRequest request;
     tailor__v1__export_request__init(&request);
     request.space = (char *)(uintptr_t) "mine";
