@@ -154,27 +154,44 @@ void tl_cell_reader_done(tl_cell_reader *reader)
     *reader = (tl_cell_reader){0};
 }
 
+/*
+ * Which edges are not "none": a bit each, the first edge's lowest. Of at most MAX_TABLE_EDGES,
+ * as there is no table for more. Shifted one at a time, so that no shift depends on a number of
+ * edges which the compiler cannot know to be below that of an int's bits.
+ */
+static uint32_t present_edges(const tl_cell_code *code, const tl_choice *design)
+{
+    const tl_cell *cell = code->cell;
+    uint32_t present = 0;
+    for (int e = cell->n_edges - 1; e >= 0; e--) {
+        present = present << 1 | (uint32_t)(code->first_code[design[cell->edge_slot[e]]] >= 0);
+    }
+    return present;
+}
+
+static uint32_t live_edges(const tl_cell *cell, const tl_choice *design)
+{
+    uint32_t reached = 0;
+    uint32_t needed = 0;
+    tl_cell_masks(cell, design, &reached, &needed);
+    return reached & needed;
+}
+
+static uint32_t live_edges_kept(tl_cell_reader *reader, const tl_choice *design)
+{
+    uint32_t *live = &reader->live_of[present_edges(reader->code, design)];
+    if (*live == unknown_edges) {
+        *live = live_edges(reader->code->cell, design);
+    }
+    return *live;
+}
+
 bool tl_cell_reader_codes(tl_cell_reader *reader, const tl_choice *design, int8_t *out_codes)
 {
     const tl_cell_code *code = reader->code;
     const tl_cell *cell = code->cell;
-    uint32_t live = unknown_edges;
-    uint32_t present = 0;
-    for (int e = 0; e < cell->n_edges && reader->live_of != NULL; e++) {
-        present |= (uint32_t)(code->first_code[design[cell->edge_slot[e]]] >= 0) << e;
-    }
-    if (reader->live_of != NULL) {
-        live = reader->live_of[present];
-    }
-    if (live == unknown_edges) {
-        uint32_t reached = 0;
-        uint32_t needed = 0;
-        tl_cell_masks(cell, design, &reached, &needed);
-        live = reached & needed;
-        if (reader->live_of != NULL) {
-            reader->live_of[present] = live;
-        }
-    }
+    uint32_t live =
+        reader->live_of != NULL ? live_edges_kept(reader, design) : live_edges(cell, design);
     for (int e = 0; e < cell->n_edges; e++) {
         bool is_live = (live >> e & 1U) != 0;
         out_codes[e] = is_live ? code_of(code, reader->space, design, e) : (int8_t)-1;
