@@ -110,7 +110,11 @@ tl_job_join(tl_jobs *jobs, tl_call *call, const tl_job_piece *piece, tl_job **ou
 TL_MUST_USE tl_err tl_job_piece_step(tl_job *job, uint64_t done);
 void tl_job_leave(tl_job *job);
 
-/* Ends a run; nothing happens where there is no such run under way. */
+/*
+ * Ends a run that no piece is under way of. One that is given up (TL_ECANCELLED) takes no piece
+ * any more, and ends when the last one that is under way has left. Nothing happens where there is
+ * no such run under way.
+ */
 void tl_job_end_run(tl_jobs *jobs, const char *run, tl_err result);
 
 /* ---- job.start and the runner -------------------------------------------------------------- */
@@ -152,7 +156,10 @@ bool tl_job_finish_take(tl_job *job, tl_err result, const tl_call *call, tl_byte
 
 /* ---- for everyone -------------------------------------------------------------------------- */
 
-/* Durable where it succeeds. Fails with TL_ENOTFOUND, or TL_ESTATE when it has ended. */
+/*
+ * Durable where it succeeds, which it does again for a job that was cancelled. Fails with
+ * TL_ENOTFOUND, or TL_ESTATE when it has ended otherwise.
+ */
 TL_MUST_USE tl_err tl_job_cancel(tl_jobs *jobs, uint64_t job_id);
 
 /* All that wait or run and work on the subject. What the store does not take is logged. */

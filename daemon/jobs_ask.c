@@ -138,7 +138,8 @@ static tl_job *mark_cancelled(tl_jobs *jobs, uint64_t job_id, to_cancel *found)
     if (job != NULL) {
         tl_job_view *view = &job->record.view;
         found->is_known = true;
-        found->is_cancelled = view->is_cancelled;
+        found->is_cancelled =
+            view->is_cancelled && (job->is_ending || view->result == TL_ECANCELLED);
         found->is_over = job->is_ending || view->state == TL_JOB_ENDED;
         found->is_attached = view->kind == TL_JOB_ATTACHED;
         if (!found->is_over) {
@@ -162,7 +163,10 @@ tl_err tl_job_cancel(tl_jobs *jobs, uint64_t job_id)
     }
     if (found.is_over) {
         TL_TRY(tl_jobs_save_end(jobs, job_id)); /* of a cancel that was not durable */
-        return tl_fail(TL_ESTATE, "job %llu has ended", (unsigned long long)job_id);
+        /* Where it was cancelled before, the answer to that was lost maybe. */
+        return found.is_cancelled
+                   ? TL_OK
+                   : tl_fail(TL_ESTATE, "job %llu has ended", (unsigned long long)job_id);
     }
     if (idle != NULL) {
         return tl_jobs_close(idle, TL_ECANCELLED, "cancelled before it went on", NULL);

@@ -130,6 +130,10 @@ void tl_job_end_run(tl_jobs *jobs, const char *run, tl_err result)
 {
     (void)pthread_mutex_lock(&jobs->lock);
     tl_job *job = tl_jobs_get_token(jobs, TL_JOB_FLEET, run);
+    if (job != NULL && result == TL_ECANCELLED && job->record.view.state == TL_JOB_RUNNING &&
+        !job->is_ending) {
+        job->record.view.is_cancelled = true; /* what pieces learn at their next step */
+    }
     bool is_ours = job != NULL && claim_idle(job);
     (void)pthread_mutex_unlock(&jobs->lock);
     if (is_ours) {

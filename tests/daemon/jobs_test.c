@@ -154,6 +154,10 @@ static void a_cancelled_job_learns_it_at_its_next_step(void **state)
     assert_string_equal(tl_job_state_name(&view), "cancelling");
     assert_err(TL_ECANCELLED, tl_job_step(job, "a", 1, 2));
     tl_job_end(job, TL_ECANCELLED);
+    assert_ok(tl_job_cancel(w.jobs, id)); /* asked again, since the answer was lost */
+    assert_ok(tl_job_begin(w.jobs, &w.call, "train.run", "x", &job));
+    id = tl_job_id(job);
+    tl_job_end(job, TL_OK);
     assert_err(TL_ESTATE, tl_job_cancel(w.jobs, id));
     close_world(&w);
 }
@@ -318,7 +322,7 @@ static void a_waiting_job_that_is_cancelled_is_never_run(void **state)
     uint64_t first = start(&w, "a", "");
     uint64_t second = start(&w, "b", "");
     assert_ok(tl_job_cancel(w.jobs, first));
-    assert_err(TL_ESTATE, tl_job_cancel(w.jobs, first));
+    assert_ok(tl_job_cancel(w.jobs, first)); /* asked again */
     restart(&w);
     tl_job_view view = find(w.jobs, first);
     assert_string_equal(tl_job_state_name(&view), "cancelled");
@@ -438,6 +442,39 @@ static void a_cancelled_run_refuses_its_pieces(void **state)
         assert_err(TL_ECANCELLED, tl_job_join(w.jobs, &w.call, &piece, &job));
         restart(&w);
     }
+    close_world(&w);
+}
+
+static void a_run_that_is_given_up_ends_with_its_last_piece(void **state)
+{
+    (void)state;
+    world w;
+    tl_job *one = NULL;
+    tl_job *two = NULL;
+    tl_job_piece piece = {.run = "run-number-1", .method = "fleet.run", .subject = "a"};
+    open_world(&w, tl_test_new_dir());
+    assert_ok(tl_job_join(w.jobs, &w.call, &piece, &one));
+    assert_ok(tl_job_join(w.jobs, &w.call, &piece, &two));
+    uint64_t id = tl_job_id(one);
+    tl_job_end_run(w.jobs, piece.run, TL_ECANCELLED);
+    assert_err(TL_ECANCELLED, tl_job_piece_step(one, 1));
+    assert_err(TL_ECANCELLED, tl_job_join(w.jobs, &w.call, &piece, &one));
+    tl_job_leave(one);
+    assert_int_equal(find(w.jobs, id).state, TL_JOB_RUNNING);
+    tl_job_leave(two);
+    tl_job_end_run(w.jobs, piece.run, TL_ECANCELLED); /* asked again */
+    for (int i = 0; i < 2; i++) {
+        tl_job_view view = find(w.jobs, id);
+        assert_string_equal(tl_job_state_name(&view), "cancelled");
+        /* Nor does one that comes late open it again. */
+        assert_err(TL_ECANCELLED, tl_job_join(w.jobs, &w.call, &piece, &one));
+        restart(&w);
+    }
+    piece.run = "run-number-2";
+    assert_ok(tl_job_join(w.jobs, &w.call, &piece, &one));
+    tl_job_leave(one);
+    tl_job_end_run(w.jobs, piece.run, TL_ECANCELLED);
+    assert_err(TL_ECANCELLED, tl_job_join(w.jobs, &w.call, &piece, &one));
     close_world(&w);
 }
 
@@ -563,6 +600,7 @@ int main(void)
         TEST(a_stop_puts_jobs_aside_which_counts_as_no_crash),
         TEST(pieces_of_a_run_are_one_job_that_outlives_the_daemon),
         TEST(a_cancelled_run_refuses_its_pieces),
+        TEST(a_run_that_is_given_up_ends_with_its_last_piece),
         TEST(a_full_store_loses_no_reply_and_takes_no_start),
         TEST(a_job_that_cannot_be_read_is_passed_over),
         TEST(memory_that_runs_out_leaks_nothing),
