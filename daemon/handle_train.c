@@ -21,8 +21,7 @@ typedef Tailor__V1__TrainReply train_reply;
 
 enum {
     MAX_THREADS = 4,
-    MAX_COLUMNS =
-        256, /* of each metric, unless they are named: a head has a column for each known device */
+    MAX_COLUMNS = 256, /* of each metric: a head has a column for each known device */
     FIGURE_DIGITS = 5
 };
 
@@ -67,7 +66,7 @@ static tl_err check_stored(
 /* Whoever names a device or task wants it used: without measurements it is refused. */
 static tl_err check_named(tl_call *call, const train_request *request)
 {
-    tl_err err = TL_OK;
+    tl_err err = tl_call_check(call);
     for (size_t i = 0; err == TL_OK && request->has_devices && i < request->n_devices; i++) {
         err = check_stored(call, request->space, true, request->devices[i]);
         if (err == TL_ENOTFOUND) {
@@ -182,6 +181,7 @@ static tl_err collect(
     for (int i = 0; i < TL_N_METRICS; i++) {
         for (size_t c = 0; c < m->lists[i].n_columns; c++) {
             const tl_column_info *found = &m->lists[i].columns[c];
+            TL_TRY(tl_call_check(call));
             tl_err err = add_column(call, space, found, notes, m);
             if (!is_named(request, found->metric)) {
                 err = tl_handle_pass_over(err, found, &m->damaged);
@@ -491,11 +491,17 @@ static tl_err train_and_store(
     return err;
 }
 
-static tl_err check(const ProtobufCMessage *request)
+static tl_err check(const ProtobufCMessage *request_base)
 {
+    const train_request *request = (const train_request *)request_base;
     tl_effort ignored = TL_EFFORT_QUICK;
     bool is_none = false;
-    return read_effort(((const train_request *)request)->effort, &ignored, &is_none);
+    if (request->n_devices > MAX_COLUMNS || request->n_tasks > MAX_COLUMNS) {
+        return tl_fail(
+            TL_ELIMIT, "got %zu devices and %zu tasks, want at most %d of each",
+            request->n_devices, request->n_tasks, (int)MAX_COLUMNS);
+    }
+    return read_effort(request->effort, &ignored, &is_none);
 }
 
 static tl_err run(

@@ -183,6 +183,27 @@ static void an_evaluation_ends_when_it_is_cancelled_at_work(void **state)
     assert_err(TL_ECANCELLED, call_watched("evaluate.run", &request, cancel));
 }
 
+static void more_names_than_take_part_are_refused_before_the_queue(void **state)
+{
+    (void)state;
+    static char *names[N_NAMES];
+    Tailor__V1__TrainRequest request = ask_for_training();
+    for (int i = 0; i < N_NAMES; i++) {
+        names[i] = TEXT("alpha");
+    }
+    request.has_devices = true;
+    request.n_devices = N_NAMES;
+    request.devices = names;
+    assert_err(TL_ELIMIT, tl_method_train_run.check((const ProtobufCMessage *)&request));
+    assert_detail("got 257 devices and 0 tasks, want at most 256 of each");
+    request.n_devices = N_NAMES - 1;
+    assert_ok(tl_method_train_run.check((const ProtobufCMessage *)&request));
+    request.n_devices = 0;
+    request.n_tasks = N_NAMES;
+    request.tasks = names;
+    assert_err(TL_ELIMIT, tl_method_train_run.check((const ProtobufCMessage *)&request));
+}
+
 /* ---- removed at work -------------------------------------------------------------------------------- */
 
 static void a_space_that_is_removed_ends_its_training_and_keeps_nothing_of_it(void **state)
@@ -243,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_training_ends_when_it_is_cancelled_at_work),
         TEST(an_evaluation_ends_when_it_is_cancelled_at_work),
+        TEST(more_names_than_take_part_are_refused_before_the_queue),
         TEST(a_space_that_is_removed_ends_its_training_and_keeps_nothing_of_it),
         TEST(a_space_that_is_removed_takes_its_jobs_out_of_the_queue),
         TEST(a_model_comes_into_no_space_that_was_removed_or_made_again),
