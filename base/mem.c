@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -84,6 +85,11 @@ void tl_mem_free(void *block)
         atomic_fetch_sub_explicit(&n_live, 1, memory_order_relaxed);
         free(block);
     }
+}
+
+void tl_mem_trim(void)
+{
+    (void)malloc_trim(0);
 }
 
 long tl_mem_live(void)

@@ -37,6 +37,10 @@ TL_MUST_USE char *tl_mem_strndup(const char *text, size_t len);
 
 void tl_mem_free(void *block); /* NULL is fine */
 
+/* Gives what was freed back to the system, which otherwise happens late or never. Slow: for after
+ * an unusual lot was freed, also by libraries. */
+void tl_mem_trim(void);
+
 /* Blocks now live in the whole process. */
 long tl_mem_live(void);
 

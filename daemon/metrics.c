@@ -29,6 +29,9 @@ enum {
 /* As tl_handshake_end. */
 static const char *const handshake_ends[] = {"unknown_key", "protocol", "closed"};
 
+/* As tl_metrics_cut. */
+static const char *const cuts[] = {"handshake", "message", "sum"};
+
 typedef atomic_uint_fast64_t counter;
 
 typedef struct histogram {
@@ -53,7 +56,7 @@ struct tl_metrics {
     int64_t started_unix_s;
     lane_counts lanes[TL_N_LANES];
     atomic_int_fast64_t connections, max_connections;
-    counter refused, handshakes[TL_COUNT(handshake_ends)];
+    counter refused, handshakes[TL_COUNT(handshake_ends)], cut[TL_COUNT(cuts)];
     method_counts counts[]; /* as methods; then one for what is no method */
 };
 
@@ -198,6 +201,14 @@ void tl_metrics_handshake_failed(tl_metrics *metrics, tl_handshake_end how)
     }
 }
 
+void tl_metrics_connection_cut(tl_metrics *metrics, tl_metrics_cut why)
+{
+    TL_ASSERT((size_t)why < TL_COUNT(cuts));
+    if (metrics != NULL) {
+        add(&metrics->cut[why], 1);
+    }
+}
+
 static tl_metrics_lane read_lane(const lane_counts *l)
 {
     return (tl_metrics_lane){
@@ -321,21 +332,31 @@ static void write_durations(const tl_metrics *metrics, tl_text *out)
     }
 }
 
+static void write_reasons(
+    tl_text *out, const char *name, const char *const *reasons, const counter *counts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        tl_text_addf(out, "%s{reason=\"%s\"} %" PRIu64 "\n", name, reasons[i], get(&counts[i]));
+    }
+}
+
 static void write_refusals(const tl_metrics *metrics, tl_text *out)
 {
     static const char refused[] = "tailor_connections_refused_total";
     static const char failed[] = "tailor_handshakes_failed_total";
+    static const char cut[] = "tailor_connections_cut_total";
     tl_metrics_family(out, refused, "counter", "Connections beyond the most that may be open.");
     tl_text_addf(out, "%s %" PRIu64 "\n", refused, get(&metrics->refused));
     tl_metrics_family(
         out, failed, "counter",
         "Handshakes that failed: a key that is not known, no ZeroMQ or another daemon's key, a "
         "peer that left or took too long.");
-    for (size_t i = 0; i < TL_COUNT(handshake_ends); i++) {
-        tl_text_addf(
-            out, "%s{reason=\"%s\"} %" PRIu64 "\n", failed, handshake_ends[i],
-            get(&metrics->handshakes[i]));
-    }
+    write_reasons(out, failed, handshake_ends, metrics->handshakes, TL_COUNT(handshake_ends));
+    tl_metrics_family(
+        out, cut, "counter",
+        "Connections that were shut down for what they sent: too much before a key was shown, "
+        "too much without the end of a message, the most when all together sent too much.");
+    write_reasons(out, cut, cuts, metrics->cut, TL_COUNT(cuts));
 }
 
 static void write_lane_gauges(const tl_metrics *metrics, tl_text *out)

@@ -60,10 +60,18 @@ typedef enum tl_handshake_end {
     TL_HANDSHAKE_CLOSED,   /* the peer left, or took too long */
 } tl_handshake_end;
 
+/* Why a connection was shut down: of what it had sent, too much was no whole message yet. */
+typedef enum tl_metrics_cut {
+    TL_CUT_HANDSHAKE, /* before it had shown a key */
+    TL_CUT_MESSAGE,   /* more than any message has */
+    TL_CUT_SUM        /* the most of all connections, which held too much together */
+} tl_metrics_cut;
+
 void tl_metrics_set_max_connections(tl_metrics *metrics, size_t n);
 void tl_metrics_set_connections(tl_metrics *metrics, size_t n);
 void tl_metrics_refused_connection(tl_metrics *metrics); /* beyond the most */
 void tl_metrics_handshake_failed(tl_metrics *metrics, tl_handshake_end how);
+void tl_metrics_connection_cut(tl_metrics *metrics, tl_metrics_cut why);
 
 /* What is going on now, and what was since the start. */
 typedef struct tl_metrics_now {

@@ -17,6 +17,8 @@ enum {
     DRAIN = 16, /* requests read before results and the stop descriptor get a look */
     STOP_EVENT_BYTES = 128,
     MAX_REFUSED = 10000,
+    REST_MS = 20,
+    MAX_RESTS = 50,
     BACKLOG = 4,    /* requests in a row */
     PER_WORKER = 4, /* short requests that wait for one, so that it does not */
     MAX_WAIT_MS = 60 * 1000
@@ -79,7 +81,6 @@ static tl_err accept(tl_task *t, const zmq_msg_t *payload)
     t->deadline_ns = tl_envelope_deadline_ns(t->method, t->request, t->received_ns);
     t->heartbeat_ns = tl_envelope_heartbeat_ns(t->request);
     t->lane = lane_of(t);
-    t->fd = zmq_msg_get(payload, ZMQ_SRCFD);
     return TL_OK;
 }
 
@@ -100,24 +101,28 @@ static void take_request(tl_task *t, const zmq_msg_t *payload, bool is_framed)
 }
 
 /* Reads the frames after the identity. False: not [empty, payload]. */
-static bool read_frames(void *router, zmq_msg_t *payload)
+static bool read_frames(tl_task *t, zmq_msg_t *payload)
 {
     bool is_framed = true;
     int n_frames = 0;
+    size_t n_bytes = 0;
     for (int more = 1; more != 0; n_frames++) {
-        if (zmq_msg_recv(payload, router, 0) < 0) {
+        if (zmq_msg_recv(payload, t->server->router, 0) < 0) {
             return false;
         }
         more = zmq_msg_more(payload);
+        n_bytes += tl_server_flow_frame_bytes(t->server, zmq_msg_size(payload));
         is_framed = is_framed && (n_frames != 0 || (zmq_msg_size(payload) == 0 && more));
     }
+    t->fd = zmq_msg_get(payload, ZMQ_SRCFD);
+    tl_server_flow_took(t->server, t->fd, n_bytes);
     return is_framed && n_frames == 2;
 }
 
 /* Takes one request off the socket; false when there is none. */
 static bool receive(tl_server *server)
 {
-    tl_task t = {.server = server};
+    tl_task t = {.server = server, .fd = -1};
     int len = zmq_recv(server->router, t.identity, sizeof t.identity, ZMQ_DONTWAIT);
     if (len < 0) {
         server->n_in_a_row = 0;
@@ -132,7 +137,7 @@ static bool receive(tl_server *server)
     size_t more_len = sizeof(int);
     int more = 0;
     (void)zmq_getsockopt(server->router, ZMQ_RCVMORE, &more, &more_len);
-    bool is_framed = more != 0 && read_frames(server->router, &payload);
+    bool is_framed = more != 0 && read_frames(&t, &payload);
     take_request(&t, &payload, is_framed);
     (void)zmq_msg_close(&payload);
     return true;
@@ -226,11 +231,12 @@ static tl_err get_fd(void *socket, int *out_fd)
                : tl_server_zmq_failed("a socket's descriptor");
 }
 
-/* How long poll() may wait: until the next tick, heartbeat or deadline. */
+/* How long poll() may wait: until the next tick, look, heartbeat or deadline. */
 static int wait_ms(const tl_server *server)
 {
     bool has_ticks = server->options.tick != NULL && server->options.tick_ms > 0;
     int64_t at_ns = tl_server_tend_at_ns(server);
+    at_ns = server->flow.look_ns < at_ns ? server->flow.look_ns : at_ns;
     at_ns = has_ticks && server->next_tick_ns < at_ns ? server->next_tick_ns : at_ns;
     if (at_ns == INT64_MAX) {
         return -1;
@@ -247,6 +253,7 @@ enum {
     FD_WAKE,
     FD_HANDSHAKES,
     FD_PEERS,
+    FD_FLOW,
     N_FDS
 };
 
@@ -277,11 +284,23 @@ static void look_around(tl_server *server, const struct pollfd fds[N_FDS])
     tick(server, is_woken);
 }
 
+/* Whether more comes at once of what had arrived: ZeroMQ hands over a few of each client, and
+ * the next ones when these were read. */
+static bool comes_more(const struct pollfd *requests)
+{
+    struct pollfd fd = *requests;
+    return poll(&fd, 1, REST_MS) > 0;
+}
+
 /* What arrived before the end hears that it came too late, instead of nothing. So many and no
  * more: clients that go on asking do not keep the daemon alive. */
-static void refuse_the_rest(tl_server *server)
+static void refuse_the_rest(tl_server *server, const struct pollfd *requests)
 {
-    for (int i = 0; i < MAX_REFUSED && receive(server); i++) {
+    int n_waits = 0;
+    for (int i = 0; i < MAX_REFUSED; i++) {
+        if (!receive(server) && (n_waits++ == MAX_RESTS || !comes_more(requests))) {
+            return;
+        }
     }
 }
 
@@ -301,6 +320,8 @@ tl_err tl_server_run(tl_server *server)
     tl_blas_single_thread();
     while (!server->is_stopping || server->at_workers != NULL) {
         bool has_requests = drain(server, receive);
+        tl_server_flow_look(server, !has_requests);
+        fds[FD_FLOW].fd = tl_server_flow_fd(server);
         bool has_more = has_requests || has_results || has_handshakes || has_peers;
         if (poll(fds, N_FDS, has_more ? 0 : wait_ms(server)) < 0) {
             if (errno == EINTR) {
@@ -319,7 +340,10 @@ tl_err tl_server_run(tl_server *server)
         if (has_peers || fds[FD_PEERS].revents != 0) {
             has_peers = drain(server, tl_server_peers_hear);
         }
+        if (fds[FD_FLOW].revents != 0) {
+            tl_server_flow_wake(server);
+        }
     }
-    refuse_the_rest(server);
+    refuse_the_rest(server, &fds[FD_REQUESTS]);
     return TL_OK;
 }

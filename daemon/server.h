@@ -41,6 +41,7 @@ typedef struct tl_server_options {
     size_t max_queued;               /* requests waiting for a worker, in each lane; 0: 256 */
     size_t max_held_bytes;           /* bodies at the workers; one alone may; 0: 256 MiB */
     size_t max_connections;          /* 0: 1000; fewer where files may be open are short */
+    size_t max_incoming_bytes;       /* of tcp connections, not whole requests yet; 0: 1 GiB */
     const tl_method *const *methods; /* sorted by name; NULL: tl_methods */
     size_t n_methods;
     struct tl_metrics *metrics; /* counts what is served; borrowed; NULL: none */

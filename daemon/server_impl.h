@@ -5,8 +5,8 @@
 /*
  * Inside of a server, and the only door to ZeroMQ: for server.c (the router), server_tasks.c
  * (what waits and runs at the workers, and for whom), server_serve.c (running methods and
- * sending replies), server_open.c (sockets and workers), server_keys.c (who may connect) and
- * server_peers.c (how many).
+ * sending replies), server_open.c (sockets and workers), server_keys.c (who may connect),
+ * server_peers.c (how many) and server_flow.c (how much of what they send is held).
  */
 
 #include "daemon/endpoint.h"
@@ -68,14 +68,39 @@ typedef struct tl_worker {
     bool is_running;
 } tl_worker;
 
+/* A descriptor that is a connection, and what it has received; bytes as they are on the wire. */
+typedef struct tl_peer {
+    bool is_open;  /* counted */
+    bool is_tcp;   /* the system tells what was received */
+    bool is_ready; /* its handshake is done */
+    bool is_cut;   /* shut down for what it holds */
+    uint64_t seen; /* received when it was looked at last */
+    uint64_t gone; /* of these, held no more */
+    size_t taken;  /* of whole messages, since then */
+} tl_peer;
+
 /* Those who are connected. */
 typedef struct tl_peers {
     void *monitor;
-    bool *is_open; /* [n_fds]: the descriptor is a connection that is counted */
+    tl_peer *all; /* [n_fds]: by descriptor */
     size_t n_fds, n_open, max;
     uint64_t n_refused;
     int64_t told_ns; /* when the log said so last; 0: never */
 } tl_peers;
+
+/* Looking at what they hold. */
+typedef struct tl_flow {
+    int epoll_fd;        /* all tcp connections; -1: none */
+    int64_t look_ns;     /* when next; INT64_MAX: when epoll_fd is readable */
+    uint64_t max_sum;    /* of all connections */
+    int n_quiet;         /* looks in a row that saw nothing come */
+    bool is_flowing;     /* the present look saw something come */
+    bool has_handshakes; /* it saw some that go on */
+    bool was_drained;    /* at the last look no message waited */
+    bool has_cut;        /* since nothing flowed last: much was freed */
+    uint64_t n_cut;      /* connections that held too much */
+    int64_t told_ns;     /* when the log said so last; 0: never */
+} tl_flow;
 
 struct tl_server {
     tl_server_options options;
@@ -91,6 +116,7 @@ struct tl_server {
     tl_keys *keys;        /* NULL: everyone who can connect is an admin */
     void *zap;            /* answers handshakes, with keys alone */
     tl_peers peers;
+    tl_flow flow;
     int64_t keys_looked_ns, told_busy_ns, told_unknown_ns, told_unsent_ns;
     bool is_stopping, has_told_stopping;
     int64_t next_tick_ns;
@@ -138,6 +164,27 @@ bool tl_server_peers_hear(tl_server *server);
 
 /* Whether the connection of this descriptor has ended, as far as was heard. */
 bool tl_server_peers_has_left(const tl_server *server, int fd);
+
+/* Bounds what they have on the way in; what of it a client is cut off for: server_flow.c. */
+TL_MUST_USE tl_err tl_server_flow_open(tl_server *server);
+void tl_server_flow_close(tl_server *server);
+
+/* A connection that stands in the table of peers; false when it cannot be watched. */
+bool tl_server_flow_add(tl_server *server, int fd);
+
+/* The router has read a whole message, of so many bytes on the wire. */
+void tl_server_flow_took(tl_server *server, int fd, size_t n_bytes);
+
+/* A frame of so many bytes, on the wire of a tcp connection. */
+size_t tl_server_flow_frame_bytes(const tl_server *server, size_t size);
+
+/* Looks where it is due. is_drained: the router has just found that no message waits. */
+void tl_server_flow_look(tl_server *server, bool is_drained);
+
+/* While nobody looks, a descriptor that becomes readable when data flows; tl_server_flow_wake()
+ * is to be called then. -1: server->flow.look_ns tells when to look. */
+int tl_server_flow_fd(const tl_server *server);
+void tl_server_flow_wake(tl_server *server);
 
 /* ---- what is at the workers; all of it on the router thread ----------------------------- */
 

@@ -15,6 +15,8 @@ enum {
     /* Messages held for one client. Bounded, so that one that never reads costs little; a
      * reply beyond it is lost and logged. */
     HIGH_WATER = 1000,
+    /* Whole messages that wait for the router, of one client; they may be long ones. */
+    INPUT_HIGH_WATER = 16,
     RESULTS_HIGH_WATER = 64, /* a worker that sends parts waits for the router here */
     LINGER_MS = 2000,
     HANDSHAKE_MS = 5000,
@@ -35,7 +37,7 @@ static tl_err set_router_options(tl_server *server)
         {ZMQ_ROUTER_MANDATORY,  1                   },
         {ZMQ_LINGER,            LINGER_MS           },
         {ZMQ_SNDHWM,            HIGH_WATER          },
-        {ZMQ_RCVHWM,            HIGH_WATER          },
+        {ZMQ_RCVHWM,            INPUT_HIGH_WATER    },
         {ZMQ_HANDSHAKE_IVL,     HANDSHAKE_MS        },
         {ZMQ_HEARTBEAT_IVL,     HEARTBEAT_MS        },
         {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS},
@@ -93,6 +95,7 @@ static tl_err open_sockets(tl_server *server)
         return tl_server_zmq_failed("sockets");
     }
     TL_TRY(set_router_options(server));
+    TL_TRY(tl_server_flow_open(server));
     TL_TRY(tl_server_peers_open(server));
     TL_TRY(tl_server_keys_open(server));
     return bind_all(server);
@@ -164,6 +167,7 @@ tl_err tl_server_open(const tl_server_options *options, tl_server **out_server)
         return tl_fail(TL_ENOMEM, "the server");
     }
     server->options = *options;
+    server->flow.epoll_fd = -1;
     set_defaults(server);
     if ((err = open_sockets(server)) != TL_OK || (err = start_workers(server)) != TL_OK) {
         goto done;
@@ -208,6 +212,7 @@ void tl_server_close(tl_server *server)
         close_socket(server->workers[i].results);
     }
     tl_server_peers_close(server);
+    tl_server_flow_close(server);
     close_socket(server->router);
     close_socket(server->results);
     close_socket(server->zap);

@@ -89,7 +89,7 @@ void tl_server_peers_close(tl_server *server)
     if (server->peers.monitor != NULL) {
         (void)zmq_close(server->peers.monitor);
     }
-    tl_mem_free(server->peers.is_open);
+    tl_mem_free(server->peers.all);
 }
 
 /* True where fd is one of those that are counted, or could be remembered as such. */
@@ -97,16 +97,16 @@ static bool remember(tl_peers *p, size_t fd)
 {
     if (fd >= p->n_fds) {
         size_t n = fd + OTHER_FDS;
-        bool *grown = tl_mem_resize(p->is_open, n, sizeof *grown);
+        tl_peer *grown = tl_mem_resize(p->all, n, sizeof *grown);
         if (grown == NULL) {
             return false;
         }
         memset(grown + p->n_fds, 0, (n - p->n_fds) * sizeof *grown);
-        p->is_open = grown;
+        p->all = grown;
         p->n_fds = n;
     }
-    if (!p->is_open[fd]) {
-        p->is_open[fd] = true;
+    if (!p->all[fd].is_open) {
+        p->all[fd].is_open = true;
         p->n_open++;
     }
     return true;
@@ -129,8 +129,9 @@ static void tell_refused(tl_server *server)
 static void on_accepted(tl_server *server, int fd)
 {
     tl_peers *p = &server->peers;
-    bool is_known = (size_t)fd < p->n_fds && p->is_open[fd];
-    if ((!is_known && p->n_open >= p->max) || !remember(p, (size_t)fd)) {
+    bool is_known = (size_t)fd < p->n_fds && p->all[fd].is_open;
+    bool has_room = is_known || p->n_open < p->max;
+    if (!has_room || !remember(p, (size_t)fd) || !tl_server_flow_add(server, fd)) {
         tell_refused(server); /* first: who sees it closed finds it counted */
         (void)shutdown(fd, SHUT_RDWR);
     }
@@ -138,8 +139,8 @@ static void on_accepted(tl_server *server, int fd)
 
 static void on_disconnected(tl_peers *p, int fd)
 {
-    if ((size_t)fd < p->n_fds && p->is_open[fd]) {
-        p->is_open[fd] = false;
+    if ((size_t)fd < p->n_fds && p->all[fd].is_open) {
+        p->all[fd].is_open = false;
         p->n_open--;
     }
 }
@@ -147,7 +148,7 @@ static void on_disconnected(tl_peers *p, int fd)
 bool tl_server_peers_has_left(const tl_server *server, int fd)
 {
     const tl_peers *p = &server->peers;
-    return fd >= 0 && ((size_t)fd >= p->n_fds || !p->is_open[fd]);
+    return fd >= 0 && ((size_t)fd >= p->n_fds || !p->all[fd].is_open);
 }
 
 /* Two frames: a 16 bit event and a 32 bit value as the machine has them, then the endpoint. */

@@ -72,7 +72,7 @@ STANDARD = set("""
 assert complex ctype errno fenv float inttypes limits locale math setjmp signal stdalign stdarg
 stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar
 dirent dlfcn fcntl fnmatch ftw getopt glob libgen netdb poll pthread pwd sched semaphore spawn strings
-syslog termios unistd arpa/inet linux/tcp netinet/in sys/eventfd sys/file sys/ioctl sys/mman sys/prctl
+syslog termios unistd arpa/inet linux/tcp malloc netinet/in sys/epoll sys/eventfd sys/file sys/ioctl sys/mman sys/prctl
 sys/random sys/resource sys/signalfd sys/socket sys/stat sys/syscall sys/time sys/timerfd sys/types
 sys/uio sys/un sys/utsname sys/wait cpuid immintrin
 """.split())
