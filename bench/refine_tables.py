@@ -41,7 +41,8 @@ def verify():
         "## Measure and refine",
         "`tailor design --propose K` names the K designs most worth measuring before a question is answered for good, as one batch: designs alike err alike, "
         "so the batch is chosen over joint draws of the device (`optimizer/propose.h`). Once they are measured and imported, a measured design that keeps "
-        "every limit leads the answer unless another is better beyond doubt (decision 17). On ND's six test devices, mean regret / its 90th percentile:",
+        "every limit leads the answer unless another is better beyond doubt (decision 17). On ND's six test devices, "
+        f"{sum(int(a['answers']) for a in at)} answers a line, mean regret / its 90th percentile:",
         table(["samples", "proposals", *header], [r for r in main if r]),
         "Target with 5 + 10 measurements: no limit missed among measured answers, regret " + ", ".join(
             f"{t} {TARGET[t]}" for t in TASKS if TARGET[t]) + ". Measured: " + ", ".join(
