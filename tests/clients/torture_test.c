@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "clients/c/tailor.h"
+#include "daemon/backups.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -200,6 +201,39 @@ static tailor_err show_models(void)
     return err;
 }
 
+static uint64_t last_backup_id; /* of those that the test began itself */
+
+static int count_bytes(void *context, const uint8_t *data, size_t len)
+{
+    uint64_t *n = context;
+    (void)data;
+    *n += len;
+    return 0;
+}
+
+static tailor_err back_up(void)
+{
+    uint64_t n_written = 0;
+    uint64_t n_bytes = 0;
+    tailor_err err = tailor_backup(client, count_bytes, &n_written, &n_bytes);
+    assert_true(err != TAILOR_OK || (n_bytes > 0 && n_bytes == n_written));
+    return err;
+}
+
+/* A reply that there was no memory for has left its backup open; four of them are too many. */
+static void end_backups(void *context)
+{
+    tl_backups *backups = tl_engine_backups(engine);
+    uint64_t about_bytes = 0;
+    (void)context;
+    for (uint64_t id = last_backup_id + 1; id <= last_backup_id + TL_BACKUPS_MAX; id++) {
+        tl_err err = tl_backups_end(backups, id);
+        assert_true(err == TL_OK || err == TL_ENOTFOUND);
+    }
+    assert_ok(tl_backups_begin(backups, &last_backup_id, &about_bytes));
+    assert_ok(tl_backups_end(backups, last_backup_id));
+}
+
 /* ---- torture ---------------------------------------------------------------------------------- */
 
 static const struct {
@@ -223,6 +257,7 @@ static const struct {
     {"tailor_job_follow",      follow        },
     {"tailor_job_list",        list_jobs     },
     {"tailor_model_list",      show_models   },
+    {"tailor_backup",          back_up       },
 };
 
 static tl_err run_call(void *context)
@@ -250,6 +285,7 @@ static void every_call_survives_every_refusal(void **state)
             .name = calls[i].name,
             .run = run_call,
             .context = &i,
+            .before = calls[i].run == back_up ? end_backups : NULL,
             .is_fine = is_refusal(i) ? is_no_matter : NULL,
             .keeps = true};
         if (calls[i].run == follow) {
