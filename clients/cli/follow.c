@@ -12,10 +12,16 @@
 /* How often Ctrl-C was pressed; a signal handler can reach nothing else. */
 static volatile sig_atomic_t n_interrupts;
 
+/* Of a call that a second Ctrl-C ends; NULL: none. */
+static tailor_client *volatile cancelling;
+
 static void on_interrupt(int number)
 {
     (void)number;
     n_interrupts++;
+    if (n_interrupts > 1 && cancelling != NULL) {
+        tailor_stop_calls(cancelling, true);
+    }
 }
 
 /* Until the n-th Ctrl-C. */
@@ -58,7 +64,10 @@ static tailor_err cancel(
     unsigned long long id = (unsigned long long)until->job_id;
     tl_progress_end(progress);
     tl_cli_say(cli, "cancelling job %llu; once more leaves without waiting for its end", id);
+    cancelling = cli->client;
     tailor_err err = tailor_job_cancel(cli->client, until->job_id);
+    cancelling = NULL;
+    tailor_stop_calls(cli->client, false);
     if (err != TAILOR_OK && err != TAILOR_ESTATE) {
         return err;
     }

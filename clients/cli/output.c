@@ -52,7 +52,8 @@ tl_err tl_cli_read_file(const char *path, char **out_data, size_t *out_len)
 static int write_text(const tl_cli *cli, FILE *file, const char *path, const tl_text *text)
 {
     errno = 0;
-    bool is_written = fwrite(text->data, 1, text->len, file) == text->len && fflush(file) == 0;
+    bool is_written = (text->len == 0 || fwrite(text->data, 1, text->len, file) == text->len) &&
+                      fflush(file) == 0;
     if (!is_written) {
         tl_cli_say(cli, "%s: %s", path, strerror(errno));
     }
@@ -73,10 +74,10 @@ int tl_cli_print_part(const tl_cli *cli, const tl_text *text, bool is_first)
     if (err != TL_OK) {
         return tl_cli_failed(cli, err);
     }
-    if (text->len == 0) {
+    const char *path = cli->args->out;
+    if (text->len == 0 && (path == NULL || !is_first)) {
         return TL_EXIT_DONE;
     }
-    const char *path = cli->args->out;
     if (path == NULL) {
         return write_text(cli, stdout, "standard output", text);
     }

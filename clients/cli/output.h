@@ -28,7 +28,8 @@ int tl_cli_failed(const tl_cli *cli, tl_err err);
  */
 TL_MUST_USE tl_err tl_cli_read_file(const char *path, char **out_data, size_t *out_len);
 
-/* Shows the warnings of the last call, then writes text to --out or standard output. */
+/* Shows the warnings of the last call, then writes text to --out, where nothing else is left, or
+ * to standard output. */
 int tl_cli_print(const tl_cli *cli, const tl_text *text);
 
 /* The same for a text that comes in parts: those behind the first are appended. */
