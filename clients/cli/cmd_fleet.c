@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/mem.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/fleet_crew.h"
 #include "clients/cli/fleet_out.h"
@@ -21,11 +22,15 @@ static const char devices_doc[] =
     "(peak_gflops.fp32); columns named like the limits replace them for their row; \"-\" reads "
     "standard input";
 static const char resume_doc[] =
-    "go on where an interrupted run into the same --out FILE ended";
+    "go on where an interrupted run into the same --out FILE ended; not with --table";
 static const char shard_doc[] =
     "answer the I-th of N equal parts of the table alone; FILE is then there whole or not at all";
 static const char threads_doc[] =
     "pieces of the table asked at once (default: the processors of this machine)";
+
+enum {
+    GIVE_UP_MS = 1000 /* for the daemon to hear of it */
+};
 
 /* clang-format off */
 static const struct argp_option options[] = {
@@ -50,12 +55,14 @@ typedef struct run_state {
     tl_fleet_crew *crew;
     tl_fleet_out *out;
     uint64_t first, end; /* end UINT64_MAX: as long as there are rows */
-    uint64_t n_done, n_resumed, n_infeasible, n_failed;
+    tl_fleet_count done; /* rows that stand in the output */
+    uint64_t n_resumed;
     uint64_t n_asked; /* rows given to the crew, and those done before */
     tailor_fleet_options question;
     char token[TAILOR_TOKEN_BYTES]; /* of the run, for the daemon's list of jobs */
     tl_progress progress;
     int64_t begun_ns;
+    int *widths;    /* of the columns of --table; NULL before the first part */
     tl_text warned; /* warnings that were shown, a line each */
 } run_state;
 
@@ -91,8 +98,8 @@ static const char *problem_of(const tl_args *args)
     if (args->shard != NULL && (args->out == NULL || strcmp(args->devices, "-") == 0)) {
         return "--shard: want --out FILE, and a table that is no standard input";
     }
-    if (args->is_table) {
-        return "--table: a fleet is streamed; want CSV or --json";
+    if (args->is_table && args->is_resumed) {
+        return "--resume: a table for reading cannot be gone on with; want CSV or --json";
     }
     return NULL;
 }
@@ -131,10 +138,22 @@ static void show_progress(run_state *run)
 {
     tailor_progress report = {
         .what = "designs",
-        .done = run->n_done - run->n_resumed,
+        .done = run->done.n_rows - run->n_resumed,
         .total = run->end == UINT64_MAX ? 0 : run->end - run->first - run->n_resumed,
         .elapsed_s = (double)(tl_clock_ns() - run->begun_ns) * 1e-9};
     tl_progress_show(&run->progress, &report);
+}
+
+/* Columns grow wider as longer cells come: a fleet may be longer than memory. */
+static tl_err align_part(run_state *run, const tailor_table *table, tl_text *text)
+{
+    bool is_first = run->widths == NULL;
+    size_t n_columns = tailor_table_n_columns(table);
+    if (is_first && (run->widths = tl_mem_new(n_columns + 1, sizeof *run->widths)) == NULL) {
+        return tl_fail(TL_ENOMEM, "%zu columns", n_columns);
+    }
+    tl_render_aligned_part(table, is_first, run->widths, text);
+    return TL_OK;
 }
 
 static tl_err write_part(run_state *run, const tailor_fleet_part *part)
@@ -142,15 +161,17 @@ static tl_err write_part(run_state *run, const tailor_fleet_part *part)
     tl_text text = {0};
     if (run->cli->args->is_json) {
         tl_render_json_lines(part->table, &text);
+    } else if (run->cli->args->is_table) {
+        TL_TRY(align_part(run, part->table, &text));
     } else {
         tl_render_csv(part->table, &text);
     }
     tl_err err = tl_fleet_out_add(run->out, &text);
     tl_text_done(&text);
     TL_TRY(err);
-    run->n_done += tailor_table_n_rows(part->table);
-    run->n_infeasible += part->n_infeasible;
-    run->n_failed += part->n_failed;
+    run->done.n_rows += tailor_table_n_rows(part->table);
+    run->done.n_infeasible += part->n_infeasible;
+    run->done.n_failed += part->n_failed;
     return TL_OK;
 }
 
@@ -182,9 +203,9 @@ static tl_err stream(run_state *run)
         }
         tl_fleet_piece piece = {0};
         tl_err err = tl_fleet_rows_next(run->rows, &piece);
-        if (err != TL_OK) {
+        if (err != TL_OK || tl_interrupt_came()) { /* which ends the input, too */
             tl_fleet_piece_done(&piece);
-            return err;
+            return tl_interrupt_came() ? tl_fail(TL_ECANCELLED, "interrupted") : err;
         }
         is_at_end = piece.csv.len == 0;
         if (!is_at_end) {
@@ -233,6 +254,15 @@ static int n_threads_of(const tl_args *args)
     return args->threads > 0 ? (int)args->threads : n > 1 ? (int)n : 2;
 }
 
+static tl_fleet_out_options out_options(const tl_args *args)
+{
+    return (tl_fleet_out_options){
+        .path = args->out,
+        .is_resumed = args->is_resumed,
+        .is_whole = args->shard != NULL,
+        .has_header = !args->is_json && !args->is_table};
+}
+
 static tl_err start(run_state *run)
 {
     const tl_args *args = run->cli->args;
@@ -252,11 +282,7 @@ static tl_err start(run_state *run)
         .origin = args->devices,
         .run = run->token,
     };
-    tl_fleet_out_options out = {
-        .path = args->out,
-        .is_resumed = args->is_resumed,
-        .is_whole = args->shard != NULL,
-        .has_header = !args->is_json};
+    tl_fleet_out_options out = out_options(args);
     if (tailor_new_token(run->token) != TAILOR_OK) {
         return tl_fail(TL_EIO, "%s", tailor_err_detail());
     }
@@ -264,8 +290,8 @@ static tl_err start(run_state *run)
     run->question.rows_total = run->end == UINT64_MAX ? 0 : run->end - run->first;
     TL_TRY(tl_fleet_rows_open(args->devices, &run->rows));
     TL_TRY(tl_fleet_crew_new(run->cli->client, &run->question, n_threads_of(args), &run->crew));
-    TL_TRY(tl_fleet_out_open(&out, &run->out, &run->n_resumed));
-    run->n_done = run->n_asked = run->n_resumed;
+    TL_TRY(tl_fleet_out_open(&out, &run->out, &run->done));
+    run->n_asked = run->n_resumed = run->done.n_rows;
     if (run->n_resumed > run->end - run->first) {
         return tl_fail(
             TL_ESTATE, "%s: has %llu rows, but %s only %llu; it cannot be resumed", args->out,
@@ -280,31 +306,67 @@ static tl_err start(run_state *run)
 static void say_what_was_done(const run_state *run)
 {
     double s = (double)(tl_clock_ns() - run->begun_ns) * 1e-9;
-    uint64_t n = run->n_done - run->n_resumed;
+    uint64_t n = run->done.n_rows - run->n_resumed;
     tl_cli_say(
         run->cli,
-        "%llu rows in %.1f s (%.1f/s); %llu got the nearest design to their limits, %llu an"
+        "%llu rows in %.1f s (%.1f/s); %s%llu got the nearest design to their limits, %llu an"
         " error and no design",
         (unsigned long long)n, s, s > 0 ? (double)n / s : 0.0,
-        (unsigned long long)run->n_infeasible, (unsigned long long)run->n_failed);
+        run->n_resumed > 0 ? "with those before " : "",
+        (unsigned long long)run->done.n_infeasible, (unsigned long long)run->done.n_failed);
+}
+
+static int status_of_rows(const tl_fleet_count *done)
+{
+    return done->n_failed > 0       ? TL_EXIT_FAILED
+           : done->n_infeasible > 0 ? TL_EXIT_INFEASIBLE
+                                    : TL_EXIT_DONE;
 }
 
 static int status_of(const run_state *run, tl_err err)
 {
     if (err != TL_OK) {
         int status = tl_cli_failed(run->cli, err);
-        bool can_resume = run->cli->args->out != NULL && run->cli->args->shard == NULL;
-        if (can_resume && err != TL_ESTATE && run->n_done > 0) {
+        const tl_args *args = run->cli->args;
+        bool can_resume = args->out != NULL && args->shard == NULL && !args->is_table;
+        if (can_resume && err != TL_ESTATE && run->done.n_rows > 0) {
             tl_cli_say(
                 run->cli, "%llu rows stand in %s; --resume goes on there",
-                (unsigned long long)run->n_done, run->cli->args->out);
+                (unsigned long long)run->done.n_rows, args->out);
         }
         return status;
     }
     say_what_was_done(run);
-    return run->n_failed > 0       ? TL_EXIT_FAILED
-           : run->n_infeasible > 0 ? TL_EXIT_INFEASIBLE
-                                   : TL_EXIT_DONE;
+    return status_of_rows(&run->done);
+}
+
+/* Of a shard that was answered before. */
+static int run_nothing(const tl_cli *cli)
+{
+    tl_fleet_out_options out = out_options(cli->args);
+    tl_fleet_count done = {0};
+    tl_err err = tl_fleet_out_count(&out, &done);
+    if (err != TL_OK) {
+        return tl_cli_failed(cli, err);
+    }
+    tl_cli_say(cli, "%s is there whole; nothing is left to do", cli->args->out);
+    return status_of_rows(&done);
+}
+
+/* Of what was begun: the daemon hears that no more comes, if it can be told within a moment. */
+static void end_run(run_state *run, tl_err err)
+{
+    tl_fleet_out_close(run->out);
+    tl_fleet_crew_free(run->crew);
+    if (err != TL_OK) {
+        tailor_set_timeout_ms(run->cli->client, GIVE_UP_MS);
+    }
+    if (run->n_asked > run->n_resumed && err != TL_EUNREACHABLE) {
+        (void)tailor_fleet_end(run->cli->client, &run->question, err != TL_OK);
+    }
+    tl_fleet_rows_close(run->rows);
+    tl_mem_free(run->widths);
+    tl_text_done(&run->warned);
 }
 
 static int run(tl_cli *cli)
@@ -316,10 +378,12 @@ static int run(tl_cli *cli)
         return TL_EXIT_USAGE;
     }
     if (cli->args->shard != NULL && cli->args->is_resumed && tl_file_exists(cli->args->out)) {
-        tl_cli_say(cli, "%s is there whole; nothing is left to do", cli->args->out);
-        return TL_EXIT_DONE;
+        return run_nothing(cli);
     }
     tl_interrupt_catch(); /* what is answered by then is written, and the daemon told */
+    if (strcmp(cli->args->devices, "-") == 0) {
+        tl_interrupt_end_input(STDIN_FILENO);
+    }
     tl_err err = start(&run);
     if (err == TL_OK) {
         err = stream(&run);
@@ -329,13 +393,7 @@ static int run(tl_cli *cli)
     }
     tl_progress_end(&run.progress);
     int status = status_of(&run, err);
-    tl_fleet_out_close(run.out);
-    tl_fleet_crew_free(run.crew);
-    if (run.n_asked > run.n_resumed && err != TL_EUNREACHABLE) {
-        (void)tailor_fleet_end(cli->client, &run.question, err != TL_OK);
-    }
-    tl_fleet_rows_close(run.rows);
-    tl_text_done(&run.warned);
+    end_run(&run, err);
     return status;
 }
 
@@ -347,7 +405,9 @@ const tl_command tl_cmd_fleet = {
         "Prints one design a row of FLEET.csv, in its order: device, slots, predictions,"
         " p_feasible, and error, which is empty on success. What is wrong with a row does not"
         " stop the others. Leaves with 1 when a row has no design, with 3 when a row has only"
-        " the nearest one.",
+        " the nearest one, with --resume also of rows that stood in FILE before."
+        " With --table columns become wider as longer cells come. Ctrl-C ends it at"
+        " once, and what the daemon does for it; what was answered stands in FILE.",
     .required = {TL_KEY_SPACE, TL_KEY_DEVICES},
     .run = run,
 };

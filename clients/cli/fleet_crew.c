@@ -4,13 +4,16 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "clients/cli/interrupt.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 enum {
+    LOOK_MS = 100,                      /* so often a wait looks whether Ctrl-C was pressed */
     AGAIN_MS = 200,                     /* before a daemon that went away is asked again */
     MAX_THREADS = TAILOR_MAX_CALLS - 1, /* one is left for whoever owns the crew */
     PLACES_PER_THREAD = 2,              /* one is asked while another is read or written */
@@ -114,6 +117,32 @@ static void *work(void *crew_base)
     return NULL;
 }
 
+/* Threads that leave Ctrl-C to the one that started them: it may be waiting for input. */
+static void start_threads(tl_fleet_crew *crew, int n)
+{
+    sigset_t interrupt;
+    sigset_t before;
+    (void)sigemptyset(&interrupt);
+    (void)sigaddset(&interrupt, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &interrupt, &before);
+    while (crew->n_threads < n &&
+           pthread_create(&crew->threads[crew->n_threads], NULL, work, crew) == 0) {
+        crew->n_threads++;
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void init_waiting(tl_fleet_crew *crew)
+{
+    pthread_condattr_t monotonic;
+    (void)pthread_mutex_init(&crew->lock, NULL);
+    (void)pthread_cond_init(&crew->given, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&crew->done, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+}
+
 tl_err tl_fleet_crew_new(
     tailor_client *client,
     const tailor_fleet_options *question,
@@ -128,13 +157,8 @@ tl_err tl_fleet_crew_new(
     crew->client = client;
     crew->question = *question;
     crew->n_places = (uint64_t)n * PLACES_PER_THREAD;
-    (void)pthread_mutex_init(&crew->lock, NULL);
-    (void)pthread_cond_init(&crew->given, NULL);
-    (void)pthread_cond_init(&crew->done, NULL);
-    while (crew->n_threads < n &&
-           pthread_create(&crew->threads[crew->n_threads], NULL, work, crew) == 0) {
-        crew->n_threads++;
-    }
+    init_waiting(crew);
+    start_threads(crew, n);
     if (crew->n_threads == 0) {
         tl_fleet_crew_free(crew);
         return tl_fail(TL_EIO, "a thread cannot be started");
@@ -152,9 +176,11 @@ void tl_fleet_crew_free(tl_fleet_crew *crew)
     crew->is_stopped = true;
     (void)pthread_cond_broadcast(&crew->given);
     (void)pthread_mutex_unlock(&crew->lock);
+    tailor_stop_calls(crew->client, true);
     for (int i = 0; i < crew->n_threads; i++) {
         (void)pthread_join(crew->threads[i], NULL);
     }
+    tailor_stop_calls(crew->client, false);
     for (size_t i = 0; i < TL_COUNT(crew->places); i++) {
         tl_fleet_piece_done(&crew->places[i].piece);
         tl_text_done(&crew->places[i].warnings);
@@ -189,15 +215,29 @@ void tl_fleet_crew_give(tl_fleet_crew *crew, tl_fleet_piece *piece)
     (void)pthread_mutex_unlock(&crew->lock);
 }
 
+/* False when Ctrl-C was pressed before. */
+static bool wait_until_done(tl_fleet_crew *crew, const place *p)
+{
+    (void)pthread_mutex_lock(&crew->lock);
+    while (!p->is_done && !tl_interrupt_came()) {
+        int64_t look_ns = tl_clock_ns() + LOOK_MS * TL_NS_PER_MS;
+        struct timespec look = {
+            .tv_sec = (time_t)(look_ns / TL_NS_PER_S),
+            .tv_nsec = (long)(look_ns % TL_NS_PER_S)};
+        (void)pthread_cond_timedwait(&crew->done, &crew->lock, &look);
+    }
+    bool is_done = p->is_done;
+    (void)pthread_mutex_unlock(&crew->lock);
+    return is_done;
+}
+
 tl_err tl_fleet_crew_take(
     tl_fleet_crew *crew, tailor_fleet_part **out_part, const char **out_warnings)
 {
     place *p = place_of(crew, crew->n_taken);
-    (void)pthread_mutex_lock(&crew->lock);
-    while (!p->is_done) {
-        (void)pthread_cond_wait(&crew->done, &crew->lock);
+    if (!wait_until_done(crew, p)) {
+        return tl_fail(TL_ECANCELLED, "interrupted");
     }
-    (void)pthread_mutex_unlock(&crew->lock);
     crew->n_taken++;
     if (p->err != TL_OK) {
         return tl_fail(p->err, "%s", p->detail);

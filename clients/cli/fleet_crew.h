@@ -28,7 +28,7 @@ TL_MUST_USE tl_err tl_fleet_crew_new(
     int n_threads,
     tl_fleet_crew **out_crew);
 
-/* Waits for what is under way. NULL is fine. */
+/* Ends what is under way. NULL is fine. */
 void tl_fleet_crew_free(tl_fleet_crew *crew);
 
 bool tl_fleet_crew_has_room(const tl_fleet_crew *crew);
@@ -40,7 +40,7 @@ void tl_fleet_crew_give(tl_fleet_crew *crew, tl_fleet_piece *piece);
 /*
  * Waits for the oldest piece under way (there is one); the caller owns *out_part. The
  * daemon's warnings, a line each, are borrowed until the next piece is given. Fails as
- * tailor_fleet() did, with its detail.
+ * tailor_fleet() did, with its detail, and with TL_ECANCELLED when Ctrl-C was pressed.
  */
 TL_MUST_USE tl_err tl_fleet_crew_take(
     tl_fleet_crew *crew, tailor_fleet_part **out_part, const char **out_warnings);

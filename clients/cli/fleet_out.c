@@ -45,37 +45,94 @@ static tl_err fail_other(const tl_fleet_out *out)
 /* ---- continuing a file ------------------------------------------------------------------- */
 
 typedef struct survey {
-    uint64_t n_lines;
-    long whole_bytes; /* up to the end of the last whole line */
+    bool is_csv;
+    tl_text record;    /* the one that is read */
+    bool is_quoted;    /* within a field in quotes: a line break ends nothing */
+    uint64_t n;        /* whole records */
+    long whole_bytes;  /* up to the end of the last of them */
+    tl_fleet_count of; /* the rows among them */
 } survey;
 
-/* Counts whole lines and keeps the first one: the header, or a row of JSON. */
+/* The last two columns are p_feasible, which only designs have, and error. */
+static void judge_csv(const tl_text *record, bool *out_has_error, bool *out_has_design)
+{
+    bool is_quoted = false;
+    size_t len = 0;
+    size_t len_before = 0;
+    for (size_t i = 0; i < record->len; i++) {
+        is_quoted = is_quoted != (record->data[i] == '"');
+        if (record->data[i] == ',' && !is_quoted) {
+            len_before = len;
+            len = 0;
+        } else if (record->data[i] != '\n' && record->data[i] != '\r') {
+            len++;
+        }
+    }
+    *out_has_error = len > 0;
+    *out_has_design = len_before > 0;
+}
+
+/* In a text of JSON no mark stands as it is, so these are what they look like. */
+static void judge_json(const tl_text *record, bool *out_has_error, bool *out_has_design)
+{
+    *out_has_error = strstr(record->data, ",\"error\":\"\"}") == NULL;
+    *out_has_design = strstr(record->data, ",\"p_feasible\":null") == NULL;
+}
+
+static tl_err end_record(survey *s)
+{
+    bool has_error = false;
+    bool has_design = false;
+    TL_TRY(tl_text_err(&s->record));
+    s->n++;
+    if (!s->is_csv || s->n > 1) {
+        (s->is_csv ? judge_csv : judge_json)(&s->record, &has_error, &has_design);
+        s->of.n_rows++;
+        s->of.n_infeasible += has_error && has_design;
+        s->of.n_failed += has_error && !has_design;
+    }
+    return TL_OK;
+}
+
+/* Counts whole records; *out_first is the first one: the header, or a row of JSON. */
+static tl_err survey_bytes(survey *s, const char *bytes, size_t len, tl_text *out_first)
+{
+    for (size_t i = 0; i < len; i++) {
+        tl_text_add_bytes(&s->record, &bytes[i], 1);
+        s->is_quoted = s->is_quoted != (s->is_csv && bytes[i] == '"');
+        if (bytes[i] == '\n' && !s->is_quoted) {
+            TL_TRY(end_record(s));
+            if (s->n == 1) {
+                tl_text_add_bytes(out_first, s->record.data, s->record.len);
+            }
+            s->whole_bytes += (long)s->record.len;
+            tl_text_clear(&s->record);
+        }
+    }
+    return TL_OK;
+}
+
 static tl_err survey_file(tl_fleet_out *out, survey *s)
 {
     char *chunk = tl_mem_new(CHUNK_BYTES, 1);
-    long at = 0;
+    tl_err err = TL_OK;
+    size_t len = 0;
     if (chunk == NULL) {
         return tl_fail(TL_ENOMEM, "%s", out->path);
     }
-    size_t len = 0;
-    while ((len = fread(chunk, 1, CHUNK_BYTES, out->file)) > 0) {
-        for (size_t i = 0; i < len; i++, at++) {
-            if (s->n_lines == 0) {
-                tl_text_add_bytes(&out->header, &chunk[i], 1);
-            }
-            if (chunk[i] == '\n') {
-                s->n_lines++;
-                s->whole_bytes = at + 1;
-            }
-        }
+    s->is_csv = out->options.has_header;
+    while (err == TL_OK && (len = fread(chunk, 1, CHUNK_BYTES, out->file)) > 0) {
+        err = survey_bytes(s, chunk, len, &out->header);
     }
     tl_mem_free(chunk);
+    tl_text_done(&s->record);
+    TL_TRY(err);
     return ferror(out->file) ? fail_io(out) : tl_text_err(&out->header);
 }
 
-static tl_err continue_file(tl_fleet_out *out, uint64_t *out_n_done)
+static tl_err continue_file(tl_fleet_out *out, tl_fleet_count *out_done)
 {
-    survey s = {0};
+    survey s = {.n = 0};
     out->file = fopen(out->path, "r+b");
     if (out->file == NULL && errno == ENOENT) {
         return TL_OK;
@@ -84,18 +141,18 @@ static tl_err continue_file(tl_fleet_out *out, uint64_t *out_n_done)
         return fail_io(out);
     }
     TL_TRY(survey_file(out, &s));
-    if (!out->options.has_header && s.n_lines > 0 && out->header.data[0] != '{') {
+    if (!out->options.has_header && s.n > 0 && out->header.data[0] != '{') {
         return fail_other(out);
     }
     if (fseek(out->file, s.whole_bytes, SEEK_SET) != 0 ||
         ftruncate(fileno(out->file), s.whole_bytes) != 0) {
         return fail_io(out);
     }
-    if (s.n_lines == 0 || !out->options.has_header) {
+    if (!out->options.has_header) {
         tl_text_done(&out->header);
     }
-    out->is_begun = s.n_lines > 0;
-    *out_n_done = s.n_lines > 0 ? s.n_lines - (out->options.has_header ? 1 : 0) : 0;
+    out->is_begun = s.n > 0;
+    *out_done = s.of;
     return TL_OK;
 }
 
@@ -129,20 +186,20 @@ static tl_err open_new(tl_fleet_out *out)
     return TL_OK;
 }
 
-static tl_err open_file(tl_fleet_out *out, uint64_t *out_n_done)
+static tl_err open_file(tl_fleet_out *out, tl_fleet_count *out_done)
 {
     const tl_fleet_out_options *options = &out->options;
     TL_TRY(name_part(options, out));
     if (options->is_resumed && !options->is_whole) {
-        TL_TRY(continue_file(out, out_n_done));
+        TL_TRY(continue_file(out, out_done));
     }
     return out->file == NULL ? open_new(out) : TL_OK;
 }
 
 tl_err tl_fleet_out_open(
-    const tl_fleet_out_options *options, tl_fleet_out **out_out, uint64_t *out_n_done)
+    const tl_fleet_out_options *options, tl_fleet_out **out_out, tl_fleet_count *out_done)
 {
-    uint64_t n_done = 0;
+    tl_fleet_count done = {0};
     tl_err err = TL_OK;
     tl_fleet_out *out = tl_mem_new(1, sizeof *out);
     if (out == NULL) {
@@ -152,15 +209,33 @@ tl_err tl_fleet_out_open(
     if (options->path == NULL) {
         out->file = stdout;
     } else {
-        err = open_file(out, &n_done);
+        err = open_file(out, &done);
     }
     if (err != TL_OK) {
         tl_fleet_out_close(out);
         return err;
     }
     *out_out = out;
-    *out_n_done = n_done;
+    *out_done = done;
     return TL_OK;
+}
+
+tl_err tl_fleet_out_count(const tl_fleet_out_options *options, tl_fleet_count *out_done)
+{
+    survey s = {.n = 0};
+    tl_fleet_out out = {.options = *options};
+    (void)snprintf(out.path, sizeof out.path, "%s", options->path);
+    out.file = fopen(options->path, "rb");
+    if (out.file == NULL) {
+        return fail_io(&out);
+    }
+    tl_err err = survey_file(&out, &s);
+    (void)fclose(out.file);
+    tl_text_done(&out.header);
+    if (err == TL_OK) {
+        *out_done = s.of;
+    }
+    return err;
 }
 
 /* A pipe or a terminal: neither cut nor made durable. */

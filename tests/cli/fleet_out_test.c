@@ -37,10 +37,10 @@ static void assert_file(const char *wanted)
 static tl_fleet_out *open_out(bool is_resumed, bool is_whole, bool has_header, uint64_t n_done)
 {
     tl_fleet_out *out = NULL;
-    uint64_t n = 77;
+    tl_fleet_count done = {.n_rows = 77};
     tl_fleet_out_options options = {path, is_resumed, is_whole, has_header};
-    assert_ok(tl_fleet_out_open(&options, &out, &n));
-    assert_int_equal(n, n_done);
+    assert_ok(tl_fleet_out_open(&options, &out, &done));
+    assert_int_equal(done.n_rows, n_done);
     return out;
 }
 
@@ -111,6 +111,54 @@ static void a_file_is_continued_after_its_last_whole_line(void **state)
     assert_file("{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n");
 }
 
+/* What the rows before say counts for the whole file. */
+static void assert_counted(
+    const char *text, bool is_csv, uint64_t n, uint64_t near, uint64_t bad)
+{
+    tl_fleet_count count = {0};
+    tl_fleet_out_options options = {path, false, false, is_csv};
+    put(text);
+    assert_ok(tl_fleet_out_count(&options, &count));
+    assert_int_equal(count.n_rows, n);
+    assert_int_equal(count.n_infeasible, near);
+    assert_int_equal(count.n_failed, bad);
+}
+
+static void rows_of_a_file_are_counted_by_what_became_of_them(void **state)
+{
+    (void)state;
+    assert_counted("device,e01,p_feasible,error\n", true, 0, 0, 0);
+    assert_counted(
+        "device,e01,p_feasible,error\n"
+        "a,conv,0.95,\n"
+        "b,conv,0.2,\"nothing fits, so the nearest\"\n"
+        "c,,,\"no device \"\"c\"\", line 3\nof the table\"\n"
+        "\"d\n,\",conv,1,\r\n"
+        "e,,,bad\n"
+        "f,,,\"cut\n",
+        true, 5, 1, 2);
+    assert_counted(
+        "{\"device\":\"a\",\"p_feasible\":0.95,\"error\":\"\"}\n"
+        "{\"device\":\"\\\"\",\"p_feasible\":0.2,\"error\":\"the nearest\"}\n"
+        "{\"device\":\"c\",\"p_feasible\":null,\"error\":\"not \\\",\\\"error\\\":\\\"\\\"}\"}\n"
+        "{\"device\":\"d",
+        false, 3, 1, 1);
+    tl_fleet_count count = {0};
+    tl_fleet_out_options options = {"/nowhere/out.csv", false, false, true};
+    assert_err(TL_EIO, tl_fleet_out_count(&options, &count));
+    assert_detail("/nowhere/out.csv: No such file");
+}
+
+static void a_row_with_a_line_break_is_one(void **state)
+{
+    (void)state;
+    put("a,p,error\n\"x\ny\",1,\n\"z\n");
+    tl_fleet_out *out = open_out(true, false, true, 1);
+    assert_ok(add(out, "a,p,error\nz,1,\n"));
+    tl_fleet_out_close(out);
+    assert_file("a,p,error\n\"x\ny\",1,\nz,1,\n");
+}
+
 static void a_file_of_something_else_is_not_continued(void **state)
 {
     (void)state;
@@ -120,8 +168,8 @@ static void a_file_of_something_else_is_not_continued(void **state)
     assert_detail("out.csv: its columns");
     tl_fleet_out_close(out);
     tl_fleet_out_options json = {path, true, false, false};
-    uint64_t n = 0;
-    assert_err(TL_ESTATE, tl_fleet_out_open(&json, &out, &n));
+    tl_fleet_count done = {0};
+    assert_err(TL_ESTATE, tl_fleet_out_open(&json, &out, &done));
     assert_file("x,y\n1,2\n");
 }
 
@@ -151,15 +199,15 @@ static void what_cannot_be_written_is_named(void **state)
 {
     (void)state;
     tl_fleet_out *out = NULL;
-    uint64_t n = 0;
+    tl_fleet_count done = {0};
     tl_fleet_out_options options = {"/nowhere/out.csv", false, false, true};
-    assert_err(TL_EIO, tl_fleet_out_open(&options, &out, &n));
+    assert_err(TL_EIO, tl_fleet_out_open(&options, &out, &done));
     assert_detail("/nowhere/out.csv: No such file");
     options.is_whole = true;
-    assert_err(TL_EIO, tl_fleet_out_open(&options, &out, &n));
+    assert_err(TL_EIO, tl_fleet_out_open(&options, &out, &done));
     assert_detail("/nowhere/out.csv: No such file");
     options = (tl_fleet_out_options){"/dev/full", false, false, true};
-    assert_ok(tl_fleet_out_open(&options, &out, &n));
+    assert_ok(tl_fleet_out_open(&options, &out, &done));
     assert_err(TL_EIO, add(out, "a\n1\n"));
     assert_detail("/dev/full: No space left");
     tl_fleet_out_close(out);
@@ -178,7 +226,7 @@ static void a_full_disk_leaves_whole_lines_to_go_on_from(void **state)
     row[99] = '\n';
     row[100] = '\0';
     tl_err err = TL_OK;
-    uint64_t n = 0;
+    tl_fleet_count done = {0};
     tl_fleet_out *out = open_out(false, false, false, 0);
     (void)signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -193,8 +241,8 @@ static void a_full_disk_leaves_whole_lines_to_go_on_from(void **state)
     assert_detail("out.csv: File too large");
     tl_fleet_out_close(out);
     tl_fleet_out_options again = {path, true, false, false};
-    assert_ok(tl_fleet_out_open(&again, &out, &n));
-    assert_int_equal(n, MAX_BYTES / 100);
+    assert_ok(tl_fleet_out_open(&again, &out, &done));
+    assert_int_equal(done.n_rows, MAX_BYTES / 100);
     assert_ok(add(out, row));
     tl_fleet_out_close(out);
 }
@@ -203,9 +251,9 @@ static void a_device_is_neither_cut_nor_synced(void **state)
 {
     (void)state;
     tl_fleet_out *out = NULL;
-    uint64_t n = 0;
+    tl_fleet_count done = {0};
     tl_fleet_out_options options = {"/dev/null", false, false, true};
-    assert_ok(tl_fleet_out_open(&options, &out, &n));
+    assert_ok(tl_fleet_out_open(&options, &out, &done));
     assert_ok(add(out, "a\n1\n"));
     assert_ok(tl_fleet_out_finish(out));
     tl_fleet_out_close(out);
@@ -214,10 +262,10 @@ static void a_device_is_neither_cut_nor_synced(void **state)
 static tl_err write_rows(void *context)
 {
     tl_fleet_out *out = NULL;
-    uint64_t n = 0;
+    tl_fleet_count done = {0};
     tl_fleet_out_options options = {path, true, false, true};
     (void)context;
-    TL_TRY(tl_fleet_out_open(&options, &out, &n));
+    TL_TRY(tl_fleet_out_open(&options, &out, &done));
     tl_err err = add(out, "a,b\n1,2\n");
     if (err == TL_OK) {
         err = tl_fleet_out_finish(out);
@@ -240,6 +288,8 @@ int main(void)
         TEST(the_header_is_written_once),
         TEST(an_old_file_stays_until_rows_come),
         TEST(a_file_is_continued_after_its_last_whole_line),
+        TEST(rows_of_a_file_are_counted_by_what_became_of_them),
+        TEST(a_row_with_a_line_break_is_one),
         TEST(a_file_of_something_else_is_not_continued),
         TEST(a_whole_file_is_there_at_the_end_or_not_at_all),
         TEST(what_cannot_be_written_is_named),

@@ -125,6 +125,43 @@ class Fleet(Trained):
         with open(whole, encoding="utf-8") as a, open(broken, encoding="utf-8") as b:
             self.assertEqual(a.read(), b.read())
 
+    def test_rows_of_before_count_for_how_a_resumed_run_leaves(self):
+        lines = ["nobody,,,,,,15", "fast,,,,,,1e-9", "fast,,,,,,15"]
+        for options in ([], ["--json"]):
+            for first, status in ((0, harness.FAILED), (1, harness.INFEASIBLE), (2, harness.DONE)):
+                path = self.fleet_file(lines[first:])
+                out = os.path.join(self.folder, f"left{first}{len(options)}")
+                for more in ([], ["--resume"]):
+                    self.fleet(path, "--out", out, *options, *more, status=status)
+            out = os.path.join(self.folder, f"part{len(options)}")
+            for more in ([], ["--resume"]):
+                self.fleet(self.fleet_file(lines), "--shard", "1/1", "--out", out, *options, *more,
+                           status=harness.FAILED)
+
+    def test_a_table_for_reading_is_aligned_from_the_first_row_to_the_last(self):
+        path = self.long_table(600)
+        text = self.ok("fleet", *SPACE, "--devices", path, "--table")
+        lines = text.splitlines()
+        self.assertEqual(COLUMNS[:-1], lines[0].split()[:-1])
+        self.assertEqual(601, len(lines))
+        self.assertEqual([row["latency_ms"] for row in self.fleet(path)],
+                         [line.split()[COLUMNS.index("latency_ms")] for line in lines[1:]])
+        out = os.path.join(self.folder, "aligned.txt")
+        self.ok("fleet", *SPACE, "--devices", path, "--table", "--out", out)
+        with open(out, encoding="utf-8") as file:
+            self.assertEqual(text, file.read())
+        self.assertIn("--resume", self.refused(
+            "fleet", *SPACE, "--devices", path, "--table", "--out", out, "--resume",
+            status=harness.USAGE))
+
+    def test_an_old_file_goes_where_there_are_no_rows(self):
+        out = self.write("none.json", "old\n")
+        self.ok("fleet", *SPACE, "--devices", self.fleet_file([]), "--json", "--out", out)
+        self.assertEqual(0, os.path.getsize(out))
+        self.write("none.json", "old\n")
+        self.ok("device", "list", "--prefix", "nobody-has-this", "--json", "--out", out)
+        self.assertEqual(0, os.path.getsize(out))
+
     def test_a_file_of_other_columns_is_not_resumed(self):
         other = self.write("other.csv", "a,b\n1,2\n")
         error = self.refused(

@@ -214,6 +214,7 @@ class KilledTest(Case):
         self.daemon.start()
         self.assertIn("slow,", self.ok("job", "follow", job_id))
         self.assertEqual(1, self.job(job_id)["starts"])
+        self.assertIn("has ended", self.refused("job", "cancel", job_id))
 
 
 class CancelTest(Case):
@@ -226,7 +227,7 @@ class CancelTest(Case):
                                           self.job(waiting)["waits_for"]))
         self.ok("job", "cancel", waiting)
         self.assertEqual("cancelled", self.job(waiting)["state"])
-        self.assertIn("has ended", self.refused("job", "cancel", waiting))
+        self.ok("job", "cancel", waiting)  # which it is
         follower = self.popen("job", "follow", running)
         self.ok("job", "cancel", running)
         _, error = follower.communicate(timeout=PATIENCE_S)
@@ -333,11 +334,39 @@ class FleetTest(Case):
     def test_an_interrupted_fleet_says_so_to_the_daemon(self):
         out = os.path.join(self.folder, "interrupted.csv")
         client, job_id = self.begin(out)
+        self.await_rows(client, out)
         client.send_signal(signal.SIGINT)
         _, error = client.communicate(timeout=PATIENCE_S)
         self.assertEqual(harness.FAILED, client.returncode, error)
+        self.assertIn("interrupted", error)
         self.assertIn("--resume goes on there", error)
+        self.refused("job", "follow", job_id)  # to its end: pieces under way end, too
         self.assertEqual("cancelled", self.job(job_id)["state"])
+        self.ok("job", "cancel", job_id)  # which it was
+
+    def await_rows(self, client, out):
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline and client.poll() is None:
+            if os.path.exists(out) and os.path.getsize(out) > 0:
+                return
+            time.sleep(0.002)
+        self.fail("no rows came")
+
+    def test_an_interrupt_ends_a_fleet_whose_daemon_hangs_or_is_gone(self):
+        for signal_number in (signal.SIGSTOP, signal.SIGKILL):
+            out = os.path.join(self.folder, "silent%d.csv" % signal_number)
+            client = self.popen("--timeout-ms", "200", *self.ask(out))
+            self.await_rows(client, out)
+            self.daemon.process.send_signal(signal_number)
+            if signal_number == signal.SIGKILL:
+                self.assertTrue(any("the daemon went away; waiting" in x for x in client.stderr))
+            client.send_signal(signal.SIGINT)
+            _, error = client.communicate(timeout=PATIENCE_S)
+            self.assertEqual(harness.FAILED, client.returncode, error)
+            self.assertIn("interrupted", error)
+            self.daemon.process.send_signal(signal.SIGCONT)
+        self.daemon.process.wait(PATIENCE_S)
+        self.daemon.start()
 
 
 if __name__ == "__main__":
