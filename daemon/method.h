@@ -34,7 +34,7 @@ const char *tl_role_name(tl_role role);
 
 typedef enum tl_lane {
     TL_LANE_FAST,  /* answered on the router thread: a few milliseconds at most */
-    TL_LANE_WORK,  /* somebody waits for it, and it changes nothing: queued to the workers */
+    TL_LANE_WORK,  /* somebody waits for it, and it stores nothing: queued to the workers */
     TL_LANE_WRITE, /* changes the store, which has one writer: queued to a thread of its own */
     TL_LANE_BULK,  /* may take minutes: queued to workers of its own, in the background */
     TL_N_LANES
@@ -104,7 +104,9 @@ typedef struct tl_method {
     bool is_job; /* job.start may start it */
     tl_err (*check)(
         const ProtobufCMessage *request); /* of a job: before it is queued; or NULL */
-    size_t fast_max_bytes; /* of the fast lane: longer requests go to the workers; 0: none do */
+    /* Of the fast lane: longer requests go to the workers, all of them where there is much to
+     * do. 0: those of more than 16 KiB, and no others. */
+    size_t fast_max_bytes;
     size_t bulk_min_bytes; /* requests of so many bytes are bulk; 0: none for that */
     uint32_t deadline_ms;  /* the most a client may ask for; 0: the call ends by itself */
 } tl_method;

@@ -14,13 +14,14 @@
 #include <unistd.h>
 
 enum {
-    DRAIN = 16, /* requests read before results and the stop descriptor get a look */
+    DRAIN = 16, /* requests read before results and the stop descriptor get a look, */
+    DRAIN_NS = 2 * 1000 * 1000, /* or as many as this takes */
+    FAST_MAX_BYTES = 16 * 1024, /* of requests that the router reads, unless a method says */
     STOP_EVENT_BYTES = 128,
     MAX_REFUSED = 10000,
     REST_MS = 20,
     MAX_RESTS = 50,
-    BACKLOG = 4,    /* requests in a row */
-    PER_WORKER = 4, /* short requests that wait for one, so that it does not */
+    BACKLOG = 4, /* requests in a row */
     MAX_WAIT_MS = 60 * 1000
 };
 
@@ -38,24 +39,22 @@ static tl_err unknown_method(const tl_server *server, const char *name)
         nearest != NULL ? "; the nearest is " : "", nearest != NULL ? nearest : "");
 }
 
-/* Where requests come faster than one thread answers them, idle workers get some. */
-static bool is_backlog(const tl_server *server)
-{
-    return server->n_in_a_row > BACKLOG &&
-           server->n_at[TL_LANE_WORK] < PER_WORKER * server->options.n_workers;
-}
-
-/* Short work is answered at once: waking a worker would take longer. */
-static tl_lane lane_of(const tl_task *t)
+/* Short work is answered at once: waking a worker would take longer. But where requests come
+ * faster than one thread answers them, idle workers get some. */
+static tl_lane lane_of(tl_task *t)
 {
     const tl_method *method = t->method;
     size_t len = t->request->body.len;
+    size_t fast_max = method->fast_max_bytes != 0 ? method->fast_max_bytes : FAST_MAX_BYTES;
     if (method->bulk_min_bytes != 0 && len >= method->bulk_min_bytes) {
         return TL_LANE_BULK;
     }
-    bool is_long =
-        method->fast_max_bytes != 0 && (len > method->fast_max_bytes || is_backlog(t->server));
-    return method->lane == TL_LANE_FAST && is_long ? TL_LANE_WORK : method->lane;
+    if (method->lane != TL_LANE_FAST) {
+        return method->lane;
+    }
+    t->is_short = len <= fast_max && method->fast_max_bytes != 0 &&
+                  t->server->n_in_a_row > BACKLOG && tl_server_has_free_worker(t->server);
+    return len > fast_max || t->is_short ? TL_LANE_WORK : TL_LANE_FAST;
 }
 
 /* What can be refused before the method runs. */
@@ -65,6 +64,7 @@ static tl_err accept(tl_task *t, const zmq_msg_t *payload)
     size_t len = zmq_msg_size(payload);
     const uint8_t *data = zmq_msg_data((zmq_msg_t *)(uintptr_t)payload);
     tl_err_clear();
+    t->bytes = len;
     TL_TRY(tl_envelope_read(data, len, &t->request_id, &t->request));
     t->method = tl_method_find_in(/* first: what is refused is counted under its name */
                                   server->options.methods, server->options.n_methods,
@@ -212,10 +212,11 @@ static void tick(tl_server *server, bool is_woken)
     }
 }
 
-/* Up to DRAIN messages; true when there may be more. */
+/* Up to DRAIN messages, for a moment; true when there may be more. */
 static bool drain(tl_server *server, bool (*take_one)(tl_server *server))
 {
-    for (int i = 0; i < DRAIN; i++) {
+    int64_t end_ns = tl_clock_ns() + DRAIN_NS;
+    for (int i = 0; i < DRAIN && (i == 0 || tl_clock_ns() < end_ns); i++) {
         if (!take_one(server)) {
             return false;
         }

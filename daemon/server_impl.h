@@ -25,6 +25,7 @@ enum {
     TL_SERVER_MAX_WORKERS = 64, /* of one lane */
     TL_SERVER_MAX_THREADS = 2 * TL_SERVER_MAX_WORKERS + 1,
     TL_SERVER_IDENTITY_BYTES = 255,
+    TL_SERVER_SHORT_BYTES = 64 * 1024, /* shorter messages are bounded by their number alone */
 };
 
 /* One request, from its reception to its final reply. */
@@ -35,7 +36,10 @@ typedef struct tl_task {
     tl_role role;
     char key_name[TL_NAME_MAX_BYTES + 1]; /* whose key sent it; "": none needed */
     uint64_t request_id;
+    uint64_t owner; /* of whom there are turns: the client, by a hash of identity */
+    size_t bytes;   /* of the message that it came as */
     tl_lane lane;
+    bool is_short; /* of the fast lane, at the workers since there is much to do */
     int64_t received_ns, deadline_ns;
     int64_t heartbeat_ns, next_beat_ns; /* heartbeat_ns 0: none are asked for */
     uint64_t served_ns;
@@ -102,19 +106,25 @@ typedef struct tl_flow {
     int64_t told_ns;     /* when the log said so last; 0: never */
 } tl_flow;
 
+/* What waits and runs at the workers of a lane. */
+typedef struct tl_held {
+    int n;
+    size_t long_bytes; /* of those messages that are longer than TL_SERVER_SHORT_BYTES */
+} tl_held;
+
 struct tl_server {
     tl_server_options options;
     void *context, *router, *results;
     char endpoints[TL_SERVER_MAX_ENDPOINTS][TL_ENDPOINT_MAX_BYTES + 1];
     tl_queue *queues[TL_N_LANES]; /* of the fast lane: NULL */
     tl_worker workers[TL_SERVER_MAX_THREADS];
-    int n_workers;        /* of all lanes */
-    tl_task *at_workers;  /* list */
-    size_t held_bytes;    /* of their bodies */
-    int n_at[TL_N_LANES]; /* of them, by lane */
-    int n_in_a_row;       /* requests read without finding the socket empty */
-    tl_keys *keys;        /* NULL: everyone who can connect is an admin */
-    void *zap;            /* answers handshakes, with keys alone */
+    int n_workers;            /* of all lanes */
+    tl_task *at_workers;      /* list, the newest first */
+    tl_held held[TL_N_LANES]; /* what they are, by lane */
+    int n_short;              /* of those in the work lane */
+    int n_in_a_row;           /* requests read without finding the socket empty */
+    tl_keys *keys;            /* NULL: everyone who can connect is an admin */
+    void *zap;                /* answers handshakes, with keys alone */
     tl_peers peers;
     tl_flow flow;
     int64_t keys_looked_ns, told_busy_ns, told_unknown_ns, told_unsent_ns;
@@ -191,6 +201,9 @@ void tl_server_flow_wake(tl_server *server);
 /* Moves t, with its request, to the workers. Fails with TL_EBUSY, and TL_ECANCELLED when its
  * client has left already. */
 TL_MUST_USE tl_err tl_server_hand_over(tl_task *t);
+
+/* Whether short requests find a worker that is busy with nothing longer. */
+bool tl_server_has_free_worker(const tl_server *server);
 
 /* After its final reply, or instead. */
 void tl_server_task_free(tl_task *t);

@@ -11,7 +11,7 @@
 
 enum {
     DEFAULT_MAX_QUEUED = 256,
-    DEFAULT_MAX_HELD_BYTES = 256 * 1024 * 1024,
+    DEFAULT_MAX_HELD_BYTES = 128 * 1024 * 1024,
     /* Messages held for one client. Bounded, so that one that never reads costs little; a
      * reply beyond it is lost and logged. */
     HIGH_WATER = 1000,

@@ -10,6 +10,12 @@
 
 /* ---- the list of them ------------------------------------------------------------------ */
 
+/* What counts against the bound. */
+static size_t long_bytes(const tl_task *t)
+{
+    return t->bytes > TL_SERVER_SHORT_BYTES ? t->bytes : 0;
+}
+
 static void list_add(tl_server *server, tl_task *t)
 {
     t->prev = NULL;
@@ -18,8 +24,9 @@ static void list_add(tl_server *server, tl_task *t)
         t->next->prev = t;
     }
     server->at_workers = t;
-    server->held_bytes += t->request->body.len;
-    server->n_at[t->lane]++;
+    server->held[t->lane].n++;
+    server->held[t->lane].long_bytes += long_bytes(t);
+    server->n_short += t->is_short;
 }
 
 static void list_remove(tl_server *server, tl_task *t)
@@ -32,8 +39,9 @@ static void list_remove(tl_server *server, tl_task *t)
     if (t->next != NULL) {
         t->next->prev = t->prev;
     }
-    server->held_bytes -= t->request->body.len;
-    server->n_at[t->lane]--;
+    server->held[t->lane].n--;
+    server->held[t->lane].long_bytes -= long_bytes(t);
+    server->n_short -= t->is_short;
 }
 
 void tl_server_task_free(tl_task *t)
@@ -103,15 +111,112 @@ static tl_err queue_is_full(const tl_task *t)
         t->server->options.max_queued);
 }
 
-static tl_err check_room(const tl_task *t)
+static size_t held_bytes(const tl_task *t)
 {
-    const tl_server *server = t->server;
-    size_t held = server->held_bytes;
-    return held > 0 && t->request->body.len + held > server->options.max_held_bytes
-               ? tl_fail(
-                     TL_EBUSY, "requests of %zu bytes are waiting already; try again later",
-                     held)
-               : TL_OK;
+    return t->server->held[t->lane].long_bytes;
+}
+
+static bool has_room(const tl_task *t)
+{
+    size_t held = held_bytes(t);
+    return long_bytes(t) == 0 || held == 0 ||
+           held + long_bytes(t) <= t->server->options.max_held_bytes;
+}
+
+static size_t long_bytes_of(const tl_server *server, tl_lane lane, uint64_t owner)
+{
+    size_t bytes = 0;
+    for (const tl_task *t = server->at_workers; t != NULL; t = t->next) {
+        bytes += t->lane == lane && t->owner == owner ? long_bytes(t) : 0;
+    }
+    return bytes;
+}
+
+/* The newest long request in this lane of an owner who has at least so much without it; NULL:
+ * none. Out of the queue. */
+static tl_task *displace(const tl_server *server, tl_lane lane, size_t least_bytes)
+{
+    for (tl_task *t = server->at_workers; t != NULL; t = t->next) {
+        if (t->lane == lane && long_bytes(t) > 0 &&
+            long_bytes_of(server, lane, t->owner) >= least_bytes + t->bytes && take_back(t)) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+static tl_err bytes_are_full(const tl_task *t)
+{
+    return tl_fail(
+        TL_EBUSY, "requests of %zu bytes are waiting already; try again later", held_bytes(t));
+}
+
+/* Where the lane holds too many bytes, who has more of them than t would have gives some back. */
+static tl_err make_room(const tl_task *t)
+{
+    tl_server *server = t->server;
+    if (has_room(t)) {
+        return TL_OK;
+    }
+    size_t own = long_bytes_of(server, t->lane, t->owner) + t->bytes;
+    while (!has_room(t)) {
+        tl_task *displaced = displace(server, t->lane, own);
+        if (displaced == NULL) {
+            return bytes_are_full(t);
+        }
+        refuse(displaced, bytes_are_full(t));
+    }
+    return TL_OK;
+}
+
+/* ---- short requests at the workers --------------------------------------------------------- */
+
+/* Those that wait for one worker, so that it does not wait for them. */
+enum {
+    PER_WORKER = 4
+};
+
+static int n_free_workers(const tl_server *server)
+{
+    return server->options.n_workers - (server->held[TL_LANE_WORK].n - server->n_short);
+}
+
+bool tl_server_has_free_worker(const tl_server *server)
+{
+    return server->n_short < PER_WORKER * n_free_workers(server);
+}
+
+/* Into the queue of its lane, as tl_queue_push(). */
+static bool put_in(tl_task *t, void **out_displaced)
+{
+    tl_metrics *metrics = t->server->options.metrics;
+    tl_metrics_queued(metrics, t->lane); /* a worker may take it at once */
+    bool is_in = tl_queue_push(t->server->queues[t->lane], t->owner, t, out_displaced);
+    if (!is_in || *out_displaced != NULL) {
+        tl_metrics_dropped(metrics, t->lane);
+    }
+    return is_in;
+}
+
+/* Where longer requests have come for all workers, the router answers those behind them. */
+static void take_back_short(tl_server *server)
+{
+    tl_task *next = NULL;
+    bool is_crowded = server->n_short > 0 && n_free_workers(server) <= 0;
+    for (tl_task *t = server->at_workers; t != NULL && is_crowded; t = next) {
+        next = t->next;
+        if (!t->is_short || !take_back(t)) {
+            continue;
+        }
+        if (tl_server_serve(t)) {
+            tl_server_task_free(t);
+        } else {
+            void *displaced = NULL;
+            t->is_short = false;
+            server->n_short--;
+            TL_ASSERT(put_in(t, &displaced) && displaced == NULL); /* to where it was */
+        }
+    }
 }
 
 tl_err tl_server_hand_over(tl_task *t)
@@ -119,7 +224,7 @@ tl_err tl_server_hand_over(tl_task *t)
     tl_server *server = t->server;
     void *displaced = NULL;
     t->lane = t->lane == TL_LANE_FAST ? TL_LANE_WORK : t->lane;
-    TL_TRY(check_room(t));
+    t->owner = owner_of(t);
     /* whoever left before this was read was told of by now */
     while (tl_server_peers_hear(server)) {
     }
@@ -127,6 +232,7 @@ tl_err tl_server_hand_over(tl_task *t)
         t->is_gone = true;
         return tl_fail(TL_ECANCELLED, "its client left");
     }
+    TL_TRY(make_room(t));
     tl_task *copy = tl_mem_new(1, sizeof *copy);
     if (copy == NULL) {
         return tl_fail(TL_ENOMEM, "a request of %zu bytes", t->request->body.len);
@@ -134,18 +240,16 @@ tl_err tl_server_hand_over(tl_task *t)
     memcpy(copy, t, sizeof *copy);
     copy->next_beat_ns = t->received_ns + t->heartbeat_ns;
     list_add(server, copy);
-    tl_metrics_queued(server->options.metrics, t->lane); /* a worker may take it at once */
-    if (!tl_queue_push(server->queues[t->lane], owner_of(t), copy, &displaced)) {
-        tl_metrics_dropped(server->options.metrics, t->lane);
+    if (!put_in(copy, &displaced)) {
         list_remove(server, copy);
         tl_mem_free(copy);
         return queue_is_full(t);
     }
+    t->request = NULL;
     if (displaced != NULL) {
-        tl_metrics_dropped(server->options.metrics, t->lane);
         refuse(displaced, queue_is_full(t));
     }
-    t->request = NULL;
+    take_back_short(server);
     return TL_OK;
 }
 

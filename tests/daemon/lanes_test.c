@@ -75,6 +75,55 @@ static void what_is_long_for_its_lane_goes_to_another(void **state)
     stop(&f);
 }
 
+/* Requests from id on, the first of which holds the router until the others are there: n short
+ * ones, then this one. Answers come to the short ones. */
+static void send_held(
+    const fixture *f, uint64_t id, uint64_t n, const char *method, const char *text)
+{
+    int n_before = tl_test_n_sleeping();
+    send_text(&f->client, id, "test.hold", "");
+    wait_sleeping(n_before + 1);
+    for (uint64_t i = 1; i <= n; i++) {
+        send_text(&f->client, id + i, "test.echo", "x");
+    }
+    send_text(&f->client, id + n + 1, method, text);
+    wait_for_arrival(f->serving.endpoint);
+    tl_test_let_go();
+    for (uint64_t i = 0; i <= n; i++) {
+        Tailor__V1__Reply *reply = next_reply(&f->client);
+        assert_int_equal(reply->error, TL_OK);
+        assert_in_range(reply->request_id, id, id + n);
+        tl_wire_free((ProtobufCMessage *)reply);
+    }
+}
+
+static void short_requests_do_not_wait_behind_long_ones(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 2, 0, NULL);
+    raw_client busy = connect_raw(f.serving.endpoint);
+    send_text(&busy, 1, "test.sleep", LONG);
+    send_text(&busy, 2, "test.sleep", LONG);
+    wait_sleeping(2);
+    send_held(&f, 1, 20, "test.sleep", LONG);
+    assert_int_equal(tl_test_n_sleeping(), 2);
+    disconnect(&busy);
+    stop(&f);
+}
+
+/* The long one comes when short ones wait already, for a worker that is held by a short one. */
+static void long_requests_give_short_ones_back(void **state)
+{
+    (void)state;
+    fixture f;
+    start(&f, 1, 0, NULL);
+    send_held(&f, 1, 6, "test.echo", "hold");
+    wait_sleeping(1);
+    send_held(&f, 11, 8, "test.sleep", LONG);
+    stop(&f);
+}
+
 static void a_flood_of_one_client_leaves_room_for_others(void **state)
 {
     (void)state;
@@ -113,16 +162,23 @@ static void wait_idle(const tl_metrics *metrics)
     assert_int_equal(now.all.busy_workers, 0);
 }
 
-static void count_cancelled(const tl_metrics *metrics, int n)
+static void expect_page(const tl_metrics *metrics, const char *line)
 {
     tl_text page = {0};
+    tl_metrics_write(metrics, &page);
+    if (strstr(page.data, line) == NULL) {
+        fail_msg("no \"%s\" in\n%s", line, page.data);
+    }
+    tl_text_done(&page);
+}
+
+static void count_cancelled(const tl_metrics *metrics, int n)
+{
     char line[128];
     (void)snprintf(
         line, sizeof line,
         "tailor_requests_total{method=\"test.bulk\",error=\"ECANCELLED\"} %d\n", n);
-    tl_metrics_write(metrics, &page);
-    assert_non_null(strstr(page.data, line));
-    tl_text_done(&page);
+    expect_page(metrics, line);
 }
 
 static void *serve(void *context)
@@ -231,12 +287,22 @@ static void work_for_a_client_that_left_ends_with_keys(void **state)
     leave("tcp://127.0.0.1:*", dir, use_key);
 }
 
-/* It is gone before the router sees that there is a request. */
+/* It is gone before the router, which is held meanwhile, sees that there is a request. */
 static void work_for_a_client_that_left_at_once_is_not_begun(void **state)
 {
     (void)state;
-    fixture f;
-    start(&f, 1, 0, NULL);
+    fixture f = {.client = {.context = NULL}};
+    tl_metrics *metrics = NULL;
+    assert_ok(tl_metrics_new(tl_test_methods, tl_test_methods_len, &metrics));
+    tl_serving_start(
+        &f.serving, (tl_server_options){
+                        .n_workers = 1,
+                        .methods = tl_test_methods,
+                        .n_methods = tl_test_methods_len,
+                        .metrics = metrics});
+    f.client = connect_raw(f.serving.endpoint);
+    send_text(&f.client, 1, "test.hold", "");
+    wait_sleeping(1);
     for (int i = 0; i < 20; i++) {
         raw_client hasty = connect_raw(f.serving.endpoint);
         int linger_ms = PATIENCE_MS; /* sends what it has, then leaves */
@@ -244,10 +310,15 @@ static void work_for_a_client_that_left_at_once_is_not_begun(void **state)
         send_text(&hasty, 1, "test.bulk", LONG);
         disconnect(&hasty);
     }
-    send_text(&f.client, 1, "test.bulk", SHORT); /* behind all of these */
+    wait_for_arrival(f.serving.endpoint);
+    send_text(&f.client, 2, "test.bulk", SHORT); /* behind all of these */
+    tl_test_let_go();
     expect(&f.client, 1, TL_OK, "");
-    assert_int_equal(tl_test_n_sleeping(), 0);
+    expect(&f.client, 2, TL_OK, "");
+    count_cancelled(metrics, 20);
+    expect_page(metrics, "\ntailor_queue_wait_seconds_count{lane=\"bulk\"} 1\n");
     stop(&f);
+    tl_metrics_free(metrics);
 }
 
 /* ---- heartbeats ----------------------------------------------------------------------------- */
@@ -307,6 +378,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(bulk_and_writing_keep_nobody_else_waiting),
         TEST(what_is_long_for_its_lane_goes_to_another),
+        TEST(short_requests_do_not_wait_behind_long_ones),
+        TEST(long_requests_give_short_ones_back),
         TEST(a_flood_of_one_client_leaves_room_for_others),
         TEST(work_for_a_client_that_left_ends_on_ipc),
         TEST(work_for_a_client_that_left_ends_on_tcp),

@@ -5,7 +5,10 @@
 #include "base/units.h"
 
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
+#include <unistd.h>
 #include <zmq.h>
 
 raw_client connect_raw(const char *endpoint)
@@ -106,6 +109,28 @@ void expect(const raw_client *c, uint64_t id, tl_err err, const char *detail)
         assert_string_equal(reply->error_name, tl_err_name(err));
     }
     tl_wire_free((ProtobufCMessage *)reply);
+}
+
+/* A new connection is greeted after those were looked at that were ready before it. Reading what
+ * was sent and hearing that it was all take a look each. */
+void wait_for_arrival(const char *endpoint)
+{
+    enum {
+        N_LOOKS = 3,
+        GREETING_BYTES = 10
+    };
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *path = endpoint + strlen("ipc://");
+    uint8_t greeting[GREETING_BYTES];
+    assert_true(strlen(path) < sizeof address.sun_path);
+    memcpy(address.sun_path, path, strlen(path));
+    for (int i = 0; i < N_LOOKS; i++) {
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        assert_true(fd >= 0);
+        assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+        assert_int_equal(recv(fd, greeting, sizeof greeting, MSG_WAITALL), GREETING_BYTES);
+        (void)close(fd);
+    }
 }
 
 void start(fixture *f, int n_workers, size_t max_queued, tl_engine *engine)

@@ -35,6 +35,10 @@ Tailor__V1__Reply *next_reply(const raw_client *c);
 /* The next reply is final, of this request, and says err with this in its detail. */
 void expect(const raw_client *c, uint64_t id, tl_err err, const char *detail);
 
+/* Returns when the daemon's ZeroMQ has read what stood in its connections before, and heard who
+ * left: also while its router is held. Not what a client's own ZeroMQ has not sent yet. */
+void wait_for_arrival(const char *endpoint);
+
 typedef struct fixture {
     tl_serving serving;
     raw_client client;

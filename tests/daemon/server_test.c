@@ -51,25 +51,29 @@ static void warnings_travel_with_the_answer(void **state)
     stop(&f);
 }
 
+/* One of n_bytes waits for the only worker, another one does not. */
+static void assert_goes_to_a_worker(const char *method, size_t n_bytes, tl_err err)
+{
+    fixture f;
+    start(&f, 1, 0, NULL);
+    char *text = tl_mem_new(n_bytes + 1, 1);
+    assert_non_null(text);
+    memset(text, 'x', n_bytes);
+    send_text(&f.client, 1, "test.sleep", "100");
+    send_text(&f.client, 2, method, text);
+    send_text(&f.client, 3, method, "short");
+    expect(&f.client, 3, err, "");
+    expect(&f.client, 1, TL_OK, "");
+    expect(&f.client, 2, err, "");
+    tl_mem_free(text);
+    stop(&f);
+}
+
 static void long_requests_of_the_fast_lane_go_to_a_worker(void **state)
 {
     (void)state;
-    enum {
-        LEN = 200 * 1000
-    };
-    fixture f;
-    start(&f, 1, 0, NULL);
-    char *text = tl_mem_new(LEN + 1, 1);
-    assert_non_null(text);
-    memset(text, 'x', LEN);
-    send_text(&f.client, 1, "test.sleep", "100"); /* the only worker */
-    send_text(&f.client, 2, "test.echo", text);
-    send_text(&f.client, 3, "test.echo", "short");
-    expect(&f.client, 3, TL_OK, "");
-    expect(&f.client, 1, TL_OK, "");
-    expect(&f.client, 2, TL_OK, "");
-    tl_mem_free(text);
-    stop(&f);
+    assert_goes_to_a_worker("test.echo", 200 * 1000, TL_OK);
+    assert_goes_to_a_worker("test.fail", 17 * 1024, TL_ESHAPE); /* also where none is named */
 }
 
 static void progress_and_parts_come_before_the_final_reply(void **state)
@@ -320,28 +324,71 @@ static void a_deadline_ends_running_and_waiting_work(void **state)
     stop(&f);
 }
 
+enum {
+    LONG_BYTES = 100 * 1000 /* of a text; the message has a few more */
+};
+
+static void start_bounded(fixture *f, size_t max_held_bytes)
+{
+    tl_server_options options = {
+        .n_workers = 1,
+        .max_held_bytes = max_held_bytes,
+        .methods = tl_test_methods,
+        .n_methods = tl_test_methods_len};
+    tl_serving_start(&f->serving, options);
+    f->client = connect_raw(f->serving.endpoint);
+}
+
+/* As send_text(), with spaces behind the text. */
+static void send_long(const raw_client *c, uint64_t id, const char *method, const char *text)
+{
+    static char padded[LONG_BYTES + 1];
+    (void)snprintf(padded, sizeof padded, "%-*s", (int)LONG_BYTES, text);
+    send_text(c, id, method, padded);
+}
+
 static void waiting_requests_are_bounded_in_bytes(void **state)
 {
     (void)state;
     fixture f;
-    tl_server_options options = {
-        .n_workers = 1,
-        .max_held_bytes = 100,
-        .methods = tl_test_methods,
-        .n_methods = tl_test_methods_len};
-    tl_serving_start(&f.serving, options);
-    f.client = connect_raw(f.serving.endpoint);
-    char text[81];
-    (void)snprintf(text, sizeof text, "%-80s", "50");
-    send_text(&f.client, 1, "test.sleep", text); /* alone, it may be as long as it is */
+    start_bounded(&f, 1000);
+    send_long(&f.client, 1, "test.sleep", "50"); /* alone, it may be as long as it is */
     wait_sleeping(1);
-    send_text(&f.client, 2, "test.sleep", text);
+    send_long(&f.client, 2, "test.sleep", "50");
     expect(&f.client, 2, TL_EBUSY, "bytes are waiting already");
-    send_text(&f.client, 3, "test.sleep", "1");
+    send_text(&f.client, 3, "test.sleep", "1"); /* short ones are bounded by their number */
+    send_long(&f.client, 4, "test.write", "1"); /* another lane has a bound of its own */
+    int n_seen[5] = {0};
+    for (int i = 0; i < 3; i++) {
+        Tailor__V1__Reply *reply = next_reply(&f.client);
+        assert_int_equal(reply->error, 0);
+        assert_in_range(reply->request_id, 1, 4);
+        n_seen[reply->request_id]++;
+        tl_wire_free((ProtobufCMessage *)reply);
+    }
+    assert_true(n_seen[1] == 1 && n_seen[3] == 1 && n_seen[4] == 1);
+    send_long(&f.client, 5, "test.sleep", "1"); /* given back, it counts no more */
+    expect(&f.client, 5, TL_OK, "");
+    stop(&f);
+}
+
+static void who_holds_most_bytes_gives_some_back(void **state)
+{
+    (void)state;
+    fixture f;
+    start_bounded(&f, 5 * LONG_BYTES / 2);
+    raw_client greedy = connect_raw(f.serving.endpoint);
+    send_long(&greedy, 1, "test.sleep", "60000");
+    wait_sleeping(1);
+    send_long(&greedy, 2, "test.sleep", "1");
+    send_long(&greedy, 3, "test.sleep", "1");
+    expect(&greedy, 3, TL_EBUSY, "bytes are waiting already");
+    send_long(&f.client, 1, "test.sleep", "1");
+    expect(&greedy, 2, TL_EBUSY, "bytes are waiting already"); /* gave its place */
+    send_long(&f.client, 2, "test.sleep", "1");
+    expect(&f.client, 2, TL_EBUSY, "bytes are waiting already"); /* both have one now */
+    disconnect(&greedy);
     expect(&f.client, 1, TL_OK, "");
-    expect(&f.client, 3, TL_OK, "");
-    send_text(&f.client, 4, "test.sleep", text); /* given back, it counts no more */
-    expect(&f.client, 4, TL_OK, "");
     stop(&f);
 }
 
@@ -615,6 +662,7 @@ int main(void)
         TEST(another_protocol_version_is_refused),
         TEST(names_that_are_too_long_are_refused),
         TEST(waiting_requests_are_bounded_in_bytes),
+        TEST(who_holds_most_bytes_gives_some_back),
         TEST(errors_are_typed_and_their_texts_are_clean),
         TEST(malformed_frames_are_answered),
         TEST(a_request_cut_anywhere_is_answered),

@@ -110,8 +110,14 @@ static tl_err run_echo(
 {
     const Tailor__V1__Text *request = (const Tailor__V1__Text *)request_base;
     Tailor__V1__Text *reply = (Tailor__V1__Text *)reply_base;
-    if (strcmp(request->text, "worker") == 0) {
+    bool is_hold = strcmp(request->text, "hold") == 0;
+    if (is_hold || strcmp(request->text, "worker") == 0) {
         TL_TRY(tl_call_leave_router(call));
+        atomic_fetch_add(&n_sleeping, is_hold);
+        while (is_hold && tl_call_check(call) == TL_OK) {
+            wait_a_step();
+        }
+        atomic_fetch_sub(&n_sleeping, is_hold);
         return tl_handle_set_text(&reply->text, "a worker");
     }
     if (strcmp(request->text, "warn") == 0) {

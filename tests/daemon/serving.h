@@ -35,7 +35,7 @@ void tl_serving_stop(tl_serving *serving);
 tl_engine *tl_test_engine_open(const char *data_dir);
 
 /*
- * Methods to serve: test.echo (fast; "worker" wants one), test.fail, test.parts, and those that
+ * Methods to serve: test.echo (fast; "worker" wants one, "hold" keeps it), test.fail, test.parts, and those that
  * take as many ms as the Text says: test.sleep (work), test.write, test.bulk. And those that wait
  * for tl_test_let_go(): test.hold (fast), which keeps the router from anything else, and test.torn
  * (work), whose client reads too slowly: it sends parts until one is lost, then "after" as parts.
@@ -47,7 +47,7 @@ extern const size_t tl_test_methods_len;
 /* How many of those run now; of test.torn, once a part was lost. */
 int tl_test_n_sleeping(void);
 
-/* Ends one test.hold or test.torn, now or when it comes. */
+/* Ends one of those that wait for it, now or when it comes. */
 void tl_test_let_go(void);
 
 #endif
