@@ -7,7 +7,12 @@
 #include "proto/tailor.pb-c.h"
 #include "proto/wire.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -147,6 +152,95 @@ static void connections_are_as_many_as_files_allow(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
+/* ---- what they send ------------------------------------------------------------------------ */
+
+static int connect_tcp(const char *endpoint)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons((uint16_t)strtol(strrchr(endpoint, ':') + 1, NULL, 10));
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+/* Sends until n bytes are sent, or the other side has hung up: false. */
+static bool send_bytes(int fd, const uint8_t *bytes, size_t n)
+{
+    while (n > 0) {
+        uint8_t heard[256];
+        struct pollfd ready = {.fd = fd, .events = POLLIN | POLLOUT};
+        assert_int_equal(poll(&ready, 1, PATIENCE_MS), 1);
+        if ((ready.revents & ~POLLOUT) != 0 && recv(fd, heard, sizeof heard, 0) <= 0) {
+            return false;
+        }
+        ssize_t sent = send(fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0 && errno != EAGAIN) {
+            return false;
+        }
+        bytes += sent > 0 ? sent : 0;
+        n -= sent > 0 ? (size_t)sent : 0;
+    }
+    return true;
+}
+
+/* Shakes hands without keys and begins a frame that is longer than what follows. */
+static void begin_message(int fd)
+{
+    static const uint8_t ready[] = "\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06"
+                                   "DEALER";
+    static const uint8_t head[] = {2, 0, 0, 0, 0, 4, 0, 0, 0};
+    uint8_t greeting[64] = {0xff, [9] = 0x7f, [10] = 3, [12] = 'N', 'U', 'L', 'L'};
+    assert_true(send_bytes(fd, greeting, sizeof greeting));
+    assert_true(send_bytes(fd, ready, sizeof ready - 1));
+    assert_true(send_bytes(fd, head, sizeof head));
+}
+
+static void who_sends_most_is_cut_off_where_all_send_too_much(void **state)
+{
+    enum {
+        MIB = 1024 * 1024,
+        MAX_BYTES = 8 * MIB
+    };
+    tl_serving serving = {.endpoint = "tcp://127.0.0.1:*"};
+    tl_metrics *metrics = NULL;
+    uint8_t *bytes = tl_mem_new(1, MIB);
+    bool stands = true;
+    (void)state;
+    assert_non_null(bytes);
+    assert_ok(tl_metrics_new(tl_test_methods, tl_test_methods_len, &metrics));
+    tl_server_options options = {
+        .n_workers = 1,
+        .methods = tl_test_methods,
+        .n_methods = tl_test_methods_len,
+        .metrics = metrics,
+        .max_incoming_bytes = MAX_BYTES};
+    tl_serving_start_again(&serving, options);
+    const char *endpoint = tl_server_endpoint(serving.server, 0);
+    int one = connect_tcp(endpoint);
+    int other = connect_tcp(endpoint);
+    begin_message(one);
+    begin_message(other);
+    assert_true(send_bytes(one, bytes, MIB));
+    for (int i = 0; i < 60 && stands; i++) {
+        stands = send_bytes(other, bytes, MIB);
+    }
+    if (stands) { /* all is on its way */
+        expect_closed(other);
+    } else {
+        (void)close(other);
+    }
+    expect_answer(endpoint);
+    assert_true(send_bytes(one, bytes, MIB));
+    expect_page(metrics, "\ntailor_connections_cut_total{reason=\"sum\"} 1\n");
+    expect_page(metrics, "\ntailor_connections_cut_total{reason=\"message\"} 0\n");
+    (void)close(one);
+    tl_serving_stop(&serving);
+    tl_metrics_free(metrics);
+    tl_mem_free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +248,9 @@ int main(void)
             no_more_are_let_in_than_may, tl_test_count_blocks, tl_test_no_leaks),
         cmocka_unit_test_setup_teardown(
             connections_are_as_many_as_files_allow, tl_test_count_blocks, tl_test_no_leaks),
+        cmocka_unit_test_setup_teardown(
+            who_sends_most_is_cut_off_where_all_send_too_much, tl_test_count_blocks,
+            tl_test_no_leaks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
