@@ -110,6 +110,7 @@ static tl_err send_parts(
         tl_table_reply_free(part);
         TL_TRY(err);
     }
+    TL_TRY(tl_call_check(call));
     return fill_part(space, table, begin, table->n - begin, reply);
 }
 

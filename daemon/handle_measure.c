@@ -40,6 +40,7 @@ static tl_err run_feed(
 
 /* What the transaction needs to know; new devices go straight into the reply. */
 typedef struct registering {
+    tl_call *call;
     tl_registry *registry;
     Tailor__V1__ImportReport *reply;
 } registering;
@@ -54,6 +55,7 @@ static tl_err register_devices(
     }
     for (size_t i = 0; i < n_devices; i++) {
         bool is_new = false;
+        TL_TRY(tl_call_check(r->call)); /* nothing is stored yet */
         TL_TRY(tl_registry_add_bare_in(r->registry, txn, devices[i], &is_new));
         if (is_new) {
             char **slot = &r->reply->new_devices[r->reply->n_new_devices];
@@ -93,7 +95,8 @@ static tl_err store_table(
     const tl_table *table,
     Tailor__V1__ImportReport *reply)
 {
-    registering r = {.registry = tl_engine_registry(call->engine), .reply = reply};
+    registering r = {
+        .call = call, .registry = tl_engine_registry(call->engine), .reply = reply};
     tl_import_report report = {0};
     TL_TRY(name_columns(table, reply));
     TL_TRY(tl_columns_import(

@@ -14,13 +14,16 @@
 #include "predictors/model.h"
 #include "proto/tailor.pb-c.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
 enum {
     N_OPTIONS = 4,
     N_DESIGNS = 64,
-    N_NAMES = 257
+    N_NAMES = 257,
+    N_SLOTS = 60,
+    N_WIDE_ROWS = 9000
 };
 
 #define TEXT(literal) ((char *)(uintptr_t)(literal))
@@ -183,6 +186,125 @@ static void an_evaluation_ends_when_it_is_cancelled_at_work(void **state)
     assert_err(TL_ECANCELLED, call_watched("evaluate.run", &request, cancel));
 }
 
+/* Rows of a space with so many slots that their answer goes in two parts. */
+static void measure_much(void)
+{
+    tl_text yaml = {0};
+    tl_text csv = {0};
+    tl_space *space = NULL;
+    tl_table table = {0};
+    tl_import_report report;
+    tl_text_addf(
+        &yaml,
+        "name: wide\nkind: chain\ninput: {channels: 8, size: 8}\nslot: b{block}\n"
+        "stages: [{channels: 8, blocks: %d}]\noptions:\n"
+        "  - {name: a, ops: [{op: conv, out: out, kernel: 1}]}\n"
+        "  - {name: b, ops: [{op: depthwise, kernel: 3}]}\n",
+        (int)N_SLOTS);
+    assert_ok(tl_text_err(&yaml));
+    assert_ok(tl_space_parse(yaml.data, yaml.len, "wide.yaml", &space));
+    assert_ok(tl_engine_space_add(engine, space));
+    for (int s = 0; s < N_SLOTS; s++) {
+        tl_text_addf(&csv, "b%02d,", s + 1);
+    }
+    tl_text_add(&csv, "latency_ms@alpha\n");
+    for (int i = 0; i < N_WIDE_ROWS; i++) {
+        for (int s = 0; s < N_SLOTS; s++) {
+            tl_text_add(&csv, s < 16 && (i >> s & 1) != 0 ? "b," : "a,");
+        }
+        tl_text_add(&csv, "1\n");
+    }
+    assert_ok(tl_text_err(&csv));
+    assert_ok(tl_table_parse(space, "t.csv", NULL, csv.data, csv.len, &table));
+    assert_ok(tl_columns_import(tl_engine_store(engine), space, &table, NULL, NULL, &report));
+    tl_table_done(&table);
+    tl_text_done(&csv);
+    tl_text_done(&yaml);
+    tl_space_unref(space);
+}
+
+static void an_export_ends_when_it_is_cancelled_between_its_parts(void **state)
+{
+    (void)state;
+    Tailor__V1__ExportRequest request;
+    tailor__v1__export_request__init(&request);
+    request.space = TEXT("wide");
+    measure_much();
+    assert_err(TL_ECANCELLED, call_watched("measure.export", &request, cancel));
+}
+
+/* ---- an import ---------------------------------------------------------------------------------------- */
+
+typedef struct commit {
+    uint64_t import_id;
+    atomic_bool is_cancelled;
+    tl_err result;
+} commit;
+
+static void *run_commit(void *context)
+{
+    commit *c = context;
+    tl_bytes request = {0};
+    tl_bytes reply = {0};
+    Tailor__V1__ImportId message;
+    tl_call call = {
+        .engine = engine,
+        .role = TL_ROLE_ADMIN,
+        .deadline_ns = INT64_MAX,
+        .is_cancelled = &c->is_cancelled};
+    tailor__v1__import_id__init(&message);
+    message.import_id = c->import_id;
+    assert_ok(tl_wire_pack((const ProtobufCMessage *)&message, &request));
+    c->result =
+        tl_method_call(&tl_method_measure_commit, &call, request.data, request.len, &reply);
+    tl_mem_free(request.data);
+    tl_mem_free(reply.data);
+    tl_call_done(&call);
+    return NULL;
+}
+
+/* The commit has begun its work when it gave back its place among the open imports. */
+static void await_place(tl_imports *imports, tl_space *space)
+{
+    uint64_t id = 0;
+    tl_err err = TL_EBUSY;
+    while (err == TL_EBUSY) {
+        (void)sched_yield();
+        err = tl_imports_begin(imports, space, "t.csv", &id);
+    }
+    assert_ok(err);
+}
+
+static void an_import_that_is_cancelled_at_work_stores_nothing(void **state)
+{
+    (void)state;
+    static const char csv[] = "b1,b2,b3,latency_ms@gamma\none,one,one,7\n";
+    tl_imports *imports = tl_engine_imports(engine);
+    tl_space *space = NULL;
+    tl_store_txn *txn = NULL;
+    pthread_t thread;
+    uint64_t other = 0;
+    int n = 0;
+    commit c = {.is_cancelled = false};
+    assert_ok(tl_engine_space(engine, "toy", &space));
+    assert_ok(tl_imports_begin(imports, space, "t.csv", &c.import_id));
+    assert_ok(tl_imports_feed(imports, c.import_id, 0, csv, sizeof csv - 1));
+    for (int i = 1; i < TL_IMPORTS_MAX; i++) {
+        assert_ok(tl_imports_begin(imports, space, "t.csv", &other));
+    }
+    assert_ok(tl_store_begin(tl_engine_store(engine), &txn));
+    assert_int_equal(pthread_create(&thread, NULL, run_commit, &c), 0);
+    await_place(imports, space);
+    atomic_store(&c.is_cancelled, true);
+    tl_store_abort(&txn);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_err(TL_ECANCELLED, c.result);
+    assert_ok(
+        tl_columns_count(tl_engine_store(engine), "toy", TL_METRIC_LATENCY_MS, "gamma", &n));
+    assert_int_equal(n, 0);
+    tl_space_unref(space);
+}
+
 static void more_names_than_take_part_are_refused_before_the_queue(void **state)
 {
     (void)state;
@@ -264,6 +386,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_training_ends_when_it_is_cancelled_at_work),
         TEST(an_evaluation_ends_when_it_is_cancelled_at_work),
+        TEST(an_export_ends_when_it_is_cancelled_between_its_parts),
+        TEST(an_import_that_is_cancelled_at_work_stores_nothing),
         TEST(more_names_than_take_part_are_refused_before_the_queue),
         TEST(a_space_that_is_removed_ends_its_training_and_keeps_nothing_of_it),
         TEST(a_space_that_is_removed_takes_its_jobs_out_of_the_queue),
@@ -271,5 +395,5 @@ int main(void)
     };
 #undef TEST
     tl_log_set_level(TL_LOG_ERROR);
-    return cmocka_run_group_tests_name("daemon/train", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("daemon/interrupted", tests, NULL, NULL);
 }
