@@ -313,7 +313,7 @@ const tl_method tl_method_job_start = {
     .run = run_start,
     .min_role = TL_ROLE_READER,
     .lane = TL_LANE_WRITE,
-    .deadline_ms = TL_DEADLINE_SHORT_MS,
+    .deadline_ms = TL_DEADLINE_LONG_MS, /* it may wait for an import to be stored */
 };
 
 const tl_method tl_method_job_cancel = {
@@ -323,6 +323,6 @@ const tl_method tl_method_job_cancel = {
     .reply = &tailor__v1__empty__descriptor,
     .run = run_cancel,
     .min_role = TL_ROLE_READER,
-    .lane = TL_LANE_WORK,
-    .deadline_ms = TL_DEADLINE_SHORT_MS,
+    .lane = TL_LANE_WRITE,
+    .deadline_ms = TL_DEADLINE_LONG_MS,
 };

@@ -82,22 +82,14 @@ void tl_imports_sweep(tl_imports *imports, int64_t now_ns)
     }
 }
 
-/* A free slot, else the idlest one that may be dropped, else NULL. Locked. */
+/* A free slot, or NULL. Locked. */
 static stage *find_room(tl_imports *imports)
 {
-    int64_t limit_ns = tl_clock_ns() - TL_IMPORT_IDLE_S * TL_NS_PER_S;
-    stage *idlest = NULL;
-    for (int i = 0; i < TL_IMPORTS_MAX; i++) {
-        stage *s = &imports->stages[i];
-        if (s->id == 0) {
-            return s;
-        }
-        if (!s->is_busy && s->used_ns < limit_ns &&
-            (idlest == NULL || s->used_ns < idlest->used_ns)) {
-            idlest = s;
-        }
+    stage *room = NULL;
+    for (int i = 0; i < TL_IMPORTS_MAX && room == NULL; i++) {
+        room = imports->stages[i].id == 0 ? &imports->stages[i] : NULL;
     }
-    return idlest;
+    return room;
 }
 
 tl_err tl_imports_begin(
@@ -108,7 +100,6 @@ tl_err tl_imports_begin(
     (void)pthread_mutex_lock(&imports->lock);
     stage *room = find_room(imports);
     if (room != NULL) {
-        clear(room);
         *room = (stage){
             .id = ++imports->last_id,
             .space = tl_space_ref(space),
@@ -151,13 +142,16 @@ static tl_err borrow(tl_imports *imports, uint64_t id, stage **out_stage)
 
 static void give_back(tl_imports *imports, stage *s, bool is_over)
 {
+    stage over = {.id = 0};
     (void)pthread_mutex_lock(&imports->lock);
     s->is_busy = false;
     s->used_ns = tl_clock_ns();
     if (is_over) {
-        clear(s);
+        over = *s;
+        *s = (stage){0};
     }
     (void)pthread_mutex_unlock(&imports->lock);
+    clear(&over); /* a table is large: without the lock */
 }
 
 tl_err tl_imports_feed(

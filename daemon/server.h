@@ -39,9 +39,9 @@ typedef struct tl_server_options {
     int n_workers;  /* of the work lane, and as many of the bulk lane, which yield to all
                         * others; the write lane has one. 0: one per processor, at least 2 */
     size_t max_queued; /* requests waiting for a worker, in each lane; 0: 256 */
-    size_t
-        max_held_bytes; /* messages of more than 64 KiB at the workers of each lane, where one
-                            * alone may be longer; 0: 128 MiB */
+    /* Messages of more than 64 KiB at the workers of each lane, where one alone may be longer;
+     * 0: 128 MiB. */
+    size_t max_held_bytes;
     size_t max_connections;          /* 0: 1000; fewer where files may be open are short */
     size_t max_incoming_bytes;       /* of tcp connections, not whole requests yet; 0: 1 GiB */
     const tl_method *const *methods; /* sorted by name; NULL: tl_methods */
