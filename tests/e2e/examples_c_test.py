@@ -62,6 +62,17 @@ class Examples(harness.Case):
         path = self.write("fleet.csv", table)
         self.assertEqual(rows, self.rows(
             "fleet", "--space", SPACE, "--devices", path, "--max-latency-ms", 80))
+        self.example("fleet", SPACE, 1e-6, text="device\nraspi4\n", status=harness.INFEASIBLE)
+        for line, told in (('"raspi4\n"', "line 3 ends within"), ("", "line 3 is blank"),
+                           ("x" * 1023, "line 3 is too long")):
+            for end in ("", "\n"):
+                wrong = self.example("fleet", SPACE, 80, text="device\nraspi4\n" + line + "\n" + end,
+                                     status=harness.FAILED)
+                self.assertIn(told, wrong.stderr)
+                self.assertEqual("", wrong.stdout)
+        longest = "device,description\nraspi4,\n,%s" % ("x" * 1021)
+        self.assertIn("2 rows", self.example(
+            "fleet", SPACE, 80, text=longest, status=harness.FAILED).stderr)
         wrong = self.example("fleet", SPACE, 80, text="device\nraspi4\nnobody\n",
                              status=harness.FAILED)
         rows = list(csv.DictReader(io.StringIO(wrong.stdout)))
