@@ -151,12 +151,13 @@ static void replace_final(const tl_task *t, zmq_msg_t *payload)
         t, tl_fail(TL_ELIMIT, "a part of the reply was lost: it is read too slowly"), payload);
 }
 
-/* Passes one reply of a worker on to its client; false when there is none. */
-static bool pass_on(tl_server *server)
+/* Passes one reply of a worker on to its client; false when there is none. Waits for one without
+ * ZMQ_DONTWAIT. */
+static bool pass_on_one(tl_server *server, int flags)
 {
     tl_note n;
     zmq_msg_t payload;
-    int len = zmq_recv(server->results, &n, sizeof n, ZMQ_DONTWAIT);
+    int len = zmq_recv(server->results, &n, sizeof n, flags);
     if (len < 0) {
         return false;
     }
@@ -177,6 +178,20 @@ static bool pass_on(tl_server *server)
         tl_server_task_free(n.task);
     }
     return true;
+}
+
+static bool pass_on(tl_server *server)
+{
+    return pass_on_one(server, ZMQ_DONTWAIT);
+}
+
+/* The router cannot go on: ends what is at the workers, who would wait for it. */
+static void abandon(tl_server *server)
+{
+    tl_server_cancel_all(server);
+    while (server->at_workers != NULL) {
+        (void)pass_on_one(server, 0);
+    }
 }
 
 static void on_stop(tl_server *server)
@@ -325,10 +340,12 @@ tl_err tl_server_run(tl_server *server)
         fds[FD_FLOW].fd = tl_server_flow_fd(server);
         bool has_more = has_requests || has_results || has_handshakes || has_peers;
         if (poll(fds, N_FDS, has_more ? 0 : wait_ms(server)) < 0) {
-            if (errno == EINTR) {
+            int error = errno;
+            if (error == EINTR) {
                 continue;
             }
-            return tl_fail(TL_EIO, "waiting for requests: %s", strerror(errno));
+            abandon(server);
+            return tl_fail(TL_EIO, "waiting for requests: %s", strerror(error));
         }
         look_around(server, fds);
         tl_server_tend(server);

@@ -211,6 +211,9 @@ void tl_server_task_free(tl_task *t);
 /* The connection ended: drops what waits for its client and cancels what runs. */
 void tl_server_cancel_all_of(tl_server *server, int fd);
 
+/* Refuses what waits and cancels what runs. */
+void tl_server_cancel_all(tl_server *server);
+
 /* Sends the heartbeats that are due, and refuses what waited beyond its deadline. */
 void tl_server_tend(tl_server *server);
 

@@ -92,6 +92,18 @@ void tl_server_cancel_all_of(tl_server *server, int fd)
     }
 }
 
+void tl_server_cancel_all(tl_server *server)
+{
+    tl_task *next = NULL;
+    for (tl_task *t = server->at_workers; t != NULL; t = next) {
+        next = t->next;
+        atomic_store_explicit(&t->is_cancelled, true, memory_order_relaxed);
+        if (take_back(t)) {
+            refuse(t, tl_fail(TL_EIO, "the daemon cannot go on"));
+        }
+    }
+}
+
 /* ---- to the workers ------------------------------------------------------------------------ */
 
 /* FNV-1a: clients whose numbers are equal by chance share their turns, no more. */

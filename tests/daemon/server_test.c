@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -489,6 +490,31 @@ static void stopping_finishes_what_was_accepted(void **state)
     disconnect(&f.client);
 }
 
+/* poll() refuses more descriptors than a process may have. */
+static void a_router_that_cannot_go_on_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    fixture f;
+    struct rlimit before;
+    start(&f, 1, 0, NULL);
+    send_text(&f.client, 1, "test.sleep", "60000");
+    wait_sleeping(1);
+    send_text(&f.client, 2, "test.sleep", "1");
+    send_text(&f.client, 3, "test.echo", "x"); /* it waits by now */
+    expect(&f.client, 3, TL_OK, "");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit few = {.rlim_cur = 3, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    send_text(&f.client, 4, "test.echo", "x");
+    assert_int_equal(pthread_join(f.serving.thread, NULL), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_err(TL_EIO, f.serving.result);
+    assert_int_equal(tl_test_n_sleeping(), 0);
+    tl_server_close(f.serving.server);
+    (void)close(f.serving.stop_fd);
+    disconnect(&f.client);
+}
+
 static void a_second_signal_cancels(void **state)
 {
     (void)state;
@@ -673,6 +699,7 @@ int main(void)
         TEST(what_came_before_the_stop_is_answered_too),
         TEST(stopping_finishes_what_was_accepted),
         TEST(a_second_signal_cancels),
+        TEST(a_router_that_cannot_go_on_leaves_nothing_behind),
         TEST(a_client_that_left_disturbs_nobody),
         TEST(several_clients_share_the_workers),
         TEST(only_this_machine_can_be_listened_to),
