@@ -19,7 +19,8 @@ typedef Tailor__V1__SuggestRequest suggest_request;
 enum {
     MAX_COUNT = 1000,
     N_CANDIDATES = 3000,
-    MAX_CANDIDATES = 20000
+    MAX_CANDIDATES = 20000,
+    PIECE = 1024 /* designs between looks at the deadline */
 };
 
 /* ---- candidates ------------------------------------------------------------------------ */
@@ -109,6 +110,35 @@ static tl_err check(void *context)
     return tl_call_check(context);
 }
 
+/* The designs as the predictor reads them: [n, ..]; a piece at a time, as it takes a while. */
+static tl_err encode(
+    tl_call *call,
+    const tl_predictor *predictor,
+    const tl_choice *designs,
+    int n,
+    tl_dmat *out_x)
+{
+    size_t n_slots = (size_t)tl_space_n_slots(tl_predictor_space(predictor));
+    tl_err err = TL_OK;
+    for (int begin = 0; begin < n && err == TL_OK; begin += PIECE) {
+        int n_piece = n - begin < PIECE ? n - begin : PIECE;
+        tl_dmat x = {0};
+        double *z = NULL;
+        TL_TRY(tl_call_check(call));
+        TL_TRY(tl_predictor_rows(
+            predictor, TL_COST_LATENCY, designs + (size_t)begin * n_slots, n_piece, &x, &z));
+        tl_mem_free(z);
+        err = begin == 0 ? tl_dmat_init(out_x, n, x.cols) : TL_OK;
+        for (int i = 0; i < n_piece && err == TL_OK; i++) {
+            memcpy(
+                tl_dmat_row(*out_x, begin + i), tl_dmat_row(x, i),
+                (size_t)x.cols * sizeof *x.data);
+        }
+        tl_dmat_done(&x);
+    }
+    return err;
+}
+
 static tl_err choose(
     tl_call *call,
     const suggest_request *request,
@@ -117,33 +147,21 @@ static tl_err choose(
     const tl_column *measured,
     int *picks)
 {
-    tl_err err = TL_OK;
     tl_dmat x = {0};
     tl_dmat known = {0};
-    double *z = NULL;
-    double *known_z = NULL;
     const tl_predictor *predictor = subject->predictor;
-    if ((err = tl_predictor_rows(predictor, TL_COST_LATENCY, from->designs, from->n, &x, &z)) !=
-        TL_OK) {
-        goto done;
+    const tl_features *features = tl_predictor_features(predictor);
+    tl_err err = encode(call, predictor, from->designs, from->n, &x);
+    if (err == TL_OK) {
+        err = encode(call, predictor, measured->designs, measured->n, &known);
     }
-    if (measured->n > 0 && (err = tl_predictor_rows(
-                                predictor, TL_COST_LATENCY, measured->designs, measured->n,
-                                &known, &known_z)) != TL_OK) {
-        goto done;
+    if (err == TL_OK) {
+        err = tl_suggest_checked(
+            features, x.cols - tl_features_n_head(features), tl_dro(x), tl_dro(known),
+            (int)request->count, check, call, picks);
     }
-    if ((err = tl_call_check(call)) != TL_OK) {
-        goto done;
-    }
-    err = tl_suggest_checked(
-        tl_predictor_features(predictor),
-        x.cols - tl_features_n_head(tl_predictor_features(predictor)), tl_dro(x), tl_dro(known),
-        (int)request->count, check, call, picks);
-done:
     tl_dmat_done(&x);
     tl_dmat_done(&known);
-    tl_mem_free(z);
-    tl_mem_free(known_z);
     return err;
 }
 
