@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/daemon/serving.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "daemon/metrics.h"
@@ -16,7 +17,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -152,6 +155,57 @@ static void connections_are_as_many_as_files_allow(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
+/* Whether the page of a server that wants 1000 says so. In a process of its own, which may not
+ * open more files again: no assertion of a test. */
+static int open_with_few_files(size_t n_files, const char *line)
+{
+    struct rlimit few = {.rlim_cur = n_files, .rlim_max = n_files};
+    char endpoint[256];
+    const char *const endpoints[] = {endpoint};
+    tl_metrics *metrics = NULL;
+    tl_server *server = NULL;
+    tl_text text = {0};
+    (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/socket", tl_test_new_dir());
+    tl_log_set_level(TL_LOG_ERROR);
+    if (setrlimit(RLIMIT_NOFILE, &few) != 0 ||
+        tl_metrics_new(tl_test_methods, tl_test_methods_len, &metrics) != TL_OK) {
+        return 2;
+    }
+    tl_server_options options = {
+        .endpoints = endpoints,
+        .n_endpoints = 1,
+        .n_workers = 1,
+        .methods = tl_test_methods,
+        .n_methods = tl_test_methods_len,
+        .metrics = metrics,
+        .stop_fd = -1};
+    if (tl_server_open(&options, &server) != TL_OK) {
+        return 3;
+    }
+    tl_metrics_write(metrics, &text);
+    return strstr(text.data, line) != NULL ? 0 : 4;
+}
+
+static void expect_with_few_files(size_t n_files, const char *line)
+{
+    int status = 0;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        _exit(open_with_few_files(n_files, line));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void connections_are_fewer_where_files_are_short(void **state)
+{
+    (void)state;
+    expect_with_few_files(600, "\ntailor_connections_max 344\n"); /* 256 for all else */
+    expect_with_few_files(400, "\ntailor_connections_max 200\n"); /* or a half */
+}
+
 /* ---- what they send ------------------------------------------------------------------------ */
 
 static int connect_tcp(const char *endpoint)
@@ -248,6 +302,9 @@ int main(void)
             no_more_are_let_in_than_may, tl_test_count_blocks, tl_test_no_leaks),
         cmocka_unit_test_setup_teardown(
             connections_are_as_many_as_files_allow, tl_test_count_blocks, tl_test_no_leaks),
+        cmocka_unit_test_setup_teardown(
+            connections_are_fewer_where_files_are_short, tl_test_count_blocks,
+            tl_test_no_leaks),
         cmocka_unit_test_setup_teardown(
             who_sends_most_is_cut_off_where_all_send_too_much, tl_test_count_blocks,
             tl_test_no_leaks),
