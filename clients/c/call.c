@@ -100,11 +100,15 @@ static tl_err wait_on_link(const flight *f, int wait_ms, bool *out_has_message)
 
 /* ---- connecting ------------------------------------------------------------------------ */
 
+static bool has_keys(const tailor_client *client)
+{
+    return client->keys.server_key[0] != '\0';
+}
+
 /* TL_EDENIED when the daemon refused the handshake for good. */
 static tl_err check_refusal(const flight *f)
 {
     const tailor_client *client = f->client;
-    bool has_keys = client->keys.server_key[0] != '\0';
     if (f->refusal == TL_LINK_KEY_UNKNOWN) {
         return tl_fail(
             TL_EDENIED, "the daemon at %s does not know the key of this client",
@@ -113,8 +117,8 @@ static tl_err check_refusal(const flight *f)
     if (f->refusal == TL_LINK_OTHER_SECURITY) {
         return tl_fail(
             TL_EDENIED, "the daemon at %s asks for %s", client->endpoint,
-            has_keys ? "no key, and does not talk to a client that uses one"
-                     : "a key (--key FILE, TAILOR_KEY)");
+            has_keys(client) ? "no key, and does not talk to a client that uses one"
+                             : "a key (--key FILE, TAILOR_KEY)");
     }
     return TL_OK;
 }
@@ -124,10 +128,12 @@ static tl_err nobody_answers(const flight *f)
     const tailor_client *client = f->client;
     if (f->refusal != TL_LINK_NOT_REFUSED) {
         return tl_fail(
-            TL_EUNREACHABLE, "the daemon at %s ends every handshake: it may %s",
+            TL_EUNREACHABLE,
+            "the daemon at %s ends every handshake: it may %s, or have as many connections as it "
+            "lets in",
             client->endpoint,
-            client->keys.server_key[0] != '\0' ? "have another key than this client was given"
-                                               : "ask for a key (--key FILE, TAILOR_KEY)");
+            has_keys(client) ? "have another key than this client was given"
+                             : "ask for a key (--key FILE, TAILOR_KEY)");
     }
     return tl_fail(
         TL_EUNREACHABLE, "no daemon answers at %s within %d ms%s", client->endpoint,
@@ -141,7 +147,7 @@ static void drop_link(flight *f)
 }
 
 /* Until the link stands or is of no use. */
-static tl_err await_handshake(flight *f)
+static tl_err await_link(const flight *f)
 {
     int64_t end_ns = f->link->opened_ns + ms_to_ns(CONNECT_MS);
     end_ns = end_ns < f->patience_ns ? end_ns : f->patience_ns;
@@ -153,10 +159,38 @@ static tl_err await_handshake(flight *f)
             f->link->state = TL_LINK_DOWN;
         }
     }
+    return TL_OK;
+}
+
+/*
+ * A daemon without keys may hang up on a client with one before it has said what it wants. It
+ * talks to one without: TL_EDENIED then.
+ */
+static tl_err try_without_keys(flight *f)
+{
+    static const tl_key_file none;
+    tailor_client *client = f->client;
+    unsigned number = atomic_fetch_add(&client->n_links, 1);
+    drop_link(f);
+    TL_TRY(tl_link_open(client->context, number, client->endpoint, &none, &f->link));
+    TL_TRY(await_link(f));
+    if (f->link->state == TL_LINK_STANDS) {
+        f->refusal = TL_LINK_OTHER_SECURITY;
+        f->link->state = TL_LINK_DOWN;
+    }
+    return check_refusal(f);
+}
+
+/* Until the link stands or is of no use, and why. */
+static tl_err await_handshake(flight *f)
+{
+    TL_TRY(await_link(f));
     if (f->link->refusal != TL_LINK_NOT_REFUSED) {
         f->refusal = f->link->refusal;
     }
-    return check_refusal(f);
+    TL_TRY(check_refusal(f));
+    bool is_unclear = f->link->refusal == TL_LINK_REFUSED;
+    return is_unclear && has_keys(f->client) ? try_without_keys(f) : TL_OK;
 }
 
 /* The idle link may have broken since it was used. */
@@ -185,8 +219,7 @@ static tl_err connect(flight *f)
         if (f->link->state == TL_LINK_STANDS) {
             return TL_OK;
         }
-        bool is_hung_up =
-            f->link->refusal == TL_LINK_REFUSED && f->client->keys.server_key[0] == '\0';
+        bool is_hung_up = f->link->refusal == TL_LINK_REFUSED && !has_keys(f->client);
         drop_link(f);
         n += is_hung_up && n_hung_up++ < MAX_HUNG_UP ? 0 : 1;
         int64_t wait_ns = tl_backoff_ns(n, &f->random);
