@@ -69,16 +69,14 @@ static tl_err load_one_added(void *context, const tl_store_entry *entry)
     if (err == TL_OK) {
         err = tl_space_table_add(spaces, space, false);
     }
-    if (err == TL_ENOMEM) {
-        return err;
-    }
-    if (err != TL_OK) {
+    tl_space_unref(space);
+    if (err != TL_OK && err != TL_ENOMEM) {
         tl_log(
             TL_LOG_ERROR, "the added space %.*s is left out: %s", (int)entry->key_len,
             (const char *)entry->key, tl_err_detail());
+        err = TL_OK;
     }
-    tl_space_unref(space);
-    return TL_OK;
+    return err;
 }
 
 /* What the store found: it is refused when it is asked for, and all else is served. */

@@ -488,6 +488,35 @@ static void so_does_one_that_opens_its_engine(void **state)
     open_engine();
 }
 
+/* Every allocation, none left out: of a store with little in it, so that they are few. */
+static void an_engine_that_cannot_open_leaves_nothing(void **state)
+{
+    (void)state;
+    char dir[512];
+    const tl_engine_options options = {.data_dir = dir};
+    tl_engine *engine = NULL;
+    world kept = w;
+    bool is_refused = true;
+    (void)snprintf(dir, sizeof dir, "%s", tl_test_new_dir());
+    assert_ok(tl_engine_open(&options, &w.engine));
+    tell("space.add", "origin=more.yaml yaml=$more");
+    tl_engine_close(w.engine);
+    w = kept;
+    for (long k = 1; is_refused; k++) {
+        long live = tl_mem_live();
+        long n_refused = tl_test_n_refused();
+        tl_mem_fail_at(k);
+        tl_err err = tl_engine_open(&options, &engine);
+        tl_mem_fail_at(0);
+        is_refused = tl_test_n_refused() != n_refused;
+        if (err == TL_OK) {
+            tl_engine_close(engine);
+        }
+        assert_true(err == TL_OK || (is_refused && err == TL_ENOMEM));
+        assert_int_equal(tl_mem_live(), live);
+    }
+}
+
 /* ---- what listens ------------------------------------------------------------------------------ */
 
 static tl_err open_server(void *context)
@@ -549,6 +578,7 @@ int main(void)
         cmocka_unit_test(every_method_survives_every_refusal),
         cmocka_unit_test(the_optimizer_is_trained_or_left),
         cmocka_unit_test(so_does_one_that_opens_its_engine),
+        cmocka_unit_test(an_engine_that_cannot_open_leaves_nothing),
         cmocka_unit_test(servers_open_or_leave_nothing),
     };
     (void)tl_test_count_blocks(NULL);
