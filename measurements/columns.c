@@ -102,60 +102,6 @@ double tl_column_find(const tl_column *column, const tl_choice *design)
 
 /* ---- which there are ---------------------------------------------------------- */
 
-typedef struct listing {
-    tl_record_key prefix;
-    tl_column_list list;
-    size_t capacity;
-    tl_text names; /* may move while it grows: subjects are set at the end */
-} listing;
-
-static tl_err add_info(void *context, const tl_store_entry *entry)
-{
-    listing *l = context;
-    tl_column_header header;
-    tl_column_info info = {0};
-    const char *subject = NULL;
-    size_t subject_len = 0;
-    TL_TRY(tl_record_key_parse(entry, &l->prefix, &info.metric, &subject, &subject_len));
-    TL_TRY(tl_record_header(entry->value, entry->value_len, &header));
-    info.n = (int)header.n;
-    if (l->list.n_columns == l->capacity) {
-        size_t capacity = l->capacity > 0 ? 2 * l->capacity : 64;
-        tl_column_info *columns = tl_mem_resize(l->list.columns, capacity, sizeof *columns);
-        if (columns == NULL) {
-            return tl_fail(TL_ENOMEM, "a list of %zu columns", capacity);
-        }
-        l->list.columns = columns;
-        l->capacity = capacity;
-    }
-    l->list.columns[l->list.n_columns++] = info;
-    tl_text_add_bytes(&l->names, subject, subject_len);
-    tl_text_add_bytes(&l->names, "", 1);
-    return tl_text_err(&l->names);
-}
-
-tl_err tl_columns_list(tl_store *store, const char *space_name, tl_column_list *out_list)
-{
-    listing l = {0};
-    TL_TRY(tl_record_columns_key(space_name, &l.prefix));
-    const tl_store_range range = {
-        .prefix = l.prefix.bytes, .prefix_len = l.prefix.len, .heads_only = true};
-    tl_err err = tl_store_iterate_range(store, TL_DB_MEASUREMENTS, &range, add_info, &l);
-    if (err != TL_OK) {
-        tl_text_done(&l.names);
-        tl_column_list_done(&l.list);
-        return err;
-    }
-    const char *name = l.names.data;
-    for (size_t i = 0; i < l.list.n_columns; i++) {
-        l.list.columns[i].subject = name;
-        name += strlen(name) + 1;
-    }
-    l.list.names = l.names.data;
-    *out_list = l.list;
-    return TL_OK;
-}
-
 void tl_column_list_done(tl_column_list *list)
 {
     tl_mem_free(list->columns);

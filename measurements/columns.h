@@ -100,15 +100,12 @@ typedef struct tl_column_info {
 } tl_column_info;
 
 typedef struct tl_column_list {
-    tl_column_info *columns; /* by metric, then by subject */
+    tl_column_info *columns; /* of one metric, by subject */
     size_t n_columns;
     char *names;
     tl_damage damaged; /* tl_columns_largest(): those that are not in it for it */
 } tl_column_list;
 
-/* The columns of a space; reads no measurements. A space without any has an empty list. */
-TL_MUST_USE tl_err
-tl_columns_list(tl_store *store, const char *space_name, tl_column_list *out_list);
 void tl_column_list_done(tl_column_list *list);
 
 /* Whether anything is stored of the space; looks for one column, however many there are. */

@@ -94,22 +94,32 @@ static census count_text(const char *csv)
     return c;
 }
 
-static census count_store(tl_store *store, const tl_space *space)
+static void count_metric(tl_store *store, const tl_space *space, tl_metric metric, census *c)
 {
-    census c = {0};
     tl_column_list list = {0};
-    assert_ok(tl_columns_list(store, tl_space_name(space), &list));
+    size_t n_left_out = 0;
+    assert_ok(tl_columns_largest(
+        store, tl_space_name(space), metric, TL_TABLE_MAX_COLUMNS, &list, &n_left_out));
+    assert_int_equal(n_left_out, 0);
     for (size_t i = 0; i < list.n_columns; i++) {
         tl_column column = {0};
         const tl_column_info *info = &list.columns[i];
         assert_ok(tl_columns_get(store, space, info->metric, info->subject, &column));
         assert_int_equal(column.n, info->n);
         for (int j = 0; j < column.n; j++) {
-            count_value(&c, column.values[j]);
+            count_value(c, column.values[j]);
         }
         tl_column_done(&column);
     }
     tl_column_list_done(&list);
+}
+
+static census count_store(tl_store *store, const tl_space *space)
+{
+    census c = {0};
+    for (int m = 0; m < TL_N_METRICS; m++) {
+        count_metric(store, space, (tl_metric)m, &c);
+    }
     return c;
 }
 
