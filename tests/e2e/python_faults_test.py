@@ -537,6 +537,42 @@ class GivenUp(FaultCase):
         asyncio.run(cancel(lambda client, told: client.backup(io.BytesIO(), progress=told)))
 
 
+class Fleets(FaultCase):
+    def test_a_fleet_that_is_given_up_says_so_while_its_pieces_are_under_way(self):
+        ended = threading.Event()
+
+        def answer(request, n):
+            asked = pb.FleetRequest.FromString(request.body)
+            if asked.run_end == pb.FleetRequest.GIVEN_UP:
+                runs.append(asked.run)
+                ended.set()
+            elif asked.rows_before == 0:
+                runs.append(asked.run)
+                column = pb.Column(name="a", kind=pb.Column.NUMBER, number=[1.0])
+                yield final(request, body=pb.FleetReply(
+                    table=pb.Table(columns=[column], n_rows=1)).SerializeToString())
+        self.daemon(answer)
+        devices = [{"device": "d"}] * 2000
+        runs = []
+        client = self.client()
+        rows = client.fleet("any", devices)
+        next(rows)
+        rows.close()
+        self.assertTrue(ended.wait(60))
+        self.assertEqual(1, len(set(runs)))
+        ended.clear()
+        runs.clear()
+
+        async def give_up():
+            async with tailor.AsyncClient(self.endpoint) as client:
+                rows = client.fleet("any", devices)
+                await anext(rows)
+                await rows.aclose()
+                self.assertTrue(await asyncio.to_thread(ended.wait, 60))
+        asyncio.run(give_up())
+        self.assertEqual(1, len(set(runs)))
+
+
 class Files(FaultCase):
     """What a task does with files is done by another thread than that of all tasks."""
 

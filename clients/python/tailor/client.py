@@ -133,8 +133,9 @@ class Client:
     or about to end (NotPossible), and where the connection is lost, up to the third loss
     (Unreachable). Between tries it waits for a random time, up to 8 ms at first and a second later
     on; retries says how many at most (None: as many as the time allows). A training and the commit
-    of an import are not repeated: whoever lost one decides whether to begin again. A daemon that
-    gives no sign of life for three times heartbeat_ms hangs (Unreachable); 0 asks for no signs.
+    of an import are not repeated: whoever lost one decides whether to begin again. A daemon from
+    which for three times heartbeat_ms no message came, and by tcp no byte moved, hangs
+    (Unreachable); 0 asks for no signs of life.
 
     Threads may share one, and their calls overlap; a progress function is called in the thread
     that asked, which may use the client meanwhile. A child process opens clients of its own.
