@@ -66,9 +66,9 @@ static tl_err accept(tl_task *t, const zmq_msg_t *payload)
     tl_err_clear();
     t->bytes = len;
     TL_TRY(tl_envelope_read(data, len, &t->request_id, &t->request));
-    t->method = tl_method_find_in(/* first: what is refused is counted under its name */
-                                  server->options.methods, server->options.n_methods,
-                                  t->request->method);
+    /* first: what is refused is counted under its name */
+    t->method = tl_method_find_in(
+        server->options.methods, server->options.n_methods, t->request->method);
     TL_TRY(tl_server_keys_identify(t, payload));
     if (server->is_stopping) {
         t->is_turned_away = true;
