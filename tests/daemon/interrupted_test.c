@@ -11,6 +11,7 @@
 #include "daemon/methods.h"
 #include "daemon/predictors.h"
 #include "measurements/columns.h"
+#include "numerics/gemm.h"
 #include "predictors/model.h"
 #include "proto/tailor.pb-c.h"
 
@@ -394,6 +395,7 @@ int main(void)
         TEST(a_model_comes_into_no_space_that_was_removed_or_made_again),
     };
 #undef TEST
+    tl_blas_single_thread();
     tl_log_set_level(TL_LOG_ERROR);
     return cmocka_run_group_tests_name("daemon/interrupted", tests, NULL, NULL);
 }
