@@ -28,9 +28,10 @@ TAILOR = os.path.join(BUILD_DIR, "clients", "cli", "tailor")
 AGENT = os.path.join(BUILD_DIR, "clients", "agent", "tailor-agent")
 
 DONE, FAILED, USAGE, INFEASIBLE = 0, 1, 2, 3
-# A tool that programs run under, as "valgrind -q"; everything may then take longer.
+# A tool that programs run under, as "valgrind -q"; everything may then take longer, as where
+# TL_SLOWER says so of programs that are slow by themselves (the thread sanitizer).
 UNDER = os.environ.get("TL_UNDER", "").split()
-SLOWER = 20 if UNDER else 1
+SLOWER = int(os.environ.get("TL_SLOWER", "20" if UNDER else "1"))
 START_S = 30 * SLOWER
 STOP_S = 60 * SLOWER
 RUN_S = 300 * SLOWER

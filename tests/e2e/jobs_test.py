@@ -17,7 +17,7 @@ import harness
 SPACE = ["--space", "nasbench201"]
 TRAIN = ["train", *SPACE, "--seed", "7"]
 N_DESIGNS, N_TRAINED = 100, 30  # measured, and trained to an accuracy
-PATIENCE_S = 120
+PATIENCE_S = 120 * harness.SLOWER
 
 
 def slow(design):
