@@ -391,7 +391,7 @@ class Life(OwnFolder):
             facts = daemon.tailor("status").stdout
         daemon.process.send_signal(signal.SIGTERM)
         daemon.wait_for_log("finishing what was accepted")
-        late = daemon.tailor("--timeout-ms", "300", "space", "list")
+        late = daemon.tailor("--timeout-ms", "1000", "space", "list")
         self.assertEqual(1, late.returncode)
         self.assertIn("stopping", late.stderr)
         out, complaint = slow.communicate(timeout=60)
