@@ -3,6 +3,7 @@
 """The Python clients against daemons that lie, stammer, hang and go away."""
 import asyncio
 import io
+import itertools
 import os
 import queue
 import shutil
@@ -19,6 +20,7 @@ tailor = pypackage.tailor
 pb = tailor.wire.pb
 
 LIST = tailor.calls.space_list()
+numbers = itertools.count()
 
 
 def final(request, **fields):
@@ -39,9 +41,10 @@ class FakeDaemon:
         self.endpoint, self.answer = endpoint, answer
         self.requests = []
         self._stop, self._told = zmq.Context.instance().socket(zmq.PAIR), None
-        self._stop.bind("inproc://stop-%d" % id(self))
+        address = "inproc://stop-%d" % next(numbers)  # never twice: sockets are closed later
+        self._stop.bind(address)
         self._told = zmq.Context.instance().socket(zmq.PAIR)
-        self._told.connect("inproc://stop-%d" % id(self))
+        self._told.connect(address)
         self._thread = threading.Thread(target=self._serve)
         self._listen()
         self._thread.start()
