@@ -610,7 +610,7 @@ static void *evaluate_on_a_thread(void *context)
 static void progress_functions_may_call_whoever_else_calls(void **state)
 {
     tl_faulty_step steps[TAILOR_MAX_CALLS];
-    pthread_t threads[TAILOR_MAX_CALLS];
+    pthread_t threads[TAILOR_MAX_CALLS] = {0};
     crowd c = {.n_failed = 0};
     (void)state;
     for (size_t i = 0; i < TL_COUNT(steps); i++) {
