@@ -21,7 +21,9 @@ enum {
     LINGER_MS = 2000,
     HANDSHAKE_MS = 5000,
     HEARTBEAT_MS = 10000,
-    HEARTBEAT_TIMEOUT_MS = 30000
+    /* An answer to a ping waits behind the message that its sender is in the middle of, which may
+     * be a long one on a slow line. */
+    HEARTBEAT_TIMEOUT_MS = 120000
 };
 
 #define RESULTS_ENDPOINT "inproc://results"
