@@ -29,13 +29,23 @@ static void relative_mean(const tl_head *head, tl_dcmat x, const double *z, doub
     tl_dgemv(head->scale, TL_N, x, head->beta, 1, out);
 }
 
+/* x W, W being symmetric. One row is no reason to pack all of W, as a matrix product does. */
+static void times_covariance(tl_dcmat x, tl_dcmat w, tl_dmat product)
+{
+    if (x.rows == 1) {
+        tl_dgemv(1, TL_N, w, tl_dcmat_row(x, 0), 0, tl_dmat_row(product, 0));
+    } else {
+        tl_dgemm(1, TL_N, x, TL_N, w, 0, product);
+    }
+}
+
 /* x~' W x~ of each row: the product x W is a matrix product, the rest a row sum. */
 static void quadratic_form(const tl_head *head, tl_dcmat x, tl_dmat product, double *out)
 {
     int d = x.cols;
     tl_dcmat w = tl_dcmat_cols(tl_dcmat_rows(tl_dro(head->cov), 0, d), 0, d);
     const double *last = tl_dmat_row(head->cov, d);
-    tl_dgemm(1, TL_N, x, TL_N, w, 0, product);
+    times_covariance(x, w, product);
     for (int i = 0; i < x.rows; i++) {
         const double *row = tl_dcmat_row(x, i);
         const double *xw = tl_dmat_row(product, i);
@@ -57,7 +67,7 @@ static tl_err predict_sd(
     const tl_head *head, tl_dcmat x, const double *relative, double *out_sd)
 {
     tl_dmat product = {0};
-    TL_TRY(tl_dmat_init(&product, BLOCK, x.cols));
+    TL_TRY(tl_dmat_init(&product, x.rows < BLOCK ? x.rows : BLOCK, x.cols));
     for (int begin = 0; begin < x.rows; begin += BLOCK) {
         int end = begin + BLOCK < x.rows ? begin + BLOCK : x.rows;
         tl_dmat block = tl_dmat_rows(product, 0, end - begin);
