@@ -5,6 +5,10 @@
 
 #include <time.h>
 
+enum {
+    NUMBERS_A_SECOND_BITS = 20
+};
+
 int64_t tl_clock_ns(void)
 {
     struct timespec now;
@@ -17,4 +21,9 @@ int64_t tl_clock_unix_s(void)
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec;
+}
+
+uint64_t tl_clock_fresh_number(void)
+{
+    return (uint64_t)tl_clock_unix_s() << NUMBERS_A_SECOND_BITS;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 
+#include "base/clock.h"
 #include "base/log_line.h"
+#include "base/units.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -111,4 +113,14 @@ void tl_log(tl_log_level level, const char *format, ...)
     (void)vsnprintf(message, sizeof message, format, args);
     va_end(args);
     tl_log_fields(level, message, NULL, 0);
+}
+
+bool tl_log_is_due(int every_s, int64_t *told_ns)
+{
+    int64_t now_ns = tl_clock_ns();
+    bool is_due = *told_ns == 0 || now_ns - *told_ns >= every_s * TL_NS_PER_S;
+    if (is_due) {
+        *told_ns = now_ns;
+    }
+    return is_due;
 }

@@ -52,6 +52,12 @@ TL_MUST_USE tl_err tl_log_format_parse(const char *text, tl_log_format *out_form
 
 void tl_log(tl_log_level level, const char *format, ...) TL_PRINTF(2, 3);
 
+/*
+ * For what strangers can make happen as often as they like: true once in so many seconds. told_ns
+ * is when it was true last, 0 before; one thread's, or under its lock.
+ */
+bool tl_log_is_due(int every_s, int64_t *told_ns);
+
 /* A field of a message: text, or a whole number, or a duration where text is NULL. */
 typedef struct tl_log_field {
     const char *key; /* lower case, digits and _ */

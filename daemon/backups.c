@@ -102,7 +102,7 @@ tl_err tl_backups_new(tl_store *store, const char *data_dir, tl_backups **out_ba
     }
     backups->store = store;
     /* Ids of an earlier daemon must not name backups of this one. */
-    backups->last_id = (uint64_t)tl_clock_unix_s() << 20U;
+    backups->last_id = tl_clock_fresh_number();
     (void)pthread_mutex_init(&backups->lock, NULL);
     tl_text_addf(&models, "%s/models", data_dir);
     tl_err err = tl_text_err(&models);

@@ -32,7 +32,7 @@ tl_err tl_imports_new(tl_imports **out_imports)
     }
     (void)pthread_mutex_init(&imports->lock, NULL);
     /* Ids of an earlier daemon must not name imports of this one. */
-    imports->last_id = (uint64_t)tl_clock_unix_s() << 20U;
+    imports->last_id = tl_clock_fresh_number();
     *out_imports = imports;
     return TL_OK;
 }

@@ -187,12 +187,10 @@ static void cut(tl_server *server, int fd, tl_metrics_cut why, uint64_t held)
     };
     tl_flow *f = &server->flow;
     char address[ADDRESS_BYTES];
-    int64_t now_ns = tl_clock_ns();
     f->n_cut++;
     f->has_cut = true;
     tl_metrics_connection_cut(server->options.metrics, why); /* first, for who sees the end */
-    if (f->told_ns == 0 || now_ns - f->told_ns >= TELL_EVERY_S * TL_NS_PER_S) {
-        f->told_ns = now_ns;
+    if (tl_log_is_due(TELL_EVERY_S, &f->told_ns)) {
         name_peer(fd, address);
         tl_log(
             TL_LOG_WARN, "%s is cut off: it sent %llu KiB %s (%llu cut off so far)", address,

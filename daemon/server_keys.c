@@ -113,12 +113,7 @@ static bool says(const zap_frame *f, const char *text)
 /* One line a second of keys that are not known: strangers do not fill the log. Metrics count all. */
 static tl_log_level level_of_unknown(tl_server *server)
 {
-    int64_t now_ns = tl_clock_ns();
-    if (server->told_unknown_ns != 0 && now_ns - server->told_unknown_ns < TL_NS_PER_S) {
-        return TL_LOG_DEBUG;
-    }
-    server->told_unknown_ns = now_ns;
-    return TL_LOG_WARN;
+    return tl_log_is_due(1, &server->told_unknown_ns) ? TL_LOG_WARN : TL_LOG_DEBUG;
 }
 
 /* The user behind a request, or NULL. out_key holds a public key. */

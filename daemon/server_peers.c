@@ -15,10 +15,8 @@
  */
 #include "daemon/server_impl.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/units.h"
 #include "daemon/metrics.h"
 
 #include <string.h>
@@ -115,11 +113,9 @@ static bool remember(tl_peers *p, size_t fd)
 static void tell_refused(tl_server *server)
 {
     tl_peers *p = &server->peers;
-    int64_t now_ns = tl_clock_ns();
     p->n_refused++;
     tl_metrics_refused_connection(server->options.metrics);
-    if (p->told_ns == 0 || now_ns - p->told_ns >= TELL_EVERY_S * TL_NS_PER_S) {
-        p->told_ns = now_ns;
+    if (tl_log_is_due(TELL_EVERY_S, &p->told_ns)) {
         tl_log(
             TL_LOG_WARN, "%zu are connected: no more are let in (%llu refused so far)",
             p->n_open, (unsigned long long)p->n_refused);

@@ -20,12 +20,7 @@ tl_err tl_server_zmq_failed(const char *what)
 /* The level once a second, and TL_LOG_DEBUG between: a flood of requests is no flood of lines. */
 static tl_log_level at_times(tl_log_level level, int64_t *told_ns)
 {
-    int64_t now_ns = tl_clock_ns();
-    if (*told_ns != 0 && now_ns - *told_ns < TL_NS_PER_S) {
-        return TL_LOG_DEBUG;
-    }
-    *told_ns = now_ns;
-    return level;
+    return tl_log_is_due(1, told_ns) ? level : TL_LOG_DEBUG;
 }
 
 /* ---- replies ------------------------------------------------------------------------ */

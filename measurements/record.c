@@ -11,10 +11,6 @@
 
 static const char revision_key[] = "r";
 
-enum {
-    REVISIONS_A_SECOND_BITS = 20 /* more than are given out, so that the clock stays ahead */
-};
-
 /* ---- keys -------------------------------------------------------------------- */
 
 /* A name has at most TL_NAME_MAX_BYTES, so that two of them always fit a key. */
@@ -308,7 +304,7 @@ static tl_err next_revision(tl_store_txn *txn, uint64_t last, uint64_t *out_revi
         memcpy(&revision, value, sizeof revision);
     }
     if (!is_sound || revision < last) {
-        uint64_t now = (uint64_t)tl_clock_unix_s() << REVISIONS_A_SECOND_BITS;
+        uint64_t now = tl_clock_fresh_number();
         revision = now > last ? now : last;
     }
     revision++;
