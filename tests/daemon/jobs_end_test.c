@@ -2,14 +2,13 @@
 
 /* How jobs end while others begin, and where the store does not take it. */
 
-#include "tests/support/test.h"
+#include "tests/daemon/jobs_world.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
 #include "daemon/jobs_impl.h"
-#include "proto/tailor.pb-c.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -20,66 +19,10 @@ enum {
     CHUNK_BYTES = 8192
 };
 
-static const tl_method train = {
-    .name = "train.run",
-    .request = &tailor__v1__empty__descriptor,
-    .reply = &tailor__v1__empty__descriptor,
-    .is_job = true,
-};
-
-/* A store with its jobs, as a daemon holds them. */
-typedef struct world {
-    tl_store *store;
-    tl_jobs *jobs;
-    tl_call call;
-    const char *dir;
-} world;
-
-static void open_world(world *w, const char *dir, size_t max_mib)
+static void assert_state(tl_jobs_world *w, uint64_t id, const char *state)
 {
-    *w = (world){.dir = dir};
-    w->call = (tl_call){.role = TL_ROLE_WRITER, .deadline_ns = INT64_MAX, .client = "test"};
-    assert_ok(tl_store_open(dir, max_mib, &w->store));
-    assert_ok(tl_jobs_new(w->store, &w->jobs));
-}
-
-static void close_world(world *w)
-{
-    tl_jobs_free(w->jobs);
-    tl_store_close(w->store);
-}
-
-static void restart(world *w)
-{
-    const char *dir = w->dir;
-    close_world(w);
-    open_world(w, dir, 0);
-}
-
-static tl_job_view find(tl_jobs *jobs, uint64_t id)
-{
-    tl_job_view view;
-    assert_ok(tl_jobs_find(jobs, id, &view));
-    return view;
-}
-
-static void assert_state(world *w, uint64_t id, const char *state)
-{
-    tl_job_view view = find(w->jobs, id);
+    tl_job_view view = tl_jobs_world_find(w, id);
     assert_string_equal(tl_job_state_name(&view), state);
-}
-
-static uint64_t start(world *w, const char *space)
-{
-    uint64_t id = 0;
-    tl_job_start job = {
-        .method = &train,
-        .subject = space,
-        .token = "",
-        .request = (const uint8_t *)space,
-        .request_len = strlen(space)};
-    assert_ok(tl_jobs_start(w->jobs, &w->call, &job, &id));
-    return id;
 }
 
 static void finish(tl_job *job, const char *text, size_t len)
@@ -90,16 +33,16 @@ static void finish(tl_job *job, const char *text, size_t len)
     assert_true(tl_job_finish_take(job, TL_OK, &call, &reply));
 }
 
-static uint64_t run(world *w, const char *space)
+static uint64_t run(tl_jobs_world *w, const char *space)
 {
-    uint64_t id = start(w, space);
+    uint64_t id = tl_jobs_world_start(w, space, "");
     tl_job *job = tl_jobs_take(w->jobs);
     assert_int_equal(tl_job_id(job), id);
     finish(job, "a model", 7);
     return id;
 }
 
-static bool has_outcome(world *w, uint64_t id)
+static bool has_outcome(tl_jobs_world *w, uint64_t id)
 {
     void *data = NULL;
     size_t len = 0;
@@ -109,7 +52,7 @@ static bool has_outcome(world *w, uint64_t id)
     return err == TL_OK;
 }
 
-static void end_attached(world *w, int n)
+static void end_attached(tl_jobs_world *w, int n)
 {
     for (int i = 0; i < n; i++) {
         tl_job *job = NULL;
@@ -123,7 +66,7 @@ static void end_attached(world *w, int n)
 static const tl_job_piece piece = {
     .run = "run-number-1", .method = "fleet.run", .subject = "a", .total = 300};
 
-static tl_job *join_run(world *w, const tl_job_piece *of)
+static tl_job *join_run(tl_jobs_world *w, const tl_job_piece *of)
 {
     tl_job *job = NULL;
     assert_ok(tl_job_join(w->jobs, &w->call, of, &job));
@@ -131,7 +74,7 @@ static tl_job *join_run(world *w, const tl_job_piece *of)
 }
 
 /* Waits until a look at the jobs, under their lock, says yes. */
-static void await(world *w, bool (*look)(const tl_jobs *jobs))
+static void await(tl_jobs_world *w, bool (*look)(const tl_jobs *jobs))
 {
     for (bool is_seen = false; !is_seen;) {
         (void)pthread_mutex_lock(&w->jobs->lock);
@@ -168,7 +111,7 @@ static void *end_job(void *context)
 
 static void *sweep_late(void *context)
 {
-    const world *w = context;
+    const tl_jobs_world *w = context;
     tl_jobs_sweep(w->jobs, tl_clock_ns() + LONG_AGO_S * TL_NS_PER_S);
     return NULL;
 }
@@ -176,7 +119,7 @@ static void *sweep_late(void *context)
 /* What one piece does. */
 static void *run_piece(void *context)
 {
-    world *w = context;
+    tl_jobs_world *w = context;
     tl_job *job = join_run(w, &piece);
     uint64_t id = tl_job_id(job);
     assert_ok(tl_job_piece_step(job, 7));
@@ -185,14 +128,14 @@ static void *run_piece(void *context)
 }
 
 /* The store is held, so that whoever writes there stands where the lock was left. */
-static tl_store_txn *hold_store(world *w)
+static tl_store_txn *hold_store(tl_jobs_world *w)
 {
     tl_store_txn *txn = NULL;
     assert_ok(tl_store_begin(w->store, &txn));
     return txn;
 }
 
-static void fill_ended(world *w, int n)
+static void fill_ended(tl_jobs_world *w, int n)
 {
     (void)pthread_mutex_lock(&w->jobs->lock);
     for (int i = 0; i < n; i++) {
@@ -206,13 +149,13 @@ static void fill_ended(world *w, int n)
 static void a_piece_goes_on_with_no_run_that_is_being_forgotten(void **state)
 {
     (void)state;
-    world w;
+    tl_jobs_world w;
     pthread_t ending;
     pthread_t joining;
     void *joined = NULL;
     tl_job_view view;
     tl_job *other = NULL;
-    open_world(&w, tl_test_new_dir(), 0);
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
     tl_job *job = join_run(&w, &piece);
     uint64_t first = tl_job_id(job);
     tl_job_leave(job);
@@ -229,18 +172,18 @@ static void a_piece_goes_on_with_no_run_that_is_being_forgotten(void **state)
     assert_int_equal(pthread_join(joining, &joined), 0);
     assert_true((uint64_t)(uintptr_t)joined > first);
     assert_err(TL_ENOTFOUND, tl_jobs_find(w.jobs, first, &view));
-    assert_int_equal(find(w.jobs, (uint64_t)(uintptr_t)joined).done, 7);
-    close_world(&w);
+    assert_int_equal(tl_jobs_world_find(&w, (uint64_t)(uintptr_t)joined).done, 7);
+    tl_jobs_world_close(&w);
 }
 
 static void a_piece_that_comes_while_its_run_is_swept_opens_it_again(void **state)
 {
     (void)state;
-    world w;
+    tl_jobs_world w;
     pthread_t sweeping;
     pthread_t joining;
     void *joined = NULL;
-    open_world(&w, tl_test_new_dir(), 0);
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
     tl_job *job = join_run(&w, &piece);
     uint64_t id = tl_job_id(job);
     tl_job_leave(job);
@@ -253,9 +196,9 @@ static void a_piece_that_comes_while_its_run_is_swept_opens_it_again(void **stat
     assert_int_equal(pthread_join(joining, &joined), 0);
     assert_int_equal((uint64_t)(uintptr_t)joined, id);
     assert_state(&w, id, "running");
-    restart(&w);
+    tl_jobs_world_restart(&w);
     assert_state(&w, id, "running");
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 /* ---- in the order of ends -------------------------------------------------------------------- */
@@ -263,9 +206,9 @@ static void a_piece_that_comes_while_its_run_is_swept_opens_it_again(void **stat
 static void a_long_job_keeps_its_reply_when_others_end_after_it(void **state)
 {
     (void)state;
-    world w;
-    open_world(&w, tl_test_new_dir(), 0);
-    uint64_t slow = start(&w, "a");
+    tl_jobs_world w;
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
+    uint64_t slow = tl_jobs_world_start(&w, "a", "");
     tl_job *job = tl_jobs_take(w.jobs);
     uint64_t first = run(&w, "b");
     for (int i = 1; i < TL_JOBS_MAX_REPLIES; i++) {
@@ -275,25 +218,25 @@ static void a_long_job_keeps_its_reply_when_others_end_after_it(void **state)
     assert_true(has_outcome(&w, slow));
     assert_false(has_outcome(&w, first));
     (void)run(&w, "b");
-    restart(&w);
+    tl_jobs_world_restart(&w);
     for (int i = 0; i < TL_JOBS_MAX_REPLIES - 2; i++) {
         (void)run(&w, "b");
     }
     assert_true(has_outcome(&w, slow));
     (void)run(&w, "b");
     assert_false(has_outcome(&w, slow));
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 static void what_ended_last_is_listed_and_what_ended_first_is_forgotten(void **state)
 {
     (void)state;
-    world w;
+    tl_jobs_world w;
     tl_job *slow = NULL;
     tl_job_view *views = NULL;
     tl_job_view view;
     size_t n = 0;
-    open_world(&w, tl_test_new_dir(), 0);
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
     assert_ok(tl_job_begin(w.jobs, &w.call, "train.run", "a", &slow));
     uint64_t id = tl_job_id(slow);
     fill_ended(&w, TL_JOBS_MAX_ENDED);
@@ -304,12 +247,12 @@ static void what_ended_last_is_listed_and_what_ended_first_is_forgotten(void **s
     assert_int_equal(views[0].id, id);
     assert_int_equal(views[1].id, id + TL_JOBS_MAX_ENDED);
     tl_mem_free(views);
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 /* ---- fleets that were left ---------------------------------------------------------------------- */
 
-static void make_them_old(world *w)
+static void make_them_old(tl_jobs_world *w)
 {
     (void)pthread_mutex_lock(&w->jobs->lock);
     for (size_t i = 0; i < w->jobs->n; i++) {
@@ -321,12 +264,12 @@ static void make_them_old(world *w)
 static void fleets_that_were_left_make_room_for_who_asks(void **state)
 {
     (void)state;
-    world w;
+    tl_jobs_world w;
     tl_job *job = NULL;
     char run_name[32];
     tl_job_piece other = {.run = run_name, .method = "fleet.run", .subject = "a"};
-    open_world(&w, tl_test_new_dir(), 0);
-    (void)start(&w, "a");
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
+    (void)tl_jobs_world_start(&w, "a", "");
     assert_non_null(tl_jobs_take(w.jobs)); /* detached: it takes nobody's room */
     for (int turn = 0; turn < 2; turn++) {
         for (int i = 0; i < TL_JOBS_MAX_RUNNING; i++) {
@@ -344,15 +287,15 @@ static void fleets_that_were_left_make_room_for_who_asks(void **state)
         }
         assert_int_equal(tl_jobs_count_get(w.jobs).n_running, 1);
     }
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 /* ---- ends that the store does not take -------------------------------------------------------------- */
 
 /* Ends a waiting job, for which there is no memory at the store. */
-static uint64_t end_unsaved(world *w)
+static uint64_t end_unsaved(tl_jobs_world *w)
 {
-    uint64_t id = start(w, "a");
+    uint64_t id = tl_jobs_world_start(w, "a", "");
     tl_mem_fail_at(1);
     assert_err(TL_ENOMEM, tl_job_cancel(w->jobs, id));
     tl_mem_fail_at(0);
@@ -363,49 +306,49 @@ static uint64_t end_unsaved(world *w)
 static void an_end_that_was_refused_is_written_by_the_next_sweep(void **state)
 {
     (void)state;
-    world w;
-    open_world(&w, tl_test_new_dir(), 0);
+    tl_jobs_world w;
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
     uint64_t id = end_unsaved(&w);
     tl_jobs_sweep(w.jobs, tl_clock_ns());
-    restart(&w);
+    tl_jobs_world_restart(&w);
     assert_state(&w, id, "cancelled");
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 static void an_end_that_was_refused_is_written_before_anything_else(void **state)
 {
     (void)state;
-    world w;
-    open_world(&w, tl_test_new_dir(), 0);
+    tl_jobs_world w;
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
     uint64_t before_a_start = end_unsaved(&w);
-    (void)start(&w, "b");
+    (void)tl_jobs_world_start(&w, "b", "");
     uint64_t before_a_run = end_unsaved(&w);
     (void)tl_jobs_take(w.jobs);
-    restart(&w);
+    tl_jobs_world_restart(&w);
     assert_state(&w, before_a_start, "cancelled");
     assert_state(&w, before_a_run, "cancelled");
     tl_job *job = tl_jobs_take(w.jobs);
     uint64_t before_an_end = end_unsaved(&w);
     finish(job, "a model", 7);
-    restart(&w);
+    tl_jobs_world_restart(&w);
     assert_state(&w, before_an_end, "cancelled");
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 static void a_cancel_that_was_not_durable_may_be_repeated(void **state)
 {
     (void)state;
-    world w;
-    open_world(&w, tl_test_new_dir(), 0);
+    tl_jobs_world w;
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
     uint64_t id = end_unsaved(&w);
     tl_mem_fail_at(1);
     assert_err(TL_ENOMEM, tl_job_cancel(w.jobs, id));
     tl_mem_fail_at(0);
     tl_err err = tl_job_cancel(w.jobs, id);
     assert_true(err == TL_OK || err == TL_ESTATE);
-    restart(&w);
+    tl_jobs_world_restart(&w);
     assert_state(&w, id, "cancelled");
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 static const char filler[] = "filler";
@@ -440,9 +383,9 @@ static void a_reply_that_found_no_room_is_stored_when_there_is_some(void **state
 {
     (void)state;
     static char reply[100 * 1024];
-    world w;
-    open_world(&w, tl_test_new_dir(), 1);
-    uint64_t id = start(&w, "a");
+    tl_jobs_world w;
+    tl_jobs_world_open(&w, tl_test_new_dir(), 1);
+    uint64_t id = tl_jobs_world_start(&w, "a", "");
     tl_job *job = tl_jobs_take(w.jobs);
     fill_store(w.store);
     finish(job, reply, sizeof reply);
@@ -451,10 +394,10 @@ static void a_reply_that_found_no_room_is_stored_when_there_is_some(void **state
     empty_store(w.store);
     (void)run(&w, "a"); /* the store uses freed pages two commits later */
     tl_jobs_sweep(w.jobs, tl_clock_ns());
-    restart(&w);
+    tl_jobs_world_restart(&w);
     assert_state(&w, id, "done");
     assert_true(has_outcome(&w, id));
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 static void without_room_and_memory_a_reply_may_be_lost_but_no_end(void **state)
@@ -463,11 +406,11 @@ static void without_room_and_memory_a_reply_may_be_lost_but_no_end(void **state)
     enum {
         N_JOBS = 12
     };
-    world w;
+    tl_jobs_world w;
     uint64_t ids[N_JOBS];
-    open_world(&w, tl_test_new_dir(), 1);
+    tl_jobs_world_open(&w, tl_test_new_dir(), 1);
     for (int i = 0; i < N_JOBS; i++) {
-        ids[i] = start(&w, "a");
+        ids[i] = tl_jobs_world_start(&w, "a", "");
     }
     fill_store(w.store);
     for (int i = 0; i < N_JOBS; i++) {
@@ -477,15 +420,15 @@ static void without_room_and_memory_a_reply_may_be_lost_but_no_end(void **state)
         tl_mem_fail_at(i + 1);
         assert_true(tl_job_finish_take(job, TL_OK, &call, &reply));
         tl_mem_fail_at(0);
-        assert_int_equal(find(w.jobs, ids[i]).state, TL_JOB_ENDED);
+        assert_int_equal(tl_jobs_world_find(&w, ids[i]).state, TL_JOB_ENDED);
     }
     empty_store(w.store);
     tl_jobs_sweep(w.jobs, tl_clock_ns());
-    restart(&w);
+    tl_jobs_world_restart(&w);
     for (int i = 0; i < N_JOBS; i++) {
-        assert_int_equal(find(w.jobs, ids[i]).state, TL_JOB_ENDED);
+        assert_int_equal(tl_jobs_world_find(&w, ids[i]).state, TL_JOB_ENDED);
     }
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 int main(void)

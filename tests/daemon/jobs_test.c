@@ -1,81 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/support/test.h"
+#include "tests/daemon/jobs_world.h"
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "daemon/jobs.h"
 #include "proto/job.pb-c.h"
-#include "proto/tailor.pb-c.h"
 #include "proto/wire.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
-static const tl_method train = {
-    .name = "train.run",
-    .request = &tailor__v1__empty__descriptor,
-    .reply = &tailor__v1__empty__descriptor,
-    .is_job = true,
-};
-
-static tl_call make_call(void)
+static bool finish(tl_jobs_world *w, tl_job *job, tl_err result, const char *text)
 {
-    return (tl_call){
-        .role = TL_ROLE_WRITER, .deadline_ns = INT64_MAX, .client = "test 1", .key_name = "me"};
-}
-
-/* A store with its jobs, as a daemon holds them. */
-typedef struct world {
-    tl_store *store;
-    tl_jobs *jobs;
-    tl_call call;
-    const char *dir;
-} world;
-
-static void open_world(world *w, const char *dir)
-{
-    *w = (world){.call = make_call(), .dir = dir};
-    assert_ok(tl_store_open(dir, 0, &w->store));
-    assert_ok(tl_jobs_new(w->store, &w->jobs));
-}
-
-static void close_world(world *w)
-{
-    tl_jobs_free(w->jobs);
-    tl_store_close(w->store);
-}
-
-/* As after a power cut: nothing of the former daemon is said or ended. */
-static void restart(world *w)
-{
-    const char *dir = w->dir;
-    close_world(w);
-    open_world(w, dir);
-}
-
-static tl_job_view find(tl_jobs *jobs, uint64_t id)
-{
-    tl_job_view view;
-    assert_ok(tl_jobs_find(jobs, id, &view));
-    return view;
-}
-
-static uint64_t start(world *w, const char *space, const char *token)
-{
-    uint64_t id = 0;
-    tl_job_start start = {
-        .method = &train,
-        .subject = space,
-        .token = token,
-        .request = (const uint8_t *)space,
-        .request_len = strlen(space)};
-    assert_ok(tl_jobs_start(w->jobs, &w->call, &start, &id));
-    return id;
-}
-
-static bool finish(world *w, tl_job *job, tl_err result, const char *text)
-{
-    tl_call call = make_call();
+    tl_call call = tl_jobs_world_call();
     tl_bytes reply = {.data = NULL};
     (void)w;
     if (result == TL_OK) {
@@ -96,13 +33,13 @@ static bool finish(world *w, tl_job *job, tl_err result, const char *text)
 static void a_job_shows_what_it_does_and_how_it_ended(void **state)
 {
     (void)state;
-    world w;
+    tl_jobs_world w;
     tl_job *job = NULL;
-    open_world(&w, tl_test_new_dir());
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
     assert_ok(tl_job_begin(w.jobs, &w.call, "train.run", "nasbench201", &job));
     uint64_t id = tl_job_id(job);
     assert_ok(tl_job_step(job, "source devices", 3, 10));
-    tl_job_view view = find(w.jobs, id);
+    tl_job_view view = tl_jobs_world_find(&w, id);
     assert_int_equal(view.state, TL_JOB_RUNNING);
     assert_string_equal(tl_job_state_name(&view), "running");
     assert_string_equal(view.method, "train.run");
@@ -114,13 +51,13 @@ static void a_job_shows_what_it_does_and_how_it_ended(void **state)
     (void)tl_fail(TL_ENUMERIC, "not finite");
     tl_job_end(job, TL_ENUMERIC);
     assert_string_equal(tl_err_detail(), "not finite");
-    restart(&w);
-    view = find(w.jobs, id);
+    tl_jobs_world_restart(&w);
+    view = tl_jobs_world_find(&w, id);
     assert_string_equal(tl_job_state_name(&view), "failed");
     assert_err(TL_ENUMERIC, view.result);
     assert_string_equal(view.detail, "not finite");
     tl_job_end(NULL, TL_OK);
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 static void without_a_store_jobs_run_all_the_same(void **state)
@@ -128,9 +65,9 @@ static void without_a_store_jobs_run_all_the_same(void **state)
     (void)state;
     tl_jobs *jobs = NULL;
     tl_job *job = NULL;
-    tl_call call = make_call();
+    tl_call call = tl_jobs_world_call();
     uint64_t id = 0;
-    tl_job_start nothing = {.method = &train, .subject = "", .token = ""};
+    tl_job_start nothing = {.method = &tl_jobs_world_train, .subject = "", .token = ""};
     assert_ok(tl_jobs_new(NULL, &jobs));
     assert_ok(tl_job_begin(jobs, &call, "train.run", "x", &job));
     tl_job_keep(job, "a", "b", 1);
@@ -143,14 +80,14 @@ static void without_a_store_jobs_run_all_the_same(void **state)
 static void a_cancelled_job_learns_it_at_its_next_step(void **state)
 {
     (void)state;
-    world w;
+    tl_jobs_world w;
     tl_job *job = NULL;
-    open_world(&w, tl_test_new_dir());
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
     assert_ok(tl_job_begin(w.jobs, &w.call, "train.run", "x", &job));
     uint64_t id = tl_job_id(job);
     assert_err(TL_ENOTFOUND, tl_job_cancel(w.jobs, id + 1));
     assert_ok(tl_job_cancel(w.jobs, id));
-    tl_job_view view = find(w.jobs, id);
+    tl_job_view view = tl_jobs_world_find(&w, id);
     assert_string_equal(tl_job_state_name(&view), "cancelling");
     assert_err(TL_ECANCELLED, tl_job_step(job, "a", 1, 2));
     tl_job_end(job, TL_ECANCELLED);
@@ -159,20 +96,20 @@ static void a_cancelled_job_learns_it_at_its_next_step(void **state)
     id = tl_job_id(job);
     tl_job_end(job, TL_OK);
     assert_err(TL_ESTATE, tl_job_cancel(w.jobs, id));
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 static void an_attached_job_ends_with_its_daemon(void **state)
 {
     (void)state;
-    world w;
+    tl_jobs_world w;
     tl_job *job = NULL;
-    open_world(&w, tl_test_new_dir());
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
     assert_ok(tl_job_begin(w.jobs, &w.call, "train.run", "x", &job));
     uint64_t id = tl_job_id(job);
     for (int i = 0; i < 2; i++) {
-        restart(&w);
-        tl_job_view view = find(w.jobs, id);
+        tl_jobs_world_restart(&w);
+        tl_job_view view = tl_jobs_world_find(&w, id);
         assert_string_equal(tl_job_state_name(&view), "cancelled");
         assert_non_null(strstr(view.detail, "the daemon ended"));
         assert_true(view.ended_unix_s > 0);
@@ -180,7 +117,7 @@ static void an_attached_job_ends_with_its_daemon(void **state)
     assert_ok(tl_job_begin(w.jobs, &w.call, "train.run", "x", &job));
     assert_int_equal(tl_job_id(job), id + 1); /* no number is given twice */
     tl_job_end(job, TL_OK);
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 static void jobs_are_bounded_and_the_oldest_ended_is_forgotten(void **state)
@@ -194,7 +131,7 @@ static void jobs_are_bounded_and_the_oldest_ended_is_forgotten(void **state)
     tl_jobs *jobs = NULL;
     tl_job *running[N_RUNNING];
     tl_job *job = NULL;
-    tl_call call = make_call();
+    tl_call call = tl_jobs_world_call();
     tl_job_view *views = NULL;
     size_t n = 0;
     assert_ok(tl_jobs_new(NULL, &jobs));
@@ -227,7 +164,7 @@ static void jobs_are_bounded_and_the_oldest_ended_is_forgotten(void **state)
 
 /* ---- detached --------------------------------------------------------------------------------- */
 
-static void check_outcome(world *w, uint64_t id, const char *text)
+static void check_outcome(tl_jobs_world *w, uint64_t id, const char *text)
 {
     void *data = NULL;
     size_t len = 0;
@@ -249,13 +186,13 @@ static void check_outcome(world *w, uint64_t id, const char *text)
 static void a_started_job_is_run_in_its_turn_and_its_reply_stays(void **state)
 {
     (void)state;
-    world w;
+    tl_jobs_world w;
     void *request = NULL;
     size_t len = 0;
-    open_world(&w, tl_test_new_dir());
-    uint64_t first = start(&w, "a", "");
-    uint64_t second = start(&w, "b", "");
-    assert_int_equal(find(w.jobs, second).n_before, 1);
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
+    uint64_t first = tl_jobs_world_start(&w, "a", "");
+    uint64_t second = tl_jobs_world_start(&w, "b", "");
+    assert_int_equal(tl_jobs_world_find(&w, second).n_before, 1);
     tl_job *job = tl_jobs_take(w.jobs);
     assert_int_equal(tl_job_id(job), first);
     assert_string_equal(tl_job_method(job), "train.run");
@@ -270,37 +207,37 @@ static void a_started_job_is_run_in_its_turn_and_its_reply_stays(void **state)
     assert_ptr_equal(same, job);
     assert_ok(tl_job_step(same, "half", 1, 2));
     tl_job_end(same, TL_OK); /* the runner's to end */
-    assert_int_equal(find(w.jobs, first).state, TL_JOB_RUNNING);
+    assert_int_equal(tl_jobs_world_find(&w, first).state, TL_JOB_RUNNING);
     assert_true(finish(&w, job, TL_OK, "a model"));
     check_outcome(&w, first, "a model");
-    restart(&w);
+    tl_jobs_world_restart(&w);
     check_outcome(&w, first, "a model");
-    assert_int_equal(find(w.jobs, first).n_starts, 1);
-    assert_int_equal(find(w.jobs, second).state, TL_JOB_WAITING);
-    close_world(&w);
+    assert_int_equal(tl_jobs_world_find(&w, first).n_starts, 1);
+    assert_int_equal(tl_jobs_world_find(&w, second).state, TL_JOB_WAITING);
+    tl_jobs_world_close(&w);
 }
 
 static void a_start_that_is_repeated_is_one_job(void **state)
 {
     (void)state;
-    world w;
-    open_world(&w, tl_test_new_dir());
-    uint64_t id = start(&w, "a", "token-of-mine");
-    assert_int_equal(start(&w, "a", "token-of-mine"), id);
-    restart(&w);
-    assert_int_equal(start(&w, "a", "token-of-mine"), id);
-    assert_int_not_equal(start(&w, "a", "another-token"), id);
-    close_world(&w);
+    tl_jobs_world w;
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
+    uint64_t id = tl_jobs_world_start(&w, "a", "token-of-mine");
+    assert_int_equal(tl_jobs_world_start(&w, "a", "token-of-mine"), id);
+    tl_jobs_world_restart(&w);
+    assert_int_equal(tl_jobs_world_start(&w, "a", "token-of-mine"), id);
+    assert_int_not_equal(tl_jobs_world_start(&w, "a", "another-token"), id);
+    tl_jobs_world_close(&w);
 }
 
 static void jobs_of_one_space_run_one_after_the_other(void **state)
 {
     (void)state;
-    world w;
-    open_world(&w, tl_test_new_dir());
-    uint64_t first = start(&w, "a", "");
-    uint64_t second = start(&w, "a", "");
-    uint64_t third = start(&w, "b", "");
+    tl_jobs_world w;
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
+    uint64_t first = tl_jobs_world_start(&w, "a", "");
+    uint64_t second = tl_jobs_world_start(&w, "a", "");
+    uint64_t third = tl_jobs_world_start(&w, "b", "");
     tl_job *job = tl_jobs_take(w.jobs);
     tl_job *other = tl_jobs_take(w.jobs);
     assert_int_equal(tl_job_id(job), first);
@@ -310,21 +247,21 @@ static void jobs_of_one_space_run_one_after_the_other(void **state)
     job = tl_jobs_take(w.jobs);
     assert_int_equal(tl_job_id(job), second);
     assert_true(finish(&w, job, TL_OK, "yes"));
-    assert_string_equal(find(w.jobs, third).detail, "no");
-    close_world(&w);
+    assert_string_equal(tl_jobs_world_find(&w, third).detail, "no");
+    tl_jobs_world_close(&w);
 }
 
 static void a_waiting_job_that_is_cancelled_is_never_run(void **state)
 {
     (void)state;
-    world w;
-    open_world(&w, tl_test_new_dir());
-    uint64_t first = start(&w, "a", "");
-    uint64_t second = start(&w, "b", "");
+    tl_jobs_world w;
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
+    uint64_t first = tl_jobs_world_start(&w, "a", "");
+    uint64_t second = tl_jobs_world_start(&w, "b", "");
     assert_ok(tl_job_cancel(w.jobs, first));
     assert_ok(tl_job_cancel(w.jobs, first)); /* asked again */
-    restart(&w);
-    tl_job_view view = find(w.jobs, first);
+    tl_jobs_world_restart(&w);
+    tl_job_view view = tl_jobs_world_find(&w, first);
     assert_string_equal(tl_job_state_name(&view), "cancelled");
     tl_job *job = tl_jobs_take(w.jobs);
     assert_int_equal(tl_job_id(job), second);
@@ -334,46 +271,46 @@ static void a_waiting_job_that_is_cancelled_is_never_run(void **state)
     assert_ok(tl_job_cancel(w.jobs, second));
     assert_err(TL_ECANCELLED, tl_call_check(&call));
     assert_err(TL_ECANCELLED, tl_job_step(job, "a", 1, 2));
-    restart(&w); /* it was not taken notice of: it is over all the same */
-    view = find(w.jobs, second);
+    tl_jobs_world_restart(&w); /* it was not taken notice of: it is over all the same */
+    view = tl_jobs_world_find(&w, second);
     assert_string_equal(tl_job_state_name(&view), "cancelled");
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 static void what_a_job_kept_is_there_after_a_crash_and_two_crashes_are_enough(void **state)
 {
     (void)state;
-    world w;
+    tl_jobs_world w;
     void *data = NULL;
     size_t len = 0;
-    open_world(&w, tl_test_new_dir());
-    uint64_t id = start(&w, "a", "");
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
+    uint64_t id = tl_jobs_world_start(&w, "a", "");
     tl_job *job = tl_jobs_take(w.jobs);
     assert_err(TL_ENOTFOUND, tl_job_kept(job, "stage", &data, &len));
     tl_job_keep(job, "stage", "one", 3);
-    restart(&w);
-    assert_int_equal(find(w.jobs, id).state, TL_JOB_WAITING);
+    tl_jobs_world_restart(&w);
+    assert_int_equal(tl_jobs_world_find(&w, id).state, TL_JOB_WAITING);
     job = tl_jobs_take(w.jobs);
-    assert_int_equal(find(w.jobs, id).n_starts, 2);
+    assert_int_equal(tl_jobs_world_find(&w, id).n_starts, 2);
     assert_ok(tl_job_kept(job, "stage", &data, &len));
     assert_string_equal(data, "one");
     tl_mem_free(data);
     for (int i = 0; i < 2; i++) {
-        restart(&w);
-        tl_job_view view = find(w.jobs, id);
+        tl_jobs_world_restart(&w);
+        tl_job_view view = tl_jobs_world_find(&w, id);
         assert_string_equal(tl_job_state_name(&view), "failed");
         assert_err(TL_ESTATE, view.result);
         assert_non_null(strstr(view.detail, "not tried again"));
     }
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 static void a_stop_puts_jobs_aside_which_counts_as_no_crash(void **state)
 {
     (void)state;
-    world w;
-    open_world(&w, tl_test_new_dir());
-    uint64_t id = start(&w, "a", "");
+    tl_jobs_world w;
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
+    uint64_t id = tl_jobs_world_start(&w, "a", "");
     for (int i = 0; i < 4; i++) {
         tl_call call = {.deadline_ns = INT64_MAX};
         tl_job *job = tl_jobs_take(w.jobs);
@@ -382,11 +319,11 @@ static void a_stop_puts_jobs_aside_which_counts_as_no_crash(void **state)
         assert_null(tl_jobs_take(w.jobs));
         assert_err(TL_ECANCELLED, tl_job_step(job, "a", 1, 2));
         assert_false(finish(&w, job, TL_ECANCELLED, "put aside"));
-        assert_int_equal(find(w.jobs, id).state, TL_JOB_WAITING);
-        restart(&w);
-        assert_int_equal(find(w.jobs, id).state, TL_JOB_WAITING);
+        assert_int_equal(tl_jobs_world_find(&w, id).state, TL_JOB_WAITING);
+        tl_jobs_world_restart(&w);
+        assert_int_equal(tl_jobs_world_find(&w, id).state, TL_JOB_WAITING);
     }
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 /* ---- fleets ------------------------------------------------------------------------------------- */
@@ -394,65 +331,65 @@ static void a_stop_puts_jobs_aside_which_counts_as_no_crash(void **state)
 static void pieces_of_a_run_are_one_job_that_outlives_the_daemon(void **state)
 {
     (void)state;
-    world w;
+    tl_jobs_world w;
     tl_job *one = NULL;
     tl_job *two = NULL;
     tl_job_piece piece = {
         .run = "run-number-1", .method = "fleet.run", .subject = "a", .total = 300};
-    open_world(&w, tl_test_new_dir());
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
     assert_ok(tl_job_join(w.jobs, &w.call, &piece, &one));
     assert_ok(tl_job_join(w.jobs, &w.call, &piece, &two));
     assert_ptr_equal(one, two);
     uint64_t id = tl_job_id(one);
     assert_ok(tl_job_piece_step(one, 200));
     assert_ok(tl_job_piece_step(two, 100)); /* pieces end in any order */
-    assert_int_equal(find(w.jobs, id).done, 200);
-    assert_int_equal(find(w.jobs, id).total, 300);
+    assert_int_equal(tl_jobs_world_find(&w, id).done, 200);
+    assert_int_equal(tl_jobs_world_find(&w, id).total, 300);
     tl_job_leave(one);
-    restart(&w); /* in the midst of the other */
-    assert_int_equal(find(w.jobs, id).state, TL_JOB_RUNNING);
+    tl_jobs_world_restart(&w); /* in the midst of the other */
+    assert_int_equal(tl_jobs_world_find(&w, id).state, TL_JOB_RUNNING);
     assert_ok(tl_job_join(w.jobs, &w.call, &piece, &one));
     assert_int_equal(tl_job_id(one), id);
     tl_job_end_run(w.jobs, piece.run, TL_OK); /* a piece is under way: not yet */
-    assert_int_equal(find(w.jobs, id).state, TL_JOB_RUNNING);
+    assert_int_equal(tl_jobs_world_find(&w, id).state, TL_JOB_RUNNING);
     tl_job_leave(one);
     tl_job_end_run(w.jobs, piece.run, TL_OK);
     tl_job_end_run(w.jobs, "never-heard-of", TL_OK);
-    restart(&w);
-    tl_job_view view = find(w.jobs, id);
+    tl_jobs_world_restart(&w);
+    tl_job_view view = tl_jobs_world_find(&w, id);
     assert_string_equal(tl_job_state_name(&view), "done");
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 static void a_cancelled_run_refuses_its_pieces(void **state)
 {
     (void)state;
-    world w;
+    tl_jobs_world w;
     tl_job *job = NULL;
     tl_job_piece piece = {.run = "run-number-1", .method = "fleet.run", .subject = "a"};
-    open_world(&w, tl_test_new_dir());
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
     assert_ok(tl_job_join(w.jobs, &w.call, &piece, &job));
     uint64_t id = tl_job_id(job);
     assert_ok(tl_job_cancel(w.jobs, id));
     assert_err(TL_ECANCELLED, tl_job_piece_step(job, 1));
     tl_job_leave(job);
     for (int i = 0; i < 2; i++) {
-        tl_job_view view = find(w.jobs, id);
+        tl_job_view view = tl_jobs_world_find(&w, id);
         assert_string_equal(tl_job_state_name(&view), "cancelled");
         assert_err(TL_ECANCELLED, tl_job_join(w.jobs, &w.call, &piece, &job));
-        restart(&w);
+        tl_jobs_world_restart(&w);
     }
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 static void a_run_that_is_given_up_ends_with_its_last_piece(void **state)
 {
     (void)state;
-    world w;
+    tl_jobs_world w;
     tl_job *one = NULL;
     tl_job *two = NULL;
     tl_job_piece piece = {.run = "run-number-1", .method = "fleet.run", .subject = "a"};
-    open_world(&w, tl_test_new_dir());
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
     assert_ok(tl_job_join(w.jobs, &w.call, &piece, &one));
     assert_ok(tl_job_join(w.jobs, &w.call, &piece, &two));
     uint64_t id = tl_job_id(one);
@@ -460,22 +397,22 @@ static void a_run_that_is_given_up_ends_with_its_last_piece(void **state)
     assert_err(TL_ECANCELLED, tl_job_piece_step(one, 1));
     assert_err(TL_ECANCELLED, tl_job_join(w.jobs, &w.call, &piece, &one));
     tl_job_leave(one);
-    assert_int_equal(find(w.jobs, id).state, TL_JOB_RUNNING);
+    assert_int_equal(tl_jobs_world_find(&w, id).state, TL_JOB_RUNNING);
     tl_job_leave(two);
     tl_job_end_run(w.jobs, piece.run, TL_ECANCELLED); /* asked again */
     for (int i = 0; i < 2; i++) {
-        tl_job_view view = find(w.jobs, id);
+        tl_job_view view = tl_jobs_world_find(&w, id);
         assert_string_equal(tl_job_state_name(&view), "cancelled");
         /* Nor does one that comes late open it again. */
         assert_err(TL_ECANCELLED, tl_job_join(w.jobs, &w.call, &piece, &one));
-        restart(&w);
+        tl_jobs_world_restart(&w);
     }
     piece.run = "run-number-2";
     assert_ok(tl_job_join(w.jobs, &w.call, &piece, &one));
     tl_job_leave(one);
     tl_job_end_run(w.jobs, piece.run, TL_ECANCELLED);
     assert_err(TL_ECANCELLED, tl_job_join(w.jobs, &w.call, &piece, &one));
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 /* ---- when the store or memory gives out --------------------------------------------------------- */
@@ -501,14 +438,14 @@ static void fill_store(tl_store *store)
 static void a_full_store_loses_no_reply_and_takes_no_start(void **state)
 {
     (void)state;
-    world w = {.call = make_call(), .dir = tl_test_new_dir()};
+    tl_jobs_world w = {.call = tl_jobs_world_call(), .dir = tl_test_new_dir()};
     uint64_t id = 0;
     char reply[100 * 1024];
     memset(reply, 'x', sizeof reply - 1);
     reply[sizeof reply - 1] = '\0';
     assert_ok(tl_store_open(w.dir, 1, &w.store));
     assert_ok(tl_jobs_new(w.store, &w.jobs));
-    uint64_t first = start(&w, "a", "");
+    uint64_t first = tl_jobs_world_start(&w, "a", "");
     tl_job *job = tl_jobs_take(w.jobs);
     fill_store(w.store);
     tl_log_set_level(TL_LOG_ERROR);
@@ -516,7 +453,7 @@ static void a_full_store_loses_no_reply_and_takes_no_start(void **state)
     assert_true(finish(&w, job, TL_OK, reply));
     check_outcome(&w, first, reply);
     tl_job_start more = {
-        .method = &train,
+        .method = &tl_jobs_world_train,
         .subject = "a",
         .token = "a-token-of-mine",
         .request = (const uint8_t *)reply,
@@ -527,39 +464,42 @@ static void a_full_store_loses_no_reply_and_takes_no_start(void **state)
     assert_int_equal(count.n_ended, 1);
     assert_ok(tl_job_begin(w.jobs, &w.call, "train.run", "x", &job)); /* goes on unlisted */
     tl_job_end(job, TL_OK);
-    close_world(&w);
+    tl_jobs_world_close(&w);
 }
 
 static void a_job_that_cannot_be_read_is_passed_over(void **state)
 {
     (void)state;
-    world w;
+    tl_jobs_world w;
     tl_store_txn *txn = NULL;
     uint8_t key[9] = {'j'};
-    open_world(&w, tl_test_new_dir());
-    uint64_t first = start(&w, "a", "");
-    uint64_t second = start(&w, "b", "");
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
+    uint64_t first = tl_jobs_world_start(&w, "a", "");
+    uint64_t second = tl_jobs_world_start(&w, "b", "");
     key[8] = (uint8_t)second;
     assert_ok(tl_store_begin(w.store, &txn));
     assert_ok(tl_store_put(txn, TL_DB_JOBS, key, sizeof key, "\xff\xff", 2));
     assert_ok(tl_store_commit(&txn));
     tl_log_set_level(TL_LOG_ERROR);
-    restart(&w);
+    tl_jobs_world_restart(&w);
     tl_job_view view;
     assert_err(TL_ENOTFOUND, tl_jobs_find(w.jobs, second, &view));
-    assert_int_equal(find(w.jobs, first).state, TL_JOB_WAITING);
-    assert_int_equal(start(&w, "c", ""), second + 1);
-    close_world(&w);
+    assert_int_equal(tl_jobs_world_find(&w, first).state, TL_JOB_WAITING);
+    assert_int_equal(tl_jobs_world_start(&w, "c", ""), second + 1);
+    tl_jobs_world_close(&w);
 }
 
 static tl_err start_and_list(void *context)
 {
-    world *w = context;
+    tl_jobs_world *w = context;
     uint64_t id = 0;
     tl_job_view *views = NULL;
     size_t n = 0;
     tl_job_start job = {
-        .method = &train, .subject = "a", .token = "", .request = (const uint8_t *)"a"};
+        .method = &tl_jobs_world_train,
+        .subject = "a",
+        .token = "",
+        .request = (const uint8_t *)"a"};
     job.request_len = 1;
     TL_TRY(tl_jobs_start(w->jobs, &w->call, &job, &id));
     TL_TRY(tl_jobs_list(w->jobs, SIZE_MAX, &views, &n));
@@ -570,8 +510,8 @@ static tl_err start_and_list(void *context)
 static void memory_that_runs_out_leaks_nothing(void **state)
 {
     (void)state;
-    world w;
-    open_world(&w, tl_test_new_dir());
+    tl_jobs_world w;
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
     tl_err err = TL_ENOMEM;
     for (long i = 1; err == TL_ENOMEM; i++) {
         tl_mem_fail_at(i);
@@ -579,8 +519,8 @@ static void memory_that_runs_out_leaks_nothing(void **state)
         tl_mem_fail_at(0);
         assert_true(err == TL_OK || err == TL_ENOMEM);
     }
-    restart(&w);
-    close_world(&w);
+    tl_jobs_world_restart(&w);
+    tl_jobs_world_close(&w);
 }
 
 int main(void)
