@@ -2,11 +2,12 @@
 #include "daemon/sweeper.h"
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/mem.h"
+#include "base/units.h"
 
 #include <pthread.h>
 #include <stdbool.h>
-#include <time.h>
 
 enum {
     SWEEP_EVERY_S = 10
@@ -25,13 +26,11 @@ struct tl_sweeper {
 /* Until the next round; false: there is none. */
 static bool wait_for_round(tl_sweeper *sweeper)
 {
-    struct timespec until = {0};
-    int status = 0;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += SWEEP_EVERY_S;
+    int64_t until_ns = tl_clock_ns() + SWEEP_EVERY_S * TL_NS_PER_S;
+    bool is_early = true;
     (void)pthread_mutex_lock(&sweeper->lock);
-    while (!sweeper->is_leaving && status == 0) {
-        status = pthread_cond_timedwait(&sweeper->leaving, &sweeper->lock, &until);
+    while (!sweeper->is_leaving && is_early) {
+        is_early = tl_cond_wait_until(&sweeper->leaving, &sweeper->lock, until_ns);
     }
     bool goes_on = !sweeper->is_leaving;
     (void)pthread_mutex_unlock(&sweeper->lock);
@@ -61,7 +60,7 @@ tl_err tl_sweeper_new(
     sweeper->imports = imports;
     sweeper->backups = backups;
     (void)pthread_mutex_init(&sweeper->lock, NULL);
-    (void)pthread_cond_init(&sweeper->leaving, NULL);
+    tl_cond_init(&sweeper->leaving);
     sweeper->has_thread = pthread_create(&sweeper->thread, NULL, sweep, sweeper) == 0;
     if (!sweeper->has_thread) {
         tl_sweeper_free(sweeper);

@@ -3,10 +3,10 @@
 /* The connections of a client: one for each call under way, and some that wait for the next. */
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/units.h"
 #include "clients/c/client_impl.h"
 
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -25,12 +25,8 @@ tl_err tl_client_check_process(const tailor_client *client)
 
 tl_err tl_client_pool_init(tailor_client *client)
 {
-    pthread_condattr_t monotonic;
     (void)pthread_mutex_init(&client->lock, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&client->given_back, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    tl_cond_init(&client->given_back);
     client->context = tl_link_context_new();
     return client->context != NULL ? TL_OK : tl_fail(TL_EIO, "ZeroMQ cannot be started");
 }
@@ -58,14 +54,11 @@ static bool wait_for_place(tailor_client *client, size_t n_places, int64_t end_n
     while (client->n_used >= n_places && !atomic_load(&client->is_stopped)) {
         int64_t now_ns = tl_clock_ns();
         int64_t look_ns = now_ns + LOOK_MS * TL_NS_PER_MS;
-        int64_t until_ns = look_ns < end_ns ? look_ns : end_ns;
-        struct timespec until = {
-            .tv_sec = (time_t)(until_ns / TL_NS_PER_S),
-            .tv_nsec = (long)(until_ns % TL_NS_PER_S)};
         if (now_ns >= end_ns) {
             return false;
         }
-        (void)pthread_cond_timedwait(&client->given_back, &client->lock, &until);
+        (void)tl_cond_wait_until(
+            &client->given_back, &client->lock, look_ns < end_ns ? look_ns : end_ns);
     }
     return client->n_used < n_places;
 }

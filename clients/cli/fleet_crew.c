@@ -2,6 +2,7 @@
 #include "clients/cli/fleet_crew.h"
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/mem.h"
 #include "base/units.h"
 #include "clients/cli/interrupt.h"
@@ -132,17 +133,6 @@ static void start_threads(tl_fleet_crew *crew, int n)
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-static void init_waiting(tl_fleet_crew *crew)
-{
-    pthread_condattr_t monotonic;
-    (void)pthread_mutex_init(&crew->lock, NULL);
-    (void)pthread_cond_init(&crew->given, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&crew->done, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
-}
-
 tl_err tl_fleet_crew_new(
     tailor_client *client,
     const tailor_fleet_options *question,
@@ -157,7 +147,9 @@ tl_err tl_fleet_crew_new(
     crew->client = client;
     crew->question = *question;
     crew->n_places = (uint64_t)n * PLACES_PER_THREAD;
-    init_waiting(crew);
+    (void)pthread_mutex_init(&crew->lock, NULL);
+    (void)pthread_cond_init(&crew->given, NULL);
+    tl_cond_init(&crew->done);
     start_threads(crew, n);
     if (crew->n_threads == 0) {
         tl_fleet_crew_free(crew);
@@ -220,11 +212,8 @@ static bool wait_until_done(tl_fleet_crew *crew, const place *p)
 {
     (void)pthread_mutex_lock(&crew->lock);
     while (!p->is_done && !tl_interrupt_came()) {
-        int64_t look_ns = tl_clock_ns() + LOOK_MS * TL_NS_PER_MS;
-        struct timespec look = {
-            .tv_sec = (time_t)(look_ns / TL_NS_PER_S),
-            .tv_nsec = (long)(look_ns % TL_NS_PER_S)};
-        (void)pthread_cond_timedwait(&crew->done, &crew->lock, &look);
+        (void)tl_cond_wait_until(
+            &crew->done, &crew->lock, tl_clock_ns() + LOOK_MS * TL_NS_PER_MS);
     }
     bool is_done = p->is_done;
     (void)pthread_mutex_unlock(&crew->lock);
