@@ -50,6 +50,7 @@ typedef struct flight {
     bool has_parts;                /* the caller was given some since it asked last */
     tl_link_refusal refusal;       /* the last reason why a handshake failed */
     Tailor__V1__Reply *last_reply; /* of the last try: final */
+    Tailor__V1__Reply *told;       /* by the last try that was refused, before this one; or NULL */
     tl_link *link;                 /* NULL: none is open */
 } flight;
 
@@ -123,6 +124,12 @@ static tl_err check_refusal(const flight *f)
     return TL_OK;
 }
 
+/* The words of an error. */
+static const char *text_of(const Tailor__V1__Reply *reply)
+{
+    return reply->error_detail[0] != '\0' ? reply->error_detail : reply->error_name;
+}
+
 static tl_err nobody_answers(const flight *f)
 {
     const tailor_client *client = f->client;
@@ -134,6 +141,11 @@ static tl_err nobody_answers(const flight *f)
             client->endpoint,
             has_keys(client) ? "have another key than this client was given"
                              : "ask for a key (--key FILE, TAILOR_KEY)");
+    }
+    if (f->told != NULL) {
+        return tl_fail(
+            TL_EUNREACHABLE, "no daemon answers at %s within %d ms; before that it said: %s",
+            client->endpoint, f->timeout_ms, text_of(f->told));
     }
     return tl_fail(
         TL_EUNREACHABLE, "no daemon answers at %s within %d ms%s", client->endpoint,
@@ -407,8 +419,11 @@ static tl_err ask_until_answered(flight *f)
         if (is_late) {
             return err;
         }
-        tl_wire_free((ProtobufCMessage *)f->last_reply);
-        f->last_reply = NULL;
+        if (f->last_reply != NULL) {
+            tl_wire_free((ProtobufCMessage *)f->told);
+            f->told = f->last_reply;
+            f->last_reply = NULL;
+        }
         atomic_fetch_add(&f->client->n_repeats, 1);
     }
 }
@@ -421,7 +436,7 @@ static tl_err error_of(const flight *f)
     if (reply->error == 0 || (reply->error == TL_ENOTFOUND && was_done)) {
         return TL_OK;
     }
-    const char *text = reply->error_detail[0] != '\0' ? reply->error_detail : reply->error_name;
+    const char *text = text_of(reply);
     return f->n_asked == 1
                ? tl_fail((tl_err)reply->error, "%s", text)
                : tl_fail((tl_err)reply->error, "%s (asked %u times)", text, f->n_asked);
@@ -447,6 +462,7 @@ tl_err tl_client_call(
     tl_err err = ask_until_answered(&f);
     n_under_way--;
     tl_client_place_give_back(client, f.link);
+    tl_wire_free((ProtobufCMessage *)f.told);
     if (err == TL_OK) {
         err = error_of(&f);
     }

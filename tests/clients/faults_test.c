@@ -150,6 +150,19 @@ static void a_daemon_that_stays_busy_is_told_of(void **state)
     stop(&f);
 }
 
+static void what_a_daemon_said_before_it_was_gone_is_told(void **state)
+{
+    static const tl_faulty_step steps[] = {
+        {TL_FAULTY_TURNS_AWAY, TL_ESTATE},
+        {TL_FAULTY_SILENT,     TL_OK    }
+    };
+    fixture f;
+    (void)state;
+    start_with(&f, steps, TL_COUNT(steps), (tailor_options){.timeout_ms = SHORT_MS});
+    assert_ends(TAILOR_EUNREACHABLE, "; before that it said: as the test wants", ask(&f));
+    stop(&f);
+}
+
 static void as_often_as_was_allowed(void **state)
 {
     static const tl_faulty_step steps[] = {
@@ -760,6 +773,7 @@ int main(void)
         TEST(a_busy_daemon_is_asked_again),
         TEST(a_daemon_that_is_about_to_end_is_asked_again),
         TEST(a_daemon_that_stays_busy_is_told_of),
+        TEST(what_a_daemon_said_before_it_was_gone_is_told),
         TEST(as_often_as_was_allowed),
         TEST(a_lost_connection_is_made_again),
         TEST(what_ends_every_daemon_is_not_asked_for_ever),

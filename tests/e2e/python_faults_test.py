@@ -198,6 +198,12 @@ class Faults(FaultCase):
         self.raised(tailor.Busy, lambda r, n: [final(r, **busy)], timeout_ms=300)
         self.raised(tailor.Busy, lambda r, n: [final(r, **busy)], retries=0)
 
+    def test_what_a_daemon_said_before_it_was_gone_is_told(self):
+        ends = {"error": 16, "error_detail": "about to end", "may_repeat": True}
+        error = self.raised(tailor.Unreachable,
+                            lambda r, n: [final(r, **ends)] if n == 1 else [], timeout_ms=300)
+        self.assertIn("; before that it said: about to end", str(error))
+
     def test_a_lost_answer_is_asked_for_again(self):
         good = table(pb.Column(name="a", kind=pb.Column.NUMBER, number=[5]))
         part = {"kind": pb.Reply.PART, "body": good}

@@ -84,6 +84,7 @@ class Flight(Generic[T]):
     send_at_s: float | None = None  # when it is to be sent (again)
     n_tries: int = 0
     n_lost: int = 0  # after they were sent
+    told: str = ""  # by the last try that was refused
     is_sent: bool = False
     parts: list[bytes] = field(default_factory=list)
     news: deque[Progress] = field(default_factory=deque)
@@ -271,6 +272,7 @@ class Flights:
             error = error_of(reply.error, reply.error_name, reply.error_detail)
         is_undone = isinstance(error, Busy) or reply.may_repeat  # an older daemon is only busy
         if error is not None and is_undone and self._may_repeat(flight):
+            flight.told = str(error)
             flight.put_off(time.monotonic())
             if flight.send_at_s is not None and flight.send_at_s < flight.patience_s:
                 return
@@ -361,9 +363,10 @@ class Flights:
         for flight in list(self._flights):
             until = flight.until_s()
             if until is not None and now >= until:
+                before = f"; before that it said: {flight.told}" if flight.told else ""
                 self._end(flight, copy.copy(self.refusal) or Unreachable(
                     f"no daemon answers at {self.endpoint} within "
-                    f"{round(flight.timeout_s * 1000)} ms"))
+                    f"{round(flight.timeout_s * 1000)} ms{before}"))
         if self._counts_beats() and now >= self._beat_s:
             self._miss(now)
         return self._n_missed >= MISSED_HEARTBEATS
