@@ -106,6 +106,11 @@ static tl_err check(const ProtobufCMessage *request_base)
         return tl_fail(
             TL_EINVAL, "samples: got %u, want 3 to %d", request->samples, (int)MAX_SAMPLES);
     }
+    if (request->n_subjects > TL_POOL_MAX_DEVICES) {
+        return tl_fail(
+            TL_ELIMIT, "got %zu subjects, want at most %d", request->n_subjects,
+            (int)TL_POOL_MAX_DEVICES);
+    }
     TL_TRY(find_metric(request, &ignored));
     return check_methods(request);
 }
@@ -114,9 +119,6 @@ static tl_err check(const ProtobufCMessage *request_base)
 
 static tl_err check_subjects(tl_call *call, const evaluate_request *request, const material *m)
 {
-    if (request->n_subjects > TL_POOL_MAX_DEVICES) {
-        return tl_fail(TL_ELIMIT, "at most %d columns are graded", (int)TL_POOL_MAX_DEVICES);
-    }
     for (size_t i = 0; i < request->n_subjects; i++) {
         int n = 0;
         TL_TRY(tl_columns_count(

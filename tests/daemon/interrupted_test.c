@@ -325,6 +325,12 @@ static void more_names_than_take_part_are_refused_before_the_queue(void **state)
     request.n_tasks = N_NAMES;
     request.tasks = names;
     assert_err(TL_ELIMIT, tl_method_train_run.check((const ProtobufCMessage *)&request));
+    Tailor__V1__EvaluateRequest grading;
+    tailor__v1__evaluate_request__init(&grading);
+    grading.n_subjects = N_NAMES;
+    grading.subjects = names;
+    assert_err(TL_ELIMIT, tl_method_evaluate_run.check((const ProtobufCMessage *)&grading));
+    assert_detail("got 257 subjects, want at most");
 }
 
 /* ---- removed at work -------------------------------------------------------------------------------- */
