@@ -50,8 +50,8 @@ typedef struct flight {
     bool has_parts;                /* the caller was given some since it asked last */
     tl_link_refusal refusal;       /* the last reason why a handshake failed */
     Tailor__V1__Reply *last_reply; /* of the last try: final */
-    Tailor__V1__Reply *told;       /* by the last try that was refused, before this one; or NULL */
-    tl_link *link;                 /* NULL: none is open */
+    Tailor__V1__Reply *told; /* by the last try that was refused, before this one; or NULL */
+    tl_link *link;           /* NULL: none is open */
 } flight;
 
 static int64_t ms_to_ns(int64_t ms)
