@@ -114,7 +114,7 @@ static tl_err open_parts(tl_engine *engine, const tl_engine_options *options)
         return tl_fail(TL_ENOMEM, "the engine");
     }
     TL_TRY(tl_space_table_new(&engine->spaces));
-    TL_TRY(tl_imports_new(&engine->imports));
+    TL_TRY(tl_imports_new(0, &engine->imports));
     TL_TRY(load_built_in(engine->spaces, options->spaces_dir));
     TL_TRY(tl_store_open(options->data_dir, 0, &engine->store));
     log_damage(engine->store);

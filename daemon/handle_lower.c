@@ -63,6 +63,20 @@ static tl_err fill_network(const tl_network *network, Tailor__V1__Network *m)
     return TL_OK;
 }
 
+/* Where they will not go in one message the rest is not made: an operator takes several times
+ * the memory that its bytes take. */
+static tl_err count_bytes(const Tailor__V1__Network *m, int n_designs, size_t *bytes)
+{
+    *bytes += protobuf_c_message_get_packed_size((const ProtobufCMessage *)m);
+    return *bytes <= TL_WIRE_MAX_BYTES
+               ? TL_OK
+               : tl_fail(
+                     TL_ELIMIT,
+                     "the networks of %d designs take more than the %d bytes that go in one "
+                     "message: ask for fewer at a time",
+                     n_designs, (int)TL_WIRE_MAX_BYTES);
+}
+
 static tl_err add_networks(
     const tl_call *call,
     const tl_space *space,
@@ -71,6 +85,7 @@ static tl_err add_networks(
 {
     tl_err err = TL_OK;
     tl_network network = {0};
+    size_t bytes = 0;
     reply->networks = tl_mem_new((size_t)table->n, sizeof *reply->networks);
     if (reply->networks == NULL) {
         return tl_fail(TL_ENOMEM, "%d networks", table->n);
@@ -85,8 +100,9 @@ static tl_err add_networks(
         reply->networks[reply->n_networks++] = m;
         const tl_choice *design = table->designs + (size_t)i * (size_t)table->n_slots;
         if ((err = tl_call_check(call)) == TL_OK &&
-            (err = tl_space_lower(space, design, &network)) == TL_OK) {
-            err = fill_network(&network, m);
+            (err = tl_space_lower(space, design, &network)) == TL_OK &&
+            (err = fill_network(&network, m)) == TL_OK) {
+            err = count_bytes(m, table->n, &bytes);
         }
     }
     tl_network_done(&network);

@@ -15,16 +15,18 @@ typedef struct stage {
     tl_space *space;
     tl_table_parser *parser;
     uint64_t next_sequence;
+    size_t n_cells; /* of its table so far */
     int64_t used_ns;
 } stage;
 
 struct tl_imports {
     pthread_mutex_t lock; /* of the slots; held for moments only */
     uint64_t last_id;
+    size_t max_cells; /* of all, before only the largest goes on */
     stage stages[TL_IMPORTS_MAX];
 };
 
-tl_err tl_imports_new(tl_imports **out_imports)
+tl_err tl_imports_new(size_t max_cells, tl_imports **out_imports)
 {
     tl_imports *imports = tl_mem_new(1, sizeof *imports);
     if (imports == NULL) {
@@ -33,6 +35,7 @@ tl_err tl_imports_new(tl_imports **out_imports)
     (void)pthread_mutex_init(&imports->lock, NULL);
     /* Ids of an earlier daemon must not name imports of this one. */
     imports->last_id = tl_clock_fresh_number();
+    imports->max_cells = max_cells > 0 ? max_cells : TL_IMPORTS_MAX_CELLS;
     *out_imports = imports;
     return TL_OK;
 }
@@ -143,7 +146,9 @@ static tl_err borrow(tl_imports *imports, uint64_t id, stage **out_stage)
 static void give_back(tl_imports *imports, stage *s, bool is_over)
 {
     stage over = {.id = 0};
+    size_t n_cells = is_over ? 0 : tl_table_parser_n_cells(s->parser);
     (void)pthread_mutex_lock(&imports->lock);
+    s->n_cells = n_cells;
     s->is_busy = false;
     s->used_ns = tl_clock_ns();
     if (is_over) {
@@ -152,6 +157,27 @@ static void give_back(tl_imports *imports, stage *s, bool is_over)
     }
     (void)pthread_mutex_unlock(&imports->lock);
     clear(&over); /* a table is large: without the lock */
+}
+
+/* The largest is never refused, so that it ends some time and makes room. */
+static tl_err check_room(tl_imports *imports, const stage *s)
+{
+    size_t n_cells = 0;
+    size_t most = 0;
+    (void)pthread_mutex_lock(&imports->lock);
+    for (int i = 0; i < TL_IMPORTS_MAX; i++) {
+        size_t n = imports->stages[i].n_cells;
+        n_cells += n;
+        most = n > most ? n : most;
+    }
+    bool may_grow = n_cells < imports->max_cells || s->n_cells == most;
+    (void)pthread_mutex_unlock(&imports->lock);
+    return may_grow ? TL_OK
+                    : tl_fail(
+                          TL_EBUSY,
+                          "the imports that are open hold %zu slots and values together: this "
+                          "one goes on when a larger one has ended",
+                          n_cells);
 }
 
 tl_err tl_imports_feed(
@@ -165,7 +191,7 @@ tl_err tl_imports_feed(
         err = tl_fail(
             TL_ESTATE, "import %llu: got piece %llu, want %llu", (unsigned long long)id,
             (unsigned long long)sequence, (unsigned long long)s->next_sequence);
-    } else if (sequence == s->next_sequence) {
+    } else if (sequence == s->next_sequence && (err = check_room(imports, s)) == TL_OK) {
         err = tl_table_parser_feed(s->parser, data, len);
         is_over = err != TL_OK;
         s->next_sequence++;

@@ -9,6 +9,8 @@
  *
  * At most TL_IMPORTS_MAX are open; one that hears nothing for ten minutes is
  * dropped, as its table may be large. A table that turned out to be damaged is dropped at once.
+ * While all of them together hold TL_IMPORTS_MAX_CELLS, the largest alone goes on: it ends at
+ * TL_TABLE_MAX_CELLS, and makes room for the others then.
  */
 
 #include "base/err.h"
@@ -20,13 +22,15 @@
 
 enum {
     TL_IMPORTS_MAX = 16,
+    TL_IMPORTS_MAX_CELLS = TL_TABLE_MAX_CELLS, /* of slots and values, 8 bytes each */
     TL_IMPORT_IDLE_S = 600,
     TL_IMPORT_MAX_FEED_BYTES = 1024 * 1024
 };
 
 typedef struct tl_imports tl_imports;
 
-TL_MUST_USE tl_err tl_imports_new(tl_imports **out_imports);
+/* max_cells 0: TL_IMPORTS_MAX_CELLS. */
+TL_MUST_USE tl_err tl_imports_new(size_t max_cells, tl_imports **out_imports);
 void tl_imports_free(tl_imports *imports); /* NULL is fine */
 
 /* Drops what was left; to be called now and then. now_ns: tl_clock_ns(). */
@@ -39,7 +43,8 @@ tl_imports_begin(tl_imports *imports, tl_space *space, const char *origin, uint6
 /*
  * The next piece. sequence counts from 0; a piece that came already is ignored. Fails with
  * TL_ENOTFOUND (dropped, or never begun), TL_ESTATE (a piece is missing, or two threads feed
- * at once), or as tl_table_parser_feed(), which ends the import.
+ * at once), TL_EBUSY (all imports together are too large: the same piece again, later), or as
+ * tl_table_parser_feed(), which ends the import.
  */
 TL_MUST_USE tl_err tl_imports_feed(
     tl_imports *imports, uint64_t id, uint64_t sequence, const void *data, size_t len);

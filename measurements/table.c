@@ -307,6 +307,12 @@ static tl_err join_repeated(tl_table_parser *parser)
     return TL_OK;
 }
 
+size_t tl_table_parser_n_cells(const tl_table_parser *parser)
+{
+    const tl_table *table = &parser->table;
+    return (size_t)table->n * ((size_t)table->n_slots + (size_t)table->n_columns);
+}
+
 tl_err tl_table_parser_finish(tl_table_parser *parser, tl_table *out_table)
 {
     tl_err err = tell_origin(parser, tl_csv_reader_finish(parser->reader));

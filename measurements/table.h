@@ -93,6 +93,9 @@ void tl_table_parser_free(tl_table_parser *parser); /* NULL is fine */
  */
 TL_MUST_USE tl_err tl_table_parser_feed(tl_table_parser *parser, const void *data, size_t len);
 
+/* Slots and values in memory so far, of at most max_cells. */
+size_t tl_table_parser_n_cells(const tl_table_parser *parser);
+
 /* The end of the table, which the caller owns from now on (tl_table_done). */
 TL_MUST_USE tl_err tl_table_parser_finish(tl_table_parser *parser, tl_table *out_table);
 

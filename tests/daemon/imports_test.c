@@ -9,6 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
+enum {
+    MAX_CELLS = 20 /* less than two rows */
+};
+
 static tl_space *space;
 static tl_imports *imports;
 
@@ -18,7 +22,7 @@ static int begin_test(void **state)
     (void)snprintf(path, sizeof path, "%s/spaces/nasbench201.yaml", tl_test_source_dir());
     (void)tl_test_count_blocks(state);
     assert_ok(tl_space_load(path, &space));
-    assert_ok(tl_imports_new(&imports));
+    assert_ok(tl_imports_new(MAX_CELLS, &imports));
     return 0;
 }
 
@@ -101,6 +105,29 @@ static void open_imports_are_bounded_and_make_room_when_aborted(void **state)
     assert_err(TL_ENOTFOUND, feed(ids[3], 0, head));
 }
 
+static void imports_that_are_too_large_together_end_one_after_the_other(void **state)
+{
+    (void)state;
+    static const char row[] = "none,none,none,none,none,none,1.5\n";
+    uint64_t ids[2];
+    tl_table table = {0};
+    tl_space *found = NULL;
+    for (int i = 0; i < 2; i++) {
+        assert_ok(tl_imports_begin(imports, space, "t.csv", &ids[i]));
+        assert_ok(feed(ids[i], 0, head));
+        assert_ok(feed(ids[i], 1, row));
+    }
+    assert_ok(feed(ids[0], 2, row));
+    assert_err(TL_EBUSY, feed(ids[1], 2, row));
+    assert_detail("this one goes on when a larger one has ended");
+    assert_ok(feed(ids[0], 3, row)); /* the largest goes on */
+    assert_ok(tl_imports_finish(imports, ids[0], &table, &found));
+    tl_table_done(&table);
+    tl_space_unref(found);
+    assert_ok(feed(ids[1], 2, row)); /* the piece that was refused, again */
+    assert_ok(tl_imports_abort(imports, ids[1]));
+}
+
 static void an_import_that_gets_no_memory_is_none(void **state)
 {
     (void)state;
@@ -124,6 +151,7 @@ int main(void)
         TEST(an_import_that_was_left_is_dropped_with_all_that_it_holds),
         TEST(a_damaged_table_is_dropped_at_once),
         TEST(open_imports_are_bounded_and_make_room_when_aborted),
+        TEST(imports_that_are_too_large_together_end_one_after_the_other),
         TEST(an_import_that_gets_no_memory_is_none),
     };
     return cmocka_run_group_tests_name("daemon/imports", tests, NULL, NULL);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "daemon/handle.h"
 #include "daemon/methods.h"
 #include "numerics/rng.h"
@@ -563,6 +564,32 @@ static void designs_are_lowered_to_networks(void **state)
     tl_wire_free(reply);
 }
 
+static void networks_for_more_than_one_message_are_not_made(void **state)
+{
+    (void)state;
+    static const char header[] = "e01,e02,e12,e03,e13,e23\n";
+    static const char row[] = "nor_conv_3x3,nor_conv_3x3,nor_conv_3x3,nor_conv_3x3,"
+                              "nor_conv_3x3,nor_conv_3x3\n";
+    Tailor__V1__LowerRequest request;
+    tl_text csv = {0};
+    tl_text_add(&csv, header);
+    for (int i = 0; i < 20000; i++) {
+        tl_text_add(&csv, row);
+    }
+    assert_ok(tl_text_err(&csv));
+    tailor__v1__lower_request__init(&request);
+    request.space = (char *)(uintptr_t) "nasbench201";
+    request.designs_csv = (ProtobufCBinaryData){.len = csv.len, .data = (uint8_t *)csv.data};
+    tl_call call = make_call();
+    ProtobufCMessage *reply = tl_wire_new(tl_method_space_lower.reply);
+    assert_non_null(reply);
+    assert_err(
+        TL_ELIMIT, tl_method_space_lower.run(&call, (ProtobufCMessage *)&request, reply));
+    assert_detail("the networks of 20000 designs take more than the 67108864 bytes");
+    tl_wire_free(reply);
+    tl_text_done(&csv);
+}
+
 static void the_status_names_its_facts(void **state)
 {
     (void)state;
@@ -739,6 +766,7 @@ int main(void)
         cmocka_unit_test(a_bad_table_stores_nothing),
         cmocka_unit_test(open_imports_are_bounded),
         cmocka_unit_test(designs_are_lowered_to_networks),
+        cmocka_unit_test(networks_for_more_than_one_message_are_not_made),
         cmocka_unit_test(the_status_names_its_facts),
         cmocka_unit_test(a_fleet_is_answered_row_by_row),
         cmocka_unit_test(a_field_of_any_bytes_harms_its_own_row_only),
