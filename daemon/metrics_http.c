@@ -99,6 +99,26 @@ tl_err tl_metrics_http_check(const char *address)
     return parse_address(address, &parsed);
 }
 
+static bool is_loopback(const socket_address *a)
+{
+    return a->any.sa_family == AF_INET6
+               ? IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr)
+               : ntohl(a->v4.sin_addr.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
+}
+
+tl_err tl_metrics_http_check_reach(const char *address, bool has_keys)
+{
+    socket_address parsed;
+    TL_TRY(parse_address(address, &parsed));
+    return has_keys || is_loopback(&parsed)
+               ? TL_OK
+               : tl_fail(
+                     TL_EDENIED,
+                     "metrics: %s: others than this machine could reach it, which needs a "
+                     "daemon with keys (--keys DIR); or give 127.0.0.1:PORT",
+                     address);
+}
+
 /* ---- answering ---------------------------------------------------------------------------- */
 
 static enum MHD_Result send_text(

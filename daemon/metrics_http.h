@@ -24,6 +24,12 @@ typedef struct tl_metrics_http tl_metrics_http;
 TL_MUST_USE tl_err tl_metrics_http_check(const char *address);
 
 /*
+ * The page asks for no key: beyond this machine it is served by a daemon with keys alone, whose
+ * owner has thought of others. TL_EDENIED elsewhere.
+ */
+TL_MUST_USE tl_err tl_metrics_http_check_reach(const char *address, bool has_keys);
+
+/*
  * Borrows engine and metrics. Fails as tl_metrics_http_check(), and with TL_EIO when the
  * address cannot be bound.
  */

@@ -206,6 +206,9 @@ tl_err tl_settings_complete(tl_settings *settings)
     for (size_t i = 0; i < settings->n_endpoints; i++) {
         TL_TRY(tl_endpoint_check(settings->endpoints[i], settings->keys != NULL));
     }
+    if (settings->metrics != NULL) {
+        TL_TRY(tl_metrics_http_check_reach(settings->metrics, settings->keys != NULL));
+    }
     return TL_OK;
 }
 

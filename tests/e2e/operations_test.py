@@ -276,6 +276,11 @@ class Metrics(OwnFolder):
                                   stderr=subprocess.PIPE, timeout=PATIENCE_S, check=False)
             self.assertEqual(2, done.returncode)
             self.assertIn('metrics: got "%s", want HOST:PORT' % address, done.stderr)
+        for address in ("0.0.0.0:0", "[::]:0", "192.0.2.1:9411"):
+            done = subprocess.run([harness.TAILORD, "--metrics", address], text=True,
+                                  stderr=subprocess.PIPE, timeout=PATIENCE_S, check=False)
+            self.assertEqual(1, done.returncode)
+            self.assertIn("metrics: %s: others than this machine" % address, done.stderr)
         with socket.create_server(("127.0.0.1", 0)) as taken:
             address = "127.0.0.1:%d" % taken.getsockname()[1]
             daemon = self.daemon("--metrics", address, "--listen", "ipc://%s/s" % self.folder)
