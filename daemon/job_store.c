@@ -76,6 +76,7 @@ static void to_message(const tl_job_record *record, record_message *message)
     message->error_detail = (char *)(uintptr_t)view->detail;
     message->reply_bytes = view->reply_bytes;
     message->end_no = record->end_no;
+    message->set_aside = record->n_set_aside;
 }
 
 #define COPY_TEXT(to, from) ((void)snprintf((to), sizeof(to), "%s", (from)))
@@ -112,6 +113,7 @@ static tl_err from_message(const record_message *message, tl_job_record *record)
     view->reply_bytes = message->reply_bytes;
     record->role = (tl_role)message->role;
     record->end_no = message->end_no;
+    record->n_set_aside = message->set_aside;
     return TL_OK;
 }
 

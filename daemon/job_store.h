@@ -19,6 +19,7 @@ typedef struct tl_job_record {
     tl_role role;
     char token[TL_JOB_MAX_TOKEN_BYTES + 1]; /* "": none */
     uint64_t end_no;                        /* counts ends; 0: not yet, or not counted then */
+    uint32_t n_set_aside;                   /* of the starts: ended by a stop of the daemon */
 } tl_job_record;
 
 TL_MUST_USE tl_err tl_job_store_put(tl_store_txn *txn, const tl_job_record *record);

@@ -177,6 +177,7 @@ static void fill_end(
                           ? (double)(tl_clock_ns() - job->started_ns) / (double)TL_NS_PER_S
                           : 0.0;
     view->state = TL_JOB_ENDED;
+    view->done = result == TL_OK && view->kind != TL_JOB_FLEET ? view->total : view->done;
     view->result = result;
     view->ended_unix_s = tl_clock_unix_s();
     view->reply_bytes = bytes;

@@ -16,12 +16,13 @@ static void take_up(tl_job *job)
     static const char crashed[] =
         "the daemon ended unexpectedly each of the two times that it ran; it is not tried again";
     tl_job_view *view = &job->record.view;
+    bool has_crashed_twice = view->n_starts >= UINT64_C(2) + job->record.n_set_aside;
     if (view->state == TL_JOB_ENDED || (view->kind == TL_JOB_FLEET && !view->is_cancelled)) {
         job->left_ns = job->started_ns = tl_clock_ns();
         return;
     }
     if (view->kind == TL_JOB_DETACHED && !view->is_cancelled &&
-        (view->state == TL_JOB_WAITING || view->n_starts < 2)) {
+        (view->state == TL_JOB_WAITING || !has_crashed_twice)) {
         tl_jobs_set_state(job, TL_JOB_WAITING);
         return;
     }

@@ -179,7 +179,7 @@ static bool put_aside(tl_job *job, tl_err result)
         jobs->is_stopping && result == TL_ECANCELLED && !job->record.view.is_cancelled;
     if (is_aside) {
         tl_jobs_set_state(job, TL_JOB_WAITING);
-        job->record.view.n_starts--;
+        job->record.n_set_aside++;
         job->call = NULL;
     }
     bool is_ours = !is_aside && tl_jobs_claim_end(job);

@@ -367,10 +367,21 @@ static tl_err recall_or_grade(
     return TL_OK;
 }
 
+static int count_graded(const tl_evaluate_options *options)
+{
+    int n = 0;
+    for (int i = 0; i < options->n_columns; i++) {
+        n += options->is_graded[i] ? 1 : 0;
+    }
+    return n;
+}
+
 static tl_err grade_all(
     const tl_pool *pool, const tl_evaluate_options *options, tl_text *notes, tl_evaluation *out)
 {
     int n_graded = 0;
+    int n_seen = 0;
+    int n_wanted = count_graded(options);
     for (int i = 0; i < options->n_columns; i++) {
         int n_before = out->n_grades;
         const char *subject = options->columns[i]->subject;
@@ -378,7 +389,7 @@ static tl_err grade_all(
             continue;
         }
         if (options->progress != NULL &&
-            !options->progress(options->context, subject, i, options->n_columns)) {
+            !options->progress(options->context, subject, n_seen++, n_wanted)) {
             return tl_fail(TL_ECANCELLED, "grading, at %s", subject);
         }
         TL_TRY(recall_or_grade(pool, i, options, notes, out));

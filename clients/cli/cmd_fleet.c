@@ -58,6 +58,7 @@ typedef struct run_state {
     tl_fleet_count done; /* rows that stand in the output */
     uint64_t n_resumed;
     uint64_t n_asked; /* rows given to the crew, and those done before */
+    bool is_begun;    /* a piece was given: of a table without rows one has none, too */
     tailor_fleet_options question;
     char token[TAILOR_TOKEN_BYTES]; /* of the run, for the daemon's list of jobs */
     tl_progress progress;
@@ -211,6 +212,7 @@ static tl_err stream(run_state *run)
         if (!is_at_end) {
             piece.rows_before = run->n_asked;
             run->n_asked += piece.n_rows;
+            run->is_begun = true;
             tl_fleet_crew_give(run->crew, &piece);
         }
     }
@@ -361,7 +363,7 @@ static void end_run(run_state *run, tl_err err)
     if (err != TL_OK) {
         tailor_set_timeout_ms(run->cli->client, GIVE_UP_MS);
     }
-    if (run->n_asked > run->n_resumed && err != TL_EUNREACHABLE) {
+    if (run->is_begun && err != TL_EUNREACHABLE) {
         (void)tailor_fleet_end(run->cli->client, &run->question, err != TL_OK);
     }
     tl_fleet_rows_close(run->rows);

@@ -198,7 +198,7 @@ static void a_stop_puts_jobs_aside_and_the_next_runner_ends_them(void **state)
     close_world(&w);
     atomic_store(&is_let_go, true);
     open_world(&w, dir);
-    assert_int_equal(wait_state(&w, running, TL_JOB_ENDED).n_starts, 1);
+    assert_int_equal(wait_state(&w, running, TL_JOB_ENDED).n_starts, 2);
     (void)wait_state(&w, waiting, TL_JOB_ENDED);
     check_reply(&w, running, "one");
     check_reply(&w, waiting, "two");

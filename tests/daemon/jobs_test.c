@@ -322,6 +322,7 @@ static void a_stop_puts_jobs_aside_which_counts_as_no_crash(void **state)
         assert_int_equal(tl_jobs_world_find(&w, id).state, TL_JOB_WAITING);
         tl_jobs_world_restart(&w);
         assert_int_equal(tl_jobs_world_find(&w, id).state, TL_JOB_WAITING);
+        assert_int_equal(tl_jobs_world_find(&w, id).n_starts, i + 1);
     }
     tl_jobs_world_close(&w);
 }

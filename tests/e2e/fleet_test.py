@@ -124,6 +124,8 @@ class Fleet(Trained):
         self.fleet(path, "--out", broken, "--resume")  # nothing is left to do
         with open(whole, encoding="utf-8") as a, open(broken, encoding="utf-8") as b:
             self.assertEqual(a.read(), b.read())
+        jobs = [json.loads(line) for line in self.ok("job", "list", "--json").splitlines()]
+        self.assertEqual(["done", "done"], [job["state"] for job in jobs[-2:]], jobs)
 
     def test_rows_of_before_count_for_how_a_resumed_run_leaves(self):
         lines = ["nobody,,,,,,15", "fast,,,,,,1e-9", "fast,,,,,,15"]

@@ -213,7 +213,8 @@ class KilledTest(Case):
         self.assertEqual(0, self.daemon.stop())
         self.daemon.start()
         self.assertIn("slow,", self.ok("job", "follow", job_id))
-        self.assertEqual(1, self.job(job_id)["starts"])
+        job = self.job(job_id)
+        self.assertEqual((2, 1, 1), (job["starts"], job["done"], job["total"]))
         self.assertIn("has ended", self.refused("job", "cancel", job_id))
 
 

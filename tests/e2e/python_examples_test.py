@@ -3,11 +3,14 @@
 """The programs of examples/python, and those in the text of clients/python/README.md, against the
 real daemon with the shipped models."""
 import csv
+import importlib.util
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
+import unittest
 
 import harness
 import pypackage
@@ -15,13 +18,15 @@ import pypackage
 EXAMPLES = os.path.join(harness.SOURCE_DIR, "examples", "python")
 README = os.path.join(harness.SOURCE_DIR, "clients", "python", "README.md")
 
+DEVICES = {"raspi4", "pixel3", "edgegpu", "eyeriss"}
+
 
 class Examples(harness.Case):
     models = os.path.join(harness.SOURCE_DIR, "models")
 
-    def run_python(self, *arguments, status=0, **variables):
+    def run_python(self, *arguments, status=0, warn="error", **variables):
         done = subprocess.run(
-            [sys.executable, "-W", "error", *arguments], text=True, capture_output=True,
+            [sys.executable, "-W", warn, *arguments], text=True, capture_output=True,
             timeout=harness.RUN_S, check=False, cwd=self.folder,
             env={**os.environ, "TAILOR_ENDPOINT": self.daemon.endpoint,
                  "PYTHONPATH": pypackage.FOLDER, **variables})
@@ -54,13 +59,28 @@ class Examples(harness.Case):
         done = self.example("fleet.py", path, status=1)
         self.assertIn("2 designs, 0 that miss their limit, 1 rows without", done.stderr)
 
-    def test_fronts_are_plotted(self):
-        told = self.example("pareto_plot.py", OUT=self.folder).stdout
+    def plot(self, **options):
+        """The picture that the example draws."""
+        told = self.example("pareto_plot.py", OUT=self.folder, **options).stdout
         with open(os.path.join(self.folder, "pareto.csv"), encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        self.assertEqual({"raspi4", "pixel3", "edgegpu", "eyeriss"},
-                         {row["device"] for row in rows})
+        self.assertEqual(DEVICES, {row["device"] for row in rows})
         self.assertIn("pareto.csv", told)
+        with open(os.path.join(self.folder, "pareto.svg"), encoding="utf-8") as file:
+            return file.read()
+
+    @unittest.skipUnless(importlib.util.find_spec("matplotlib"), "no matplotlib")
+    def test_fronts_are_plotted(self):
+        picture = self.plot(warn="default")  # of matplotlib's own
+        for device in DEVICES:
+            self.assertIn(device, picture)
+
+    @unittest.skipUnless(shutil.which("gnuplot"), "no gnuplot")
+    def test_fronts_are_plotted_without_matplotlib(self):
+        self.write("matplotlib.py", "raise ImportError")
+        picture = self.plot(PYTHONPATH=os.pathsep.join((self.folder, pypackage.FOLDER)))
+        for device in DEVICES:
+            self.assertIn(device, picture)
 
     def test_the_programs_in_the_text_run(self):
         """Each stands for itself, after what it says that there is."""

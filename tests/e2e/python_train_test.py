@@ -68,6 +68,9 @@ class Trains(toy.Sourced):
         with self.assertRaisesRegex(RuntimeError, "enough"):
             self.client.train(SPACE, progress=fail)
         self.await_no_jobs()
+        row = self.client.job_list()[-1]
+        self.assertEqual(row["state"], self.client.job_show(row["job"]).state)
+        self.client.job_cancel(row["job"])  # which has ended
 
     def await_no_jobs(self):
         for _ in range(300):

@@ -197,14 +197,19 @@ def job_list(n_ended: int | None = None) -> Call[Table]:
     return Call("job.list", message.SerializeToString(), as_table)
 
 
+def _packed(job_id: int) -> bytes:
+    """Numbers of a Table are floats: its job numbers may be given as they are."""
+    return bytes(pb.JobId(job_id=int(job_id)).SerializeToString())
+
+
 def job_show(job_id: int) -> Call[Job]:
     """A job as it is now, with its reply once it has ended."""
-    return Call("job.show", pb.JobId(job_id=job_id).SerializeToString(), _job)
+    return Call("job.show", _packed(job_id), _job)
 
 
 def job_cancel(job_id: int) -> Call[None]:
     """Asks a job to end, or takes it out of the queue."""
-    return Call("job.cancel", pb.JobId(job_id=job_id).SerializeToString(), as_nothing,
+    return Call("job.cancel", _packed(job_id), as_nothing,
                 is_urgent=True)
 
 
@@ -218,7 +223,7 @@ def job_follow(
         job = client.job_follow(client.train_start("nasbench201"))
         print(job.train_report().model)
     """
-    message = pb.JobId(job_id=job_id).SerializeToString()
+    message = _packed(job_id)
     wait_s = FIRST_WAIT_S
     heard_s = time.monotonic()
     show_ms: int | None = SHOW_MS
