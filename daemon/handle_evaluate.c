@@ -447,7 +447,7 @@ static tl_err run(
         tl_job_begin(tl_engine_jobs(call->engine), call, "evaluate.run", request->space, &job);
     if (err == TL_OK) {
         err = evaluate(call, request, space, job, (evaluate_reply *)reply_base);
-        tl_job_end(job, err);
+        err = tl_job_end(job, err);
     }
     tl_space_unref(space);
     return err;

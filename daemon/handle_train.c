@@ -516,7 +516,7 @@ static tl_err run(
         tl_job_begin(tl_engine_jobs(call->engine), call, "train.run", request->space, &job);
     if (err == TL_OK) {
         err = train_and_store(call, request, space, job, (train_reply *)reply_base);
-        tl_job_end(job, err);
+        err = tl_job_end(job, err);
     }
     tl_space_unref(space);
     return err;

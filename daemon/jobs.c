@@ -344,10 +344,27 @@ bool tl_job_goes_on(const tl_job *job)
     return !atomic_load(&job->must_end) && tl_call_check(job->call) == TL_OK;
 }
 
-void tl_job_end(tl_job *job, tl_err result)
+/* What work was told by tl_job_step() may be lost on its way down: only that it ends came there. */
+static tl_err find_reason(const tl_job *job, tl_err result)
 {
-    if (job == NULL || job->record.view.kind == TL_JOB_DETACHED) {
-        return;
+    char where[TL_JOB_DETAIL_BYTES];
+    if (result != TL_ECANCELLED || atomic_load(&job->must_end)) {
+        return result;
+    }
+    (void)snprintf(where, sizeof where, "%s", tl_err_detail());
+    tl_err reason = tl_call_check(job->call);
+    return reason == TL_EDEADLINE ? tl_fail_in(reason, "%s: ", where)
+                                  : tl_fail(result, "%s", where);
+}
+
+tl_err tl_job_end(tl_job *job, tl_err result)
+{
+    if (job == NULL) {
+        return result;
+    }
+    result = find_reason(job, result);
+    if (job->record.view.kind == TL_JOB_DETACHED) {
+        return result;
     }
     char detail[TL_JOB_DETAIL_BYTES];
     (void)snprintf(detail, sizeof detail, "%s", result != TL_OK ? tl_err_detail() : "");
@@ -359,6 +376,7 @@ void tl_job_end(tl_job *job, tl_err result)
     if (result != TL_OK) {
         (void)tl_fail(result, "%s", detail); /* what the caller goes on to tell */
     }
+    return result;
 }
 
 void tl_job_keep(tl_job *job, const char *name, const void *data, size_t len)

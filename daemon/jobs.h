@@ -16,7 +16,7 @@
  *         ...
  *     }
  *     done:
- *     tl_job_end(job, err);
+ *     err = tl_job_end(job, err);
  *
  * There are three kinds. An attached job is the request that a client waits for. A detached
  * one was queued by job.start: it is run by the daemon itself (job_runner.h), and again after
@@ -78,8 +78,11 @@ TL_MUST_USE tl_err tl_job_step(tl_job *job, const char *what, uint64_t done, uin
 /* The same question without news; for code in which an error would have far to go. */
 bool tl_job_goes_on(const tl_job *job);
 
-/* NULL is fine. result: how it ended. */
-void tl_job_end(tl_job *job, tl_err result);
+/*
+ * NULL is fine. result: how it ended; returned, but for TL_ECANCELLED of work that was told no
+ * more than to end, where the deadline was the reason: TL_EDEADLINE, with what it was at.
+ */
+tl_err tl_job_end(tl_job *job, tl_err result);
 
 /*
  * What a detached job has reached, under a name of its own, durably: the run after a restart finds

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/watch.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -120,6 +121,24 @@ tl_err tl_method_check_role(const tl_method *method, tl_role role)
     return TL_OK;
 }
 
+static tl_err check_watched(const void *call)
+{
+    return tl_call_check(call);
+}
+
+/* Whatever the method calls may ask whether to go on. */
+static tl_err run(
+    const tl_method *method,
+    tl_call *call,
+    const ProtobufCMessage *request,
+    ProtobufCMessage *reply)
+{
+    tl_watch former = tl_watch_set((tl_watch){check_watched, call});
+    tl_err err = method->run(call, request, reply);
+    (void)tl_watch_set(former);
+    return err;
+}
+
 tl_err tl_method_call(
     const tl_method *method,
     tl_call *call,
@@ -143,7 +162,7 @@ tl_err tl_method_call(
         goto done;
     }
     tl_err_clear();
-    if ((err = method->run(call, decoded, reply)) != TL_OK) {
+    if ((err = run(method, call, decoded, reply)) != TL_OK) {
         goto done;
     }
     err = tl_wire_pack(reply, out_reply);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "base/watch.h"
 #include "daemon/views.h"
 
 #include <pthread.h>
@@ -369,8 +370,7 @@ static bool is_due(const space_entry *entry)
     return tl_clock_ns() - entry->looked_ns > TL_NS_PER_S;
 }
 
-/* The entry, up to date with the files as of at most a second ago. Loading is held. */
-static tl_err refresh(
+static tl_err look_again(
     tl_predictors *predictors, const tl_space *space, bool is_forced, space_entry **out_entry)
 {
     space_entry *entry = find_entry(predictors, tl_space_name(space));
@@ -391,6 +391,19 @@ static tl_err refresh(
     }
     *out_entry = entry;
     return TL_OK;
+}
+
+/*
+ * The entry, up to date with the files as of at most a second ago. Loading is held. Others wait
+ * for what is read, and a file that was not read is complained of: no call's watch ends it.
+ */
+static tl_err refresh(
+    tl_predictors *predictors, const tl_space *space, bool is_forced, space_entry **out_entry)
+{
+    tl_watch former = tl_watch_set((tl_watch){0});
+    tl_err err = look_again(predictors, space, is_forced, out_entry);
+    (void)tl_watch_set(former);
+    return err;
 }
 
 /* What is in use, where nobody has to look at files for it; is_any: or should, but need not. */

@@ -252,7 +252,7 @@ tl_err tl_contest_run(tl_contest *contest, tl_grade *grades, int *n_grades)
             continue;
         }
         if (contest->goes_on != NULL && !contest->goes_on(contest->context)) {
-            return tl_fail(TL_ECANCELLED, "grading, at %s", method->name);
+            return tl_fail(TL_ECANCELLED, "grading stopped at %s", method->name);
         }
         TL_TRY(answer_with(contest, method, &answer, &time_ms));
         for (int is_outside = 0; is_taken && is_outside < 2; is_outside++) {

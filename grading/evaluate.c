@@ -390,7 +390,7 @@ static tl_err grade_all(
         }
         if (options->progress != NULL &&
             !options->progress(options->context, subject, n_seen++, n_wanted)) {
-            return tl_fail(TL_ECANCELLED, "grading, at %s", subject);
+            return tl_fail(TL_ECANCELLED, "grading stopped at %s", subject);
         }
         TL_TRY(recall_or_grade(pool, i, options, notes, out));
         n_graded += out->n_grades > n_before;

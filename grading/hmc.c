@@ -2,6 +2,7 @@
 #include "grading/hmc.h"
 
 #include "base/mem.h"
+#include "base/watch.h"
 #include "numerics/gemm.h"
 
 #include <math.h>
@@ -97,6 +98,9 @@ tl_err tl_hmc_sample(
     tl_err err = chain_init(target, w, &c);
     for (int k = -options->n_warm; k < draws.rows && err == TL_OK; k++) {
         bool is_accepted = false;
+        if ((err = tl_watch_check()) != TL_OK) {
+            break;
+        }
         double step = exp(log_step) * (1 + jitter * (2 * tl_rng_uniform(rng) - 1));
         double probability = advance(&c, step, options->n_leaps, rng, &is_accepted);
         if (k < 0) {

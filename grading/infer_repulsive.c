@@ -15,6 +15,7 @@
  */
 
 #include "base/mem.h"
+#include "base/watch.h"
 #include "grading/infer_impl.h"
 #include "numerics/gemm.h"
 #include "numerics/linalg.h"
@@ -155,9 +156,11 @@ tl_err tl_infer_repulsive_run(const tl_infer_problem *problem, tl_infer_answer *
     }
     tl_err err = particles_init(problem, &p);
     if (err == TL_OK && (err = tl_dmat_init(&values, N_HEADS, problem->query.rows)) == TL_OK) {
-        for (int k = 0; k < N_STEPS; k++) {
+        for (int k = 0; k < N_STEPS && (err = tl_watch_check()) == TL_OK; k++) {
             step(&p);
         }
+    }
+    if (err == TL_OK) {
         tl_dgemm(1, TL_N, tl_dro(p.w), TL_T, problem->query, 0, values);
         tl_infer_summarize(problem, tl_dro(values), answer);
         answer->kept_bytes = (size_t)N_HEADS * (size_t)p.w.cols * sizeof(double);

@@ -2,6 +2,7 @@
 #include "optimizer/gradients.h"
 
 #include "base/mem.h"
+#include "base/watch.h"
 #include "numerics/adamw.h"
 #include "numerics/stats.h"
 
@@ -250,6 +251,7 @@ static tl_err climb(ascent *a)
     tl_rng rng;
     tl_rng_init(&rng, o->seed);
     for (int t = 0; t < o->n_steps; t++) {
+        TL_TRY(tl_watch_check());
         TL_TRY(step(a, &rng, tl_warm_cosine(o->learning_rate, 20, t, o->n_steps)));
         if ((t + 1) % PROGRESS_STEPS == 0 && o->progress != NULL &&
             !o->progress(o->progress_context, t + 1, o->n_steps)) {

@@ -2,6 +2,7 @@
 #include "optimizer/memory.h"
 
 #include "base/mem.h"
+#include "base/watch.h"
 #include "numerics/adamw.h"
 
 #include <math.h>
@@ -266,6 +267,7 @@ static tl_err learn(memory *m, tl_rng *rng, int n, bool is_last)
 {
     double rate = m->options.learning_rate;
     for (int step = 0; step < n; step++) {
+        TL_TRY(tl_watch_check());
         learn_batch(m, rng, is_last ? tl_warm_cosine(rate, 20, step, n) : rate);
         if ((step + 1) % PROGRESS_STEPS == 0) {
             TL_TRY(report(m, PROGRESS_STEPS));

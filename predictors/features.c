@@ -2,6 +2,7 @@
 #include "predictors/features.h"
 
 #include "base/mem.h"
+#include "base/watch.h"
 #include "predictors/features_raw.h"
 
 #include <math.h>
@@ -10,6 +11,7 @@
 enum {
     REFERENCE_SEED = 20240101, /* part of what a column means: never change it */
     MAX_PAIRS = 400,
+    CHECK_ROWS = 256, /* encoded between two looks at the watch */
 };
 
 /* A raw column whose deviation is below this share of its mean is constant. */
@@ -115,7 +117,8 @@ tl_err tl_features_encode(
         goto done;
     }
     for (int i = 0; i < n; i++) {
-        if ((err = fill_raw(features, designs + (ptrdiff_t)i * n_slots, &scratch)) != TL_OK) {
+        if ((i % CHECK_ROWS == 0 && (err = tl_watch_check()) != TL_OK) ||
+            (err = fill_raw(features, designs + (ptrdiff_t)i * n_slots, &scratch)) != TL_OK) {
             goto done;
         }
         for (int j = 0; head.data != NULL && j < features->n_head; j++) {

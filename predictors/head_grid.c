@@ -2,6 +2,7 @@
 #include "predictors/head_grid.h"
 
 #include "base/mem.h"
+#include "base/watch.h"
 #include "numerics/gemm.h"
 #include "numerics/stats.h"
 
@@ -373,6 +374,7 @@ tl_err tl_grid_fit_evaluate(
         lanes *inverse = (lanes *)(void *)fit->inverse + (size_t)b * len;
         lanes *alpha = (lanes *)(void *)fit->alpha + begin;
         lanes *diagonal = (lanes *)(void *)fit->diagonal + begin;
+        TL_TRY(tl_watch_check());
         build_kernel(&grid->batches[b], fit, noise_shape, factor);
         factorize(n, factor, fit->half_logdet + (ptrdiff_t)b * LANES);
         invert(n, factor, inverse);

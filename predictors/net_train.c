@@ -2,6 +2,7 @@
 #include "predictors/net.h"
 
 #include "base/mem.h"
+#include "base/watch.h"
 #include "numerics/adamw.h"
 #include "numerics/gemm.h"
 #include "predictors/cellnet.h"
@@ -213,10 +214,13 @@ static tl_err train_member(training *t, int idx, bool is_caller)
         train_step(t, &m, rate, params);
         if ((step + 1) % PROGRESS_STEPS == 0) {
             report_progress(t, is_caller, PROGRESS_STEPS);
-            if (atomic_load(&t->is_cancelled)) {
-                err = tl_fail(TL_ECANCELLED, "training stopped after %d steps", step + 1);
-                goto done;
-            }
+        }
+        if ((err = tl_watch_check()) != TL_OK) {
+            goto done;
+        }
+        if (atomic_load(&t->is_cancelled)) {
+            err = tl_fail(TL_ECANCELLED, "training stopped after %d steps", step + 1);
+            goto done;
         }
     }
     for (int i = 0; i < net->n_params; i++) {
@@ -233,6 +237,7 @@ done:
 typedef struct worker {
     training *training;
     pthread_t thread;
+    tl_watch watch; /* the caller's */
     bool is_caller;
     tl_err err;
 } worker;
@@ -243,6 +248,7 @@ static void *run_worker(void *worker_any)
     worker *w = worker_any;
     training *t = w->training;
     tl_blas_single_thread();
+    (void)tl_watch_set(w->watch);
     for (;;) {
         int idx = atomic_fetch_add(&t->next_member, 1);
         if (idx >= t->options->n_members || w->err != TL_OK) {
@@ -261,9 +267,9 @@ static tl_err run_workers(training *t)
     worker workers[MAX_THREADS] = {0};
     int n_threads = t->options->n_threads < MAX_THREADS ? t->options->n_threads : MAX_THREADS;
     int n_started = 1;
-    workers[0] = (worker){.training = t, .is_caller = true};
+    workers[0] = (worker){.training = t, .watch = tl_watch_get(), .is_caller = true};
     for (int i = 1; i < n_threads && i < t->options->n_members; i++) {
-        workers[i] = (worker){.training = t};
+        workers[i] = (worker){.training = t, .watch = tl_watch_get()};
         if (pthread_create(&workers[i].thread, NULL, run_worker, &workers[i]) != 0) {
             break;
         }
@@ -274,8 +280,10 @@ static tl_err run_workers(training *t)
     for (int i = 1; i < n_started; i++) {
         pthread_join(workers[i].thread, NULL);
         if (workers[i].err != TL_OK && (err == TL_OK || err == TL_ECANCELLED)) {
-            /* The detail stayed on that thread. */
-            err = tl_fail(workers[i].err, "training of a %s", t->net->kind->name);
+            /* The detail stayed on that thread, where it was not the watch. */
+            err = tl_watch_check();
+            err = err == TL_OK ? tl_fail(workers[i].err, "training of a %s", t->net->kind->name)
+                               : err;
         }
     }
     return err;

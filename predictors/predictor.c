@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/units.h"
+#include "base/watch.h"
 #include "measurements/designs.h"
 #include "predictors/accuracy_bits.h"
 #include "predictors/predictor_impl.h"
@@ -362,10 +363,12 @@ static tl_err list_accuracies(
     (void)pthread_mutex_lock(&predictor->lock);
     if (predictor->accuracies[i] == NULL) {
         tl_prediction *listed = tl_mem_new((size_t)predictor->n_listing, sizeof *listed);
+        tl_watch former = tl_watch_set((tl_watch){0});
         err = listed == NULL
                   ? tl_fail(TL_ENOMEM, "accuracies of %d designs", predictor->n_listing)
                   : predict_task(
                         predictor, task, predictor->listing, predictor->n_listing, listed);
+        (void)tl_watch_set(former);
         if (err == TL_OK) {
             predictor->accuracies[i] = listed;
         } else {

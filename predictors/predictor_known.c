@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "base/watch.h"
 #include "predictors/predictor_impl.h"
 
+/* Shared by all devices: under no watch, as is all that a predictor keeps (predictor_impl.h). */
 static tl_err make_known(tl_predictor *predictor, tl_cost cost)
 {
     tl_relative *devices = NULL;
     int n = 0;
     TL_TRY(tl_model_relatives(predictor->model, cost, NULL, &devices, &n));
     tl_err err = TL_OK;
+    tl_watch former = tl_watch_set((tl_watch){0});
     if (n >= TL_KNOWN_LEAST) {
         err = tl_known_new(predictor->features, devices, n, &predictor->known[cost]);
     }
+    (void)tl_watch_set(former);
     tl_mem_free(devices);
     return err;
 }
@@ -36,9 +40,11 @@ tl_err tl_predictor_listed(tl_predictor *predictor, tl_cost cost, const tl_liste
     (void)pthread_mutex_lock(&predictor->lock);
     if (predictor->listed[cost] == NULL) {
         TL_ASSERT(predictor->known[cost] != NULL);
+        tl_watch former = tl_watch_set((tl_watch){0});
         err = tl_listed_new(
             predictor->known[cost], predictor->listing, predictor->n_listing,
             &predictor->listed[cost]);
+        (void)tl_watch_set(former);
     }
     if (err == TL_OK) {
         *out_listed = predictor->listed[cost];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "base/watch.h"
 #include "predictors/predictor_impl.h"
 
 #include <string.h>
@@ -139,8 +140,10 @@ tl_err tl_predictor_list_rows(tl_predictor *predictor, const bool *is_wanted)
         is_any = is_any || is_missing[c];
     }
     if (is_any) {
+        tl_watch former = tl_watch_set((tl_watch){0});
         err =
             encode_rows(predictor, is_missing, predictor->listing, predictor->n_listing, rows);
+        (void)tl_watch_set(former);
     }
     for (int c = 0; c < TL_N_COSTS && err == TL_OK; c++) {
         if (is_missing[c]) {

@@ -2,6 +2,7 @@
 #include "predictors/ridge.h"
 
 #include "base/mem.h"
+#include "base/watch.h"
 #include "numerics/gemm.h"
 #include "numerics/linalg.h"
 #include "numerics/stats.h"
@@ -14,6 +15,7 @@
 enum {
     N_LAMBDAS = 12,
     N_ROBUST_ROUNDS = 2,
+    CHECK_ROWS = 2048, /* multiplied between two looks at the watch */
 };
 
 static const double log10_first_lambda = -4;
@@ -44,9 +46,33 @@ static tl_err spectrum_dual(tl_dcmat a, spectrum *s)
     s->r = a.rows;
     TL_TRY(tl_dmat_init(&s->u, a.rows, a.rows));
     tl_dsyrk(1, TL_N, a, 0, s->u);
+    TL_TRY(tl_watch_check());
     TL_TRY(tl_eig_sym(s->u, s->e));
     for (int k = 0; k < s->r; k++) {
         s->e[k] = s->e[k] < 0 ? 0 : s->e[k];
+    }
+    return TL_OK;
+}
+
+/* c = A^T A */
+static tl_err square(tl_dcmat a, tl_dmat c)
+{
+    for (int begin = 0; begin < a.rows; begin += CHECK_ROWS) {
+        int end = a.rows - begin < CHECK_ROWS ? a.rows : begin + CHECK_ROWS;
+        TL_TRY(tl_watch_check());
+        tl_dsyrk(1, TL_T, tl_dcmat_rows(a, begin, end), begin > 0 ? 1 : 0, c);
+    }
+    return TL_OK;
+}
+
+/* c = A B */
+static tl_err multiply(tl_dcmat a, tl_dcmat b, tl_dmat c)
+{
+    for (int begin = 0; begin < a.rows; begin += CHECK_ROWS) {
+        int end = a.rows - begin < CHECK_ROWS ? a.rows : begin + CHECK_ROWS;
+        TL_TRY(tl_watch_check());
+        tl_dgemm(
+            1, TL_N, tl_dcmat_rows(a, begin, end), TL_N, b, 0, tl_dmat_rows(c, begin, end));
     }
     return TL_OK;
 }
@@ -60,8 +86,8 @@ static tl_err spectrum_primal(tl_dcmat a, spectrum *s)
     if ((err = tl_dmat_init(&v, d, d)) != TL_OK) {
         return err;
     }
-    tl_dsyrk(1, TL_T, a, 0, v);
-    if ((err = tl_eig_sym(v, s->e)) != TL_OK) {
+    if ((err = square(a, v)) != TL_OK || (err = tl_watch_check()) != TL_OK ||
+        (err = tl_eig_sym(v, s->e)) != TL_OK) {
         goto done;
     }
     int n_zero = 0;
@@ -70,10 +96,10 @@ static tl_err spectrum_primal(tl_dcmat a, spectrum *s)
     }
     s->r = d - n_zero;
     memmove(s->e, s->e + n_zero, (size_t)s->r * sizeof *s->e);
-    if ((err = tl_dmat_init(&s->u, a.rows, s->r)) != TL_OK) {
+    if ((err = tl_dmat_init(&s->u, a.rows, s->r)) != TL_OK ||
+        (err = multiply(a, tl_dro(tl_dmat_cols(v, n_zero, d)), s->u)) != TL_OK) {
         goto done;
     }
-    tl_dgemm(1, TL_N, a, TL_N, tl_dro(tl_dmat_cols(v, n_zero, d)), 0, s->u);
     for (int i = 0; i < a.rows; i++) {
         double *row = tl_dmat_row(s->u, i);
         for (int k = 0; k < s->r; k++) {
@@ -272,6 +298,9 @@ tl_err tl_ridge(
     memcpy(work.target, y, n * sizeof *y);
     int n_rounds = kind == TL_RIDGE_PLAIN ? 1 : N_ROBUST_ROUNDS;
     for (int round = 0; round < n_rounds; round++) {
+        if ((err = tl_watch_check()) != TL_OK) {
+            goto done;
+        }
         fit_round(kind, &s, &work, &fit);
         leave_one_out(&s, &work, &fit, y, residuals);
         fit.scale = robust_scale(a.rows, residuals, scratch);

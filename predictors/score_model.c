@@ -2,6 +2,7 @@
 #include "predictors/score_model.h"
 
 #include "base/mem.h"
+#include "base/watch.h"
 #include "numerics/gemm.h"
 #include "predictors/cellnet.h"
 
@@ -191,6 +192,9 @@ tl_err tl_score_predict(
     }
     for (int begin = 0; begin < input->n; begin += chunk) {
         int n = input->n - begin < chunk ? input->n - begin : chunk;
+        if ((err = tl_watch_check()) != TL_OK) {
+            goto done;
+        }
         tl_mat m = tl_mat_rows(mean, begin, begin + n);
         tl_mat s = tl_mat_rows(spread, begin, begin + n);
         read_rows(model, input, begin, n, codes, x);

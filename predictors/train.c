@@ -14,7 +14,7 @@ tl_err tl_training_progress(
 {
     const tl_train_options *options = training->options;
     if (options->progress != NULL && !options->progress(options->context, what, done, total)) {
-        return tl_fail(TL_ECANCELLED, "training was cancelled at %s", what);
+        return tl_fail(TL_ECANCELLED, "training stopped at %s", what);
     }
     return TL_OK;
 }
