@@ -173,7 +173,12 @@ static bool is_before(const void *prefix, size_t prefix_len, const MDB_val *key)
 }
 
 tl_err tl_store_delete_prefix(
-    tl_store_txn *txn, tl_db db, const void *prefix, size_t prefix_len, size_t *out_n)
+    tl_store_txn *txn,
+    tl_db db,
+    const void *prefix,
+    size_t prefix_len,
+    size_t max,
+    size_t *out_n)
 {
     MDB_cursor *cursor = NULL;
     MDB_val k;
@@ -183,7 +188,7 @@ tl_err tl_store_delete_prefix(
     if (status != 0) {
         return tl_store_fail(txn->store, "write to", status);
     }
-    while ((status = seek(cursor, prefix, prefix_len, &k, &v)) == 0 &&
+    while (n < max && (status = seek(cursor, prefix, prefix_len, &k, &v)) == 0 &&
            has_prefix(&k, prefix, prefix_len) && (status = mdb_cursor_del(cursor, 0)) == 0) {
         n++;
     }

@@ -106,9 +106,17 @@ TL_MUST_USE tl_err tl_store_put(
 TL_MUST_USE tl_err
 tl_store_delete(tl_store_txn *txn, tl_db db, const void *key, size_t key_len);
 
-/* Removes every key that starts with prefix; out_n may be NULL. */
+/*
+ * Removes the keys that start with prefix, at most max of them (SIZE_MAX: all); out_n, how many
+ * those were, may be NULL.
+ */
 TL_MUST_USE tl_err tl_store_delete_prefix(
-    tl_store_txn *txn, tl_db db, const void *prefix, size_t prefix_len, size_t *out_n);
+    tl_store_txn *txn,
+    tl_db db,
+    const void *prefix,
+    size_t prefix_len,
+    size_t max,
+    size_t *out_n);
 
 /* Both end the transaction and set *txn to NULL, whatever comes of it; NULL in *txn is fine
  * for abort. */

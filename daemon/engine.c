@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/name.h"
 #include "base/text.h"
+#include "base/watch.h"
 #include "daemon/backups.h"
 #include "daemon/predictors.h"
 #include "daemon/space_table.h"
@@ -242,7 +243,7 @@ static tl_err store_space(tl_engine *engine, const char *name, const char *yaml)
     } else if ((err = tl_store_delete(txn, TL_DB_SPACES, name, strlen(name))) == TL_OK) {
         err = tl_columns_remove_space(txn, name);
     }
-    if (err == TL_OK) {
+    if (err == TL_OK && (err = tl_watch_check()) == TL_OK) {
         return tl_store_commit(&txn);
     }
     tl_store_abort(&txn);

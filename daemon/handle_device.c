@@ -3,6 +3,7 @@
 /* Methods device.*. */
 
 #include "base/mem.h"
+#include "base/watch.h"
 #include "daemon/handle.h"
 #include "daemon/methods.h"
 #include "device-profiles/profile_yaml.h"
@@ -13,7 +14,8 @@
 /* ---- list ---------------------------------------------------------------------------- */
 
 enum {
-    MAX_LISTED = 65536 /* in one message, which they always fit */
+    MAX_LISTED = 65536, /* in one message, which they always fit */
+    CHECK_EVERY = 1024  /* devices between two looks at the deadline */
 };
 
 /* Copies of the few texts that the list shows. */
@@ -51,7 +53,7 @@ static tl_err collect(void *context, const tl_profile *profile, bool is_shipped)
     item->device_class = profile->device_class;
     item->batch = profile->batch;
     item->is_shipped = is_shipped;
-    return TL_OK;
+    return list->n % CHECK_EVERY == 0 ? tl_watch_check() : TL_OK;
 }
 
 static tl_err collect_damaged(void *context, const char *name)
@@ -99,6 +101,7 @@ static tl_err add_texts(
     for (size_t i = 0; i < list->n; i++) {
         texts[i] = text_of(&list->items[i]);
     }
+    TL_TRY(tl_watch_check());
     return tl_table_reply_texts(table, name, texts);
 }
 
@@ -246,7 +249,8 @@ static tl_err count_stored(tl_call *call, const char *device, stored *out_stored
     size_t n = 0;
     stored s = {0};
     TL_TRY(tl_engine_spaces(call->engine, &entries, &n));
-    for (size_t i = 0; i < n; i++) {
+    tl_err err = TL_OK;
+    for (size_t i = 0; i < n && (err = tl_call_check(call)) == TL_OK; i++) {
         for (int m = 0; m < TL_N_METRICS; m++) {
             if (tl_metric_is_of_device((tl_metric)m)) {
                 count_column(call, tl_space_name(entries[i].space), (tl_metric)m, device, &s);
@@ -255,7 +259,7 @@ static tl_err count_stored(tl_call *call, const char *device, stored *out_stored
     }
     tl_space_entries_free(entries, n);
     *out_stored = s;
-    return TL_OK;
+    return err;
 }
 
 /* The registration and the measurements go together or not at all. */
@@ -269,7 +273,8 @@ static tl_err remove_device(
     if (err == TL_ESTATE && is_measured) {
         err = TL_OK; /* a shipped device stays, its measurements go */
     }
-    if (err == TL_OK && (err = tl_columns_remove_device(txn, name)) == TL_OK) {
+    if (err == TL_OK && (err = tl_columns_remove_device(txn, name)) == TL_OK &&
+        (err = tl_call_check(call)) == TL_OK) {
         return tl_store_commit(&txn);
     }
     tl_store_abort(&txn);

@@ -140,6 +140,9 @@ static tl_err run_commit(
     if (err == TL_OK) {
         err = store_table(call, space, &table, (Tailor__V1__ImportReport *)reply_base);
     }
+    if (err == TL_EDEADLINE) { /* nothing is stored, and the client may commit again */
+        tl_imports_put_back(tl_engine_imports(call->engine), request->import_id, &table, space);
+    }
     tl_space_unref(current);
     tl_space_unref(space);
     tl_table_done(&table);

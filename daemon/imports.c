@@ -13,7 +13,8 @@ typedef struct stage {
     uint64_t id;
     bool is_busy;
     tl_space *space;
-    tl_table_parser *parser;
+    tl_table_parser *parser; /* NULL: the table is whole */
+    tl_table table;          /* then */
     uint64_t next_sequence;
     size_t n_cells; /* of its table so far */
     int64_t used_ns;
@@ -44,6 +45,7 @@ tl_err tl_imports_new(size_t max_cells, tl_imports **out_imports)
 static void clear(stage *s)
 {
     tl_table_parser_free(s->parser);
+    tl_table_done(&s->table);
     tl_space_unref(s->space);
     *s = (stage){0};
 }
@@ -187,7 +189,9 @@ tl_err tl_imports_feed(
     TL_TRY(borrow(imports, id, &s));
     tl_err err = TL_OK;
     bool is_over = false;
-    if (sequence > s->next_sequence) {
+    if (s->parser == NULL) {
+        err = tl_fail(TL_ESTATE, "import %llu has all its pieces", (unsigned long long)id);
+    } else if (sequence > s->next_sequence) {
         err = tl_fail(
             TL_ESTATE, "import %llu: got piece %llu, want %llu", (unsigned long long)id,
             (unsigned long long)sequence, (unsigned long long)s->next_sequence);
@@ -205,12 +209,33 @@ tl_err tl_imports_finish(
 {
     stage *s = NULL;
     TL_TRY(borrow(imports, id, &s));
-    tl_err err = tl_table_parser_finish(s->parser, out_table);
+    tl_err err = TL_OK;
+    if (s->parser != NULL) {
+        err = tl_table_parser_finish(s->parser, out_table);
+    } else {
+        *out_table = s->table;
+        s->table = (tl_table){0};
+    }
     if (err == TL_OK) {
         *out_space = tl_space_ref(s->space);
     }
     give_back(imports, s, true);
     return err;
+}
+
+void tl_imports_put_back(tl_imports *imports, uint64_t id, tl_table *table, tl_space *space)
+{
+    stage whole = {
+        .id = id, .table = *table, .space = tl_space_ref(space), .used_ns = tl_clock_ns()};
+    *table = (tl_table){0};
+    (void)pthread_mutex_lock(&imports->lock);
+    stage *room = find_room(imports);
+    if (room != NULL) {
+        *room = whole;
+        whole = (stage){0};
+    }
+    (void)pthread_mutex_unlock(&imports->lock);
+    clear(&whole); /* where there was no room */
 }
 
 tl_err tl_imports_abort(tl_imports *imports, uint64_t id)

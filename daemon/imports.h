@@ -50,11 +50,18 @@ TL_MUST_USE tl_err tl_imports_feed(
     tl_imports *imports, uint64_t id, uint64_t sequence, const void *data, size_t len);
 
 /*
- * Ends the import, whatever comes of it. On success the caller owns the table
- * (tl_table_done) and a reference on its space.
+ * Ends the import, whatever comes of it, unless it is put back. On success the caller owns the
+ * table (tl_table_done) and a reference on its space.
  */
 TL_MUST_USE tl_err
 tl_imports_finish(tl_imports *imports, uint64_t id, tl_table *out_table, tl_space **out_space);
+
+/*
+ * The import is open again, with all its pieces: for a table that was not stored for want of
+ * time. Takes the table; takes a reference of its own on space. With TL_IMPORTS_MAX others open
+ * the import is over.
+ */
+void tl_imports_put_back(tl_imports *imports, uint64_t id, tl_table *table, tl_space *space);
 
 /* Forgets the import. TL_ENOTFOUND when there is none. */
 TL_MUST_USE tl_err tl_imports_abort(tl_imports *imports, uint64_t id);

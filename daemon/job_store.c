@@ -144,7 +144,7 @@ static tl_err get(tl_store *store, const job_key *key, void **out_data, size_t *
 static tl_err clear(tl_store_txn *txn, char kind, uint64_t id)
 {
     job_key key = key_of(kind, id, NULL);
-    return tl_store_delete_prefix(txn, TL_DB_JOBS, key.bytes, key.len, NULL);
+    return tl_store_delete_prefix(txn, TL_DB_JOBS, key.bytes, key.len, SIZE_MAX, NULL);
 }
 
 tl_err tl_job_store_put_request(tl_store_txn *txn, uint64_t id, const void *data, size_t len)

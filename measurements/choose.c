@@ -3,11 +3,16 @@
 
 #include "base/mem.h"
 #include "base/name.h"
+#include "base/watch.h"
 #include "measurements/record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+    CHECK_EVERY = 1024 /* columns between two looks at the watch */
+};
 
 /* A column that may be one of the largest. */
 typedef struct candidate {
@@ -54,6 +59,9 @@ static tl_err take(void *context, const tl_store_entry *entry)
         char name[TL_COLUMN_NAME_BYTES];
         tl_record_name_column(entry, name);
         return tl_damage_add(&c->damaged, name);
+    }
+    if (c->n_seen % CHECK_EVERY == 0) {
+        TL_TRY(tl_watch_check());
     }
     if (c->n == 2 * c->max) {
         keep_largest(c);

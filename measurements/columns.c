@@ -4,11 +4,16 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/name.h"
+#include "base/watch.h"
 #include "measurements/designs.h"
 #include "measurements/record.h"
 
 #include <math.h>
 #include <string.h>
+
+enum {
+    CHECK_EVERY = 1024 /* columns removed between two looks at the watch */
+};
 
 /* ---- one column ------------------------------------------------------------- */
 
@@ -212,7 +217,11 @@ tl_err tl_columns_remove_space(tl_store_txn *txn, const char *space_name)
 {
     tl_record_key key;
     TL_TRY(tl_record_columns_key(space_name, &key));
-    TL_TRY(tl_store_delete_prefix(txn, TL_DB_MEASUREMENTS, key.bytes, key.len, NULL));
+    for (size_t n = CHECK_EVERY; n == CHECK_EVERY;) {
+        TL_TRY(tl_watch_check());
+        TL_TRY(tl_store_delete_prefix(
+            txn, TL_DB_MEASUREMENTS, key.bytes, key.len, CHECK_EVERY, &n));
+    }
     TL_TRY(tl_record_space_key(space_name, &key));
     tl_err err = tl_store_delete(txn, TL_DB_MEASUREMENTS, key.bytes, key.len);
     return err == TL_ENOTFOUND ? TL_OK : err;

@@ -4,6 +4,7 @@
 #include "base/csv.h"
 #include "base/mem.h"
 #include "base/name.h"
+#include "base/watch.h"
 #include "measurements/designs.h"
 #include "measurements/record.h"
 
@@ -105,6 +106,7 @@ static tl_err add_source(void *context, const tl_store_entry *entry)
 {
     export *ex = context;
     char name[TL_COLUMN_NAME_BYTES];
+    TL_TRY(tl_watch_check());
     TL_TRY(make_room(ex));
     tl_err err =
         entry->is_damaged ? TL_EDAMAGED : read_source(ex, entry, &ex->sources[ex->n_sources]);

@@ -2,6 +2,7 @@
 #include "measurements/columns.h"
 
 #include "base/mem.h"
+#include "base/watch.h"
 #include "measurements/designs.h"
 #include "measurements/record.h"
 
@@ -281,6 +282,7 @@ static tl_err import_all(import *in, tl_devices_fn *on_devices, void *context)
         if (c == in->block.first + in->block.n) {
             TL_TRY(find_block(in, c));
         }
+        TL_TRY(tl_watch_check()); /* nothing is stored yet */
         TL_TRY(import_column(in, c));
     }
     if (in->is_changed) {
@@ -308,7 +310,7 @@ import in = {.space = space, .table = table };
             TL_OK ||
         (err = tl_store_begin(store, &in.txn)) != TL_OK ||
         (err = import_all(&in, on_devices, context)) != TL_OK ||
-        (err = tl_store_commit(&in.txn)) != TL_OK) {
+        (err = tl_watch_check()) != TL_OK || (err = tl_store_commit(&in.txn)) != TL_OK) {
         goto done;
     }
     *out_report = in.report;

@@ -3,6 +3,7 @@
 
 #include "base/csv.h"
 #include "base/mem.h"
+#include "base/watch.h"
 #include "measurements/designs.h"
 #include "measurements/header.h"
 
@@ -12,6 +13,7 @@
 
 enum {
     FIRST_ROWS = 256,
+    PIECE_BYTES = 256 * 1024, /* parsed between two looks at the watch */
     MAX_CSV_FIELDS = TL_TABLE_MAX_COLUMNS + TL_SPACE_MAX_SLOTS + 40 /* comments */
 };
 
@@ -330,6 +332,19 @@ tl_err tl_table_parser_finish(tl_table_parser *parser, tl_table *out_table)
     return TL_OK;
 }
 
+/* A whole table is asked of by one call, which may end between two pieces. */
+static tl_err feed_watched(tl_table_parser *parser, const char *data, size_t len)
+{
+    tl_err err = TL_OK;
+    for (size_t at = 0; at < len && err == TL_OK; at += PIECE_BYTES) {
+        size_t n = len - at < PIECE_BYTES ? len - at : PIECE_BYTES;
+        if ((err = tl_watch_check()) == TL_OK) {
+            err = tl_table_parser_feed(parser, data + at, n);
+        }
+    }
+    return err;
+}
+
 tl_err tl_table_parse(
     const tl_space *space,
     const char *origin,
@@ -340,7 +355,7 @@ tl_err tl_table_parse(
 {
     tl_table_parser *parser = NULL;
     TL_TRY(tl_table_parser_new(space, origin, options, &parser));
-    tl_err err = tl_table_parser_feed(parser, data, len);
+    tl_err err = feed_watched(parser, data, len);
     if (err == TL_OK) {
         err = tl_table_parser_finish(parser, out_table);
     }

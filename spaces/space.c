@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/name.h"
+#include "base/watch.h"
 #include "spaces/impl.h"
 
 #include <math.h>
@@ -169,6 +170,9 @@ static tl_err try_options(const tl_space *space)
     }
     for (int i = 0; i < space->n_slots; i++) {
         const tl_slot_impl *slot = &space->slots[i];
+        if ((err = tl_watch_check()) != TL_OK) {
+            goto done;
+        }
         for (int j = 0; j < slot->pub.n_options && n_lines < MAX_TRIAL_LINES; j++) {
             memcpy(design, first, sizeof design);
             if (slot->depth_slot >= 0) {

@@ -183,7 +183,7 @@ static void what_was_changed_in_many_ways_passes(void **state)
             }
         }
         if (i % 10 == 9) {
-            assert_ok(tl_store_delete_prefix(txn, TL_DB_DEVICES, "key-0", 5, NULL));
+            assert_ok(tl_store_delete_prefix(txn, TL_DB_DEVICES, "key-0", 5, SIZE_MAX, NULL));
         }
         assert_ok(tl_store_commit(&txn));
         tl_store_close(store);

@@ -167,13 +167,13 @@ static void a_prefix_is_visited_in_order_and_removed(void **state)
     assert_string_equal(text.data, "");
 
     assert_ok(tl_store_begin(store, &txn));
-    assert_ok(tl_store_delete_prefix(txn, TL_DB_DEVICES, "b1", 2, &n));
+    assert_ok(tl_store_delete_prefix(txn, TL_DB_DEVICES, "b1", 2, SIZE_MAX, &n));
     assert_int_equal(n, 2);
     assert_ok(tl_store_delete(txn, TL_DB_DEVICES, "c", 1));
     assert_ok(
         tl_store_txn_iterate_range(txn, TL_DB_DEVICES, &(tl_store_range){0}, gather, &text));
     assert_string_equal(text.data, "a=v b=v b2=v ");
-    assert_ok(tl_store_delete_prefix(txn, TL_DB_DEVICES, NULL, 0, NULL));
+    assert_ok(tl_store_delete_prefix(txn, TL_DB_DEVICES, NULL, 0, SIZE_MAX, NULL));
     assert_ok(tl_store_commit(&txn));
     tl_text_clear(&text);
     assert_ok(tl_store_iterate(store, TL_DB_DEVICES, NULL, 0, gather, &text));

@@ -375,7 +375,7 @@ static void empty_store(tl_store *store)
 {
     tl_store_txn *txn = NULL;
     assert_ok(tl_store_begin(store, &txn));
-    assert_ok(tl_store_delete_prefix(txn, TL_DB_META, filler, strlen(filler), NULL));
+    assert_ok(tl_store_delete_prefix(txn, TL_DB_META, filler, strlen(filler), SIZE_MAX, NULL));
     assert_ok(tl_store_commit(&txn));
 }
 
