@@ -79,18 +79,42 @@ static void to_message(const tl_job_record *record, record_message *message)
     message->set_aside = record->n_set_aside;
 }
 
-#define COPY_TEXT(to, from) ((void)snprintf((to), sizeof(to), "%s", (from)))
+/* What is longer than we ever wrote is cut, maybe within a character. */
+static void copy_text(char *to, size_t size, const char *from)
+{
+    (void)snprintf(to, size, "%s", from);
+    tl_wire_clean(to);
+}
+
+#define COPY_TEXT(to, from) copy_text((to), sizeof(to), (from))
+
+/* The rest of the program relies on it: who writes the file of a backup may write anything. */
+static tl_err check_message(const record_message *message)
+{
+    if (message->role > TL_ROLE_ADMIN || message->state > TL_JOB_ENDED ||
+        message->kind > TL_JOB_FLEET ||
+        (message->state == TL_JOB_WAITING && message->kind != TL_JOB_DETACHED)) {
+        return tl_fail(
+            TL_EDAMAGED, "role %u, state %u, kind %u", message->role, message->state,
+            message->kind);
+    }
+    if (message->id == 0 || message->id > TL_JOB_MAX_NUMBER ||
+        message->end_no > TL_JOB_MAX_NUMBER) {
+        return tl_fail(
+            TL_EDAMAGED, "no number of a job or of an end: %llu, %llu",
+            (unsigned long long)message->id, (unsigned long long)message->end_no);
+    }
+    if (strlen(message->token) > TL_JOB_MAX_TOKEN_BYTES) {
+        return tl_fail(TL_EDAMAGED, "a token of %zu bytes", strlen(message->token));
+    }
+    return TL_OK;
+}
 
 static tl_err from_message(const record_message *message, tl_job_record *record)
 {
     tl_job_view *view = &record->view;
     memset(record, 0, sizeof *record);
-    if (message->role > TL_ROLE_ADMIN || message->state > TL_JOB_ENDED ||
-        message->kind > TL_JOB_FLEET) {
-        return tl_fail(
-            TL_EDAMAGED, "role %u, state %u, kind %u", message->role, message->state,
-            message->kind);
-    }
+    TL_TRY(check_message(message));
     view->id = message->id;
     COPY_TEXT(view->method, message->method);
     COPY_TEXT(view->subject, message->subject);
@@ -98,7 +122,7 @@ static tl_err from_message(const record_message *message, tl_job_record *record)
     COPY_TEXT(view->client, message->client);
     COPY_TEXT(view->key, message->key);
     COPY_TEXT(view->detail, message->error_detail);
-    COPY_TEXT(record->token, message->token);
+    memcpy(record->token, message->token, strlen(message->token) + 1);
     view->done = message->done;
     view->total = message->total;
     view->queued_unix_s = message->queued_unix_s;
@@ -241,7 +265,8 @@ static tl_err visit_entry(void *context, const tl_store_entry *entry)
 {
     visit_context *v = context;
     tl_job_record record;
-    v->last_id = id_of(entry);
+    uint64_t id = id_of(entry);
+    v->last_id = id <= TL_JOB_MAX_NUMBER ? id : v->last_id;
     tl_err err = entry->is_damaged ? tl_fail(TL_EDAMAGED, "its checksum does not hold")
                                    : read_record(entry, &record);
     if (err == TL_ENOMEM) {
@@ -249,8 +274,8 @@ static tl_err visit_entry(void *context, const tl_store_entry *entry)
     }
     if (err != TL_OK) {
         tl_log(
-            TL_LOG_WARN, "job %llu in the store is left out: %s",
-            (unsigned long long)v->last_id, tl_err_detail());
+            TL_LOG_WARN, "job %llu in the store is left out: %s", (unsigned long long)id,
+            tl_err_detail());
         return TL_OK;
     }
     return v->visit(v->context, &record);

@@ -13,6 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of jobs and of ends: what a double holds and counting up never reaches. Greater ones are damage. */
+#define TL_JOB_MAX_NUMBER (UINT64_C(1) << 53)
+
 /* All that the store knows of a job without its request and outcome. */
 typedef struct tl_job_record {
     tl_job_view view;
@@ -48,7 +51,7 @@ TL_MUST_USE tl_err tl_job_store_get_kept(
     tl_store *store, uint64_t id, const char *name, void **out_data, size_t *out_len);
 
 /* All records, oldest first. What cannot be read is logged and passed over; *out_last_id is the
- * greatest number of all (0: there are none). */
+ * greatest number of all (0: there are none) that can be one. */
 typedef tl_err tl_job_store_visit_fn(void *context, const tl_job_record *record);
 TL_MUST_USE tl_err tl_job_store_each(
     tl_store *store, tl_job_store_visit_fn *visit, void *context, uint64_t *out_last_id);

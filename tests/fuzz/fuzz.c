@@ -12,7 +12,9 @@
 #include <string.h>
 
 enum {
-    MAX_SPACES = 8
+    MAX_SPACES = 8,
+    PIECE_HEAD_BYTES = 3,
+    BITS_PER_BYTE = 8
 };
 
 void tl_fuzz_check(bool is_true, const char *what)
@@ -47,6 +49,21 @@ size_t tl_fuzz_blocks(void)
 void tl_fuzz_check_blocks(size_t before)
 {
     tl_fuzz_check(tl_fuzz_blocks() == before, "memory was left behind");
+}
+
+bool tl_fuzz_next(const uint8_t **data, size_t *size, tl_fuzz_piece *out_piece)
+{
+    const uint8_t *at = *data;
+    if (*size < PIECE_HEAD_BYTES) {
+        return false;
+    }
+    size_t len = (size_t)at[1] | (size_t)at[2] << BITS_PER_BYTE;
+    size_t left = *size - PIECE_HEAD_BYTES;
+    *out_piece = (tl_fuzz_piece){
+        .kind = at[0], .data = at + PIECE_HEAD_BYTES, .len = len < left ? len : left};
+    *data = out_piece->data + out_piece->len;
+    *size = left - out_piece->len;
+    return true;
 }
 
 void tl_fuzz_wrap_model(const uint8_t *model, size_t len, uint8_t **out_data, size_t *out_len)

@@ -30,6 +30,17 @@ const tl_space *tl_fuzz_space(const char *name);
 size_t tl_fuzz_blocks(void);
 void tl_fuzz_check_blocks(size_t before);
 
+/*
+ * Takes the next piece off the input: a byte that says what it is, its length in two bytes, little
+ * end first, and so many bytes (or what is left). False at the end.
+ */
+typedef struct tl_fuzz_piece {
+    uint8_t kind;
+    const uint8_t *data;
+    size_t len;
+} tl_fuzz_piece;
+bool tl_fuzz_next(const uint8_t **data, size_t *size, tl_fuzz_piece *out_piece);
+
 /* SHA-256 over a packed model in its file's envelope: the caller owns *out_data. */
 void tl_fuzz_wrap_model(const uint8_t *model, size_t len, uint8_t **out_data, size_t *out_len);
 

@@ -128,6 +128,10 @@ def requests():
         "proxy.run": message(f1="nasbench201", f2="pixel3", f5=2),
         "evaluate.run": message(f1="nasbench201", f5=20),
         "train.run": message(f1="tiny-cell", f8="none"),
+        "backup.begin": b"", "backup.read": message(f1=1), "backup.end": message(f1=1),
+        "job.start": message(f1="train.run", f2=message(f1="tiny-cell", f8="none"),
+                             f3="a-token-of-its-own"),
+        "job.show": message(f1=1),
     }
     for method, body in bodies.items():
         keep("request", method, method.encode() + b"\n" + body)
@@ -137,6 +141,69 @@ def requests():
     words = message(f1="b", f3="x") + field(4, b"\x00\x00")
     table = field(1, column) + field(1, words) + field(2, 2)
     keep("envelope", "reply", message(f1=1, f2=9, f3=0, f7="careful", f8=table, f9=100))
+
+
+def stored(*entries):
+    """Pieces of the targets column and job: what each is, its length and its bytes."""
+    return b"".join(struct.pack("<BH", kind, len(data)) + data for kind, data in entries)
+
+
+def columns():
+    """Of nasbench201; the digest of the space is filled in by the target."""
+    def column(designs, values):
+        flat = [choice for design in designs for choice in design]
+        return struct.pack("<4I64s", 1, 6, len(values), 0, b"") + struct.pack(
+            "<%dH%dd" % (len(flat), len(values)), *flat, *values)
+    designs = [(0, 0, 0, 0, 0, 3), (0, 1, 2, 3, 4, 0), (4, 4, 4, 4, 4, 4)]
+    two = column(designs[:2], [1.5, 2e-3])
+    space = struct.pack("<Q64s", 7, b"")
+    keep("column", "three", stored((0, two), (1, column(designs, [1, 2, 3])), (2, two),
+                                   (3, space), (4, struct.pack("<Q", 7))))
+    keep("column", "keys", stored((5, b"\x060board" + two), (5, b"\x010" + two),
+                                  (5, b"\x029x" + two), (6, b"\x01x" + two),
+                                  (6, b"\x05s\x00\xffab" + space), (3, b"short"), (4, b"")))
+    keep("column", "unsound", stored((0, column(designs[::-1], [1, 2, 3])),
+                                     (1, column(designs[:1], [float("nan")])),
+                                     (2, column([(9,) * 6], [1])), (3, space)))
+
+
+def stores():
+    """What a page of a store's file has at an offset instead: the target says which pages."""
+    keep("store", "nothing", b"")
+    keep("store", "meta", stored((0, struct.pack("<H", 144) + b"\xff" * 8), (1, b"\x90\x00")))
+    keep("store", "pages", stored(*((page, struct.pack("<HH", 10 + page, 2)) for page in range(8))))
+    keep("store", "values", stored(*((page, struct.pack("<HB", 4000, 7)) for page in range(30))))
+
+
+def jobs():
+    def job(number, letter):
+        return 4 * number + "jqrk".index(letter)
+
+    def record(number, **fields):
+        return message(**{**dict(
+            f1=number, f2="train.run", f3="toy", f4="predictors", f5=1, f6=3, f7="tailor",
+            f8="alice", f9=1, f10="a-token-%d" % number, f11=1700000000, f12=1700000001,
+            f14=0.5, f15=1), **fields})
+    request = message(f1="toy", f8="none")
+    train = message(f1="toy-1")
+    outcome = message(f1="careful", f2=True, f3=train)
+    keep("job", "all", stored(
+        (job(1, "j"), record(1, f13=1700000009, f16=2, f17=1, f21=len(train), f22=1)),
+        (job(1, "r"), outcome), (job(2, "j"), record(2, f16=1, f17=1)), (job(2, "q"), request),
+        (job(2, "k"), message(f1=b"a model", f2="a note")),
+        (job(3, "j"), record(3, f17=1)), (job(3, "q"), request),
+        (job(4, "j"), record(4, f16=1, f17=2)), (job(5, "j"), record(5, f16=1))))
+    keep("job", "failed", stored(
+        (job(1, "j"), record(1, f16=2, f17=1, f19=5, f20="no space", f22=2)),
+        (job(1, "r"), b"\xff"),
+        (job(2, "j"), record(2, f16=1, f17=1, f15=2)), (job(2, "q"), b""),
+        (job(3, "j"), record(4)), (job(4, "j"), record(4, f16=3)),
+        (job(5, "j"), record(5, f16=2, f18=True, f19=9999))))
+    keep("job", "texts", stored(
+        (job(1, "j"), record(1, f2="\u00e9" * 100, f20="\u20ac" * 300, f16=2, f17=1, f19=3)),
+        (job(2, "j"), record(2, f10="t" * 200, f17=1, f11=2**62))))
+    keep("job", "last", stored((job(63, "j"), record(2**64 - 1, f16=2, f17=1, f22=2**64 - 1)),
+                               (job(1, "j"), record(1, f17=1, f16=1))))
 
 
 def pieces(call, *parts):
@@ -222,12 +289,19 @@ def models():
 def main():
     tables()
     requests()
+    columns()
+    jobs()
+    stores()
     answers()
     models()
     backups()
     z85 = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
     keep("key", "client", "# a client\nname: alice\nrole: writer\npublic: %s\n" % z85)
     keep("key", "secret", "name: a\r\npublic: %s\nsecret: %s \nserver: %s" % (z85, z85, z85))
+    keep("settings", "all", "data: /srv/tailor\nmodels: /srv/models\nlisten: [ipc:///a, tcp://[::1]:1]"
+         "\nworkers: 4\nlog-level: info\nlog-format: json\nkeys: /srv/keys\n"
+         "metrics: 127.0.0.1:9411\nmax-connections: 50\n")
+    keep("settings", "one", "listen: tcp://127.0.0.1:7411\nwokers: 4\n")
     keep("profile", "all", "name: x\nclass: npu\ndescription: \"a: b\"\nbatch: 1\n"
          "peak_gflops: {fp32: 48, int8: 96}\nbits: {weights: [8, 32], activations: [8]}\n")
     keep("space", "tiny", "space: x\nkind: cell\n")
