@@ -3,12 +3,14 @@
 
     world = killing.World(folder, seed)
     world.round()          clients at work, kill -9, start again, everything looked at
-    world.close()
+    world.close()          what was left to the daemon comes to its end and is looked at
 
 Every client keeps to subjects of its own and writes one number after the other, so that what is
 there afterwards is the last acknowledged number or the one that was under way. Mostly the clients
 are killed, too, before the daemon starts again, so that none repeats what was lost; else they find
-it again by themselves. kill -9 takes the
+it again by themselves. What was left to the daemon as a job (--detach) must be listed after every kill
+by the number that was printed; mostly its clients' own trainings are cancelled then, so that they do not
+pile up, but in one of four rounds all come to their end, and what they found is looked at. kill -9 takes the
 process, not the machine: what it had handed to the kernel stays. It shows that no state is half
 and that nothing acknowledged waits in the process's own memory; not what a power cut does.
 """
@@ -32,7 +34,15 @@ N_CELLS = 70
 N_FLEET = 120
 TINY = os.path.join(harness.SOURCE_DIR, "tests", "spaces", "user", "tiny-chain.yaml")
 SHIPPED = os.path.join(harness.SOURCE_DIR, "models", "mobilenet-zoo.tlm")
+SPACE_OF_JOBS = os.path.join(harness.SOURCE_DIR, "spaces", "nasbench201.yaml")
+LEFT = ["--space", "left-cells"]  # the same cells under a name that only jobs left to the daemon train
+N_LEFT_CELLS = 160
 START_S = 60
+FINISH_S = 120 * harness.SLOWER
+N_LISTED = 1000
+N_REMEMBERED = 100  # jobs that have ended, of those left to the daemon: fewer than stay listed
+UNDER_WAY = ("waiting", "running", "cancelling")
+GIVEN_UP = "ESTATE: the daemon ended unexpectedly each of the two times"
 ANSWER_S = 0.05  # that a client may take to read what the daemon sent, and to end
 
 
@@ -94,10 +104,21 @@ class World:
         self.counts = collections.Counter()
         self.unanswered = collections.Counter()
         self.start_s = []
+        self.left = {}       # jobs left to the daemon, by the number printed: seed of a training
+        self.known = set()   # those of before the last kill
+        self.went_on = set() # jobs that were under way after a kill
+        self.cancelled = set()
+        self.ended = {}      # trainings and evaluations that were seen to have ended: how
+        self.evaluate, self.grades = [], []  # how one evaluation is asked for, and what it finds
+        self.are_clients_gone = False
         self.processes = {}  # those of clients by name
         self.clients = clients or list(CLIENTS)
         self.daemon.start()
-        self.prepare()
+        try:
+            self.prepare()
+        except BaseException:
+            self.daemon.kill()
+            raise
 
     # ---- helpers --------------------------------------------------------------------------
 
@@ -129,9 +150,33 @@ class World:
             "latency_ms@known-b": lambda d: harness.latency_ms(d, 5.0)}))
         self.ok("measure", "import", *SPACE, path)
         self.ok("train", *SPACE, "--effort", "none", "--seed", "0")
+        self.prepare_left()
         for name in ("import", "device", "space"):
             check(CLIENTS[name](self, 0), name)
         self.ok("backup", "--out", os.path.join(self.folder, "first.backup"))
+
+    def prepare_left(self):
+        with open(SPACE_OF_JOBS, encoding="utf-8") as file:
+            text = re.sub(r"(?m)^name: .*$", "name: " + LEFT[1], file.read())
+        self.ok("space", "add", self.write("left.yaml", text))
+        path = self.write("left.csv", harness.table(harness.cells(N_LEFT_CELLS), {
+            "latency_ms@left-a": harness.latency_ms,
+            "latency_ms@left-b": lambda d: harness.latency_ms(d, 5.0, 0.1)}))
+        self.ok("measure", "import", *LEFT, path)
+        for seed in range(20):  # one by which enough designs are held out
+            self.evaluate = ["evaluate", *LEFT, "--methods", "head,mean-field", "--seed", str(seed)]
+            result = self.run(*self.evaluate)
+            if result.returncode == 0:
+                break
+        self.grades = self.grades_of(result.stdout)
+        check(self.grades, "an evaluation:", result.stderr)
+        self.ended = {number: job["state"] for number, job in self.list_jobs().items()}
+
+    @staticmethod
+    def grades_of(text):
+        """All but the time that it took, and designs of other spaces: those come and go."""
+        return [{k: v for k, v in row.items() if k != "time_ms"}
+                for row in csv.DictReader(io.StringIO(text)) if row["set"] != "foreign"]
 
     # ---- clients: each step writes one number and says whether it was acknowledged ---------------
 
@@ -158,6 +203,26 @@ class World:
         return self.run("train", *SPACE, "--effort", "none", "--seed",
                         str(number)).returncode == 0
 
+    def leave(self, seed, *words):
+        """The number of a job that is left to the daemon; None where none was printed. A client that
+        is killed with its work done has said so, too."""
+        if not self.may_run.is_set():
+            return None
+        printed = re.fullmatch(r"(\d+)\n", self.run(*words, "--detach").stdout)
+        if printed is None:
+            return None
+        self.left[int(printed.group(1))] = seed
+        self.counts["jobs left to the daemon"] += 1
+        return printed.group(1)
+
+    def step_left(self, _):
+        """Leaves a training and an evaluation to the daemon, and comes back for what they found."""
+        seed = len(self.left) + 1000 * self.counts["jobs left to the daemon"]
+        train = self.leave(seed, "train", *LEFT, "--effort", "none", "--seed", str(seed))
+        evaluate = train and self.leave(None, *self.evaluate)
+        return bool(evaluate) and all(
+            self.run("job", "follow", job).returncode == 0 for job in (train, evaluate))
+
     def step_shipped(self, _):
         """A shipped model is replaced, as a package that is upgraded does."""
         path = os.path.join(self.models, "new")
@@ -167,6 +232,7 @@ class World:
 
     def step_fleet(self, _):
         out = os.path.join(self.folder, "fleet-out.csv")
+        is_resumed, n_kills = os.path.exists(out), self.counts["kills"]
         result = self.run("fleet", *SPACE, "--devices", os.path.join(self.folder, "fleet.csv"),
                           "--minimize", "latency_ms", "--resume", "--out", out)
         if result.returncode == 0:
@@ -175,6 +241,10 @@ class World:
             check(len(rows) == N_FLEET and not any(row["error"] for row in rows),
                   "a fleet of", len(rows), "rows")
             os.remove(out)
+            if is_resumed:
+                self.counts["fleets finished from their file"] += 1
+            elif n_kills != self.counts["kills"]:
+                self.counts["fleets finished after kill"] += 1
         return result.returncode == 0
 
     def step_backup(self, _):
@@ -218,8 +288,10 @@ class World:
     def kill(self):
         self.stop_and_count()
         self.counts["kills"] += 1
+        self.known = set(self.left)
         self.daemon.kill()
-        if self.random.random() < 0.7:
+        self.are_clients_gone = self.random.random() < 0.7
+        if self.are_clients_gone:
             for process in list(self.processes):
                 process.kill()
             self.counts["clients killed"] += 1
@@ -249,20 +321,45 @@ class World:
         self.may_run.clear()
         self.kill()
         self.start_again()
+        self.look_at_what_went_on()
         for thread in threads:
             thread.join(harness.RUN_S)
             check(not thread.is_alive(), "a client does not end")
         check(not self.failures, *self.failures)
         self.look()
-        self.drain()
+        if self.random.random() < 0.25:
+            self.finish()
+        else:
+            self.drain()
 
     def drain(self):
-        """Trainings of clients that were killed go on by themselves: they must not pile up."""
-        for line in self.ok("job", "list", "--json").splitlines():
-            job = json.loads(line)
-            if job["state"] in ("waiting", "running"):
-                self.counts["jobs that went on"] += 1
-                self.run("job", "cancel", str(job["job"]))
+        """Trainings of clients that were killed go on by themselves: they must not pile up. What was
+        left to the daemon is left to it."""
+        for number, job in self.list_jobs().items():
+            if job["state"] in UNDER_WAY and job["space"] != LEFT[1]:
+                self.cancel(number)
+
+    def cancel(self, number):
+        """It may end meanwhile."""
+        self.cancelled.add(number)
+        self.run("job", "cancel", str(number))
+
+    def finish(self):
+        """All jobs come to their end, but for fleets whose clients are gone."""
+        deadline = time.monotonic() + FINISH_S
+        jobs = self.look_at_jobs()
+        while any(job["state"] in UNDER_WAY for job in jobs.values()):
+            check(time.monotonic() < deadline, "jobs do not end:",
+                  [job for job in jobs.values() if job["state"] in UNDER_WAY])
+            for number, job in jobs.items():
+                if job["state"] in UNDER_WAY and job["method"] == "fleet.run":
+                    self.cancel(number)
+            time.sleep(0.05)
+            jobs = self.look_at_jobs()
+        self.look_at_model()
+        for space in (SPACE[1], LEFT[1]):
+            self.look_at_last_model(jobs, space)
+        self.counts["rounds to the end of all jobs"] += 1
 
     # ---- what must be true -------------------------------------------------------------------------
 
@@ -273,6 +370,7 @@ class World:
         self.look_at_space()
         self.look_at_model()
         self.look_at_backup()
+        self.look_at_jobs()
         self.counts["looked"] += 1
 
     def look_at_files(self):
@@ -333,6 +431,81 @@ class World:
         check(all(row["latency_ms"] for row in csv.DictReader(io.StringIO(text))), text)
         check("shipped" in self.ok("model", "list"), "no shipped model")
 
+    def list_jobs(self):
+        lines = self.ok("job", "list", "--count", str(N_LISTED), "--json").splitlines()
+        return {job["job"]: job for job in map(json.loads, lines)}
+
+    def look_at_what_went_on(self):
+        """Right after the start: each number that was printed stands, and what had ended is as it was."""
+        jobs = self.list_jobs()
+        for number in self.known:
+            check(number in jobs, "job", number, "was acknowledged and is not listed")
+            check(jobs[number]["state"] in (*UNDER_WAY, "done", "failed"), jobs[number])
+            check(jobs[number]["space"] == LEFT[1], jobs[number])
+        for number, job in jobs.items():
+            check(job["state"] == self.ended.get(number, job["state"]), job, "was",
+                  self.ended.get(number))
+            if job["state"] in UNDER_WAY and number not in self.went_on and (
+                    self.are_clients_gone or number in self.known):
+                self.went_on.add(number)
+                self.counts["jobs that went on"] += 1
+
+    def look_at_jobs(self):
+        """Those that have ended since: why, and what they found. All that are listed."""
+        jobs = self.list_jobs()
+        for number, job in jobs.items():
+            if job["state"] not in UNDER_WAY and number not in self.ended:
+                self.look_at_end(job)
+                if job["method"] != "fleet.run":  # a fleet's client may go on with it
+                    self.ended[number] = job["state"]
+        for number in [n for n in self.left if n in self.ended][:-N_REMEMBERED]:
+            del self.left[number]
+        return jobs
+
+    def look_at_end(self, job):
+        number, is_fleet = job["job"], job["method"] == "fleet.run"
+        if job["state"] == "failed":
+            shown = json.loads(self.ok("job", "show", str(number), "--json"))
+            check(job["error"].startswith(GIVEN_UP) and shown["starts"] == 2, job, shown)
+            self.counts["jobs given up after two kills"] += 1
+        elif job["state"] == "cancelled":
+            check(number in self.cancelled or is_fleet, "nobody cancelled", job)
+        elif not is_fleet:  # the fleet's client has looked at its rows
+            self.look_at_what_was_found(job)
+        if job["state"] == "done" and number in self.went_on:
+            self.went_on.remove(number)
+            self.counts["jobs finished after kill"] += 1
+            self.counts["finished after kill " + job["method"].split(".", maxsplit=1)[0]] += 1
+
+    def look_at_what_was_found(self, job):
+        devices = {"left-a", "left-b"} if job["space"] == LEFT[1] else {"known-a", "known-b"}
+        text = self.ok("job", "follow", str(job["job"]))
+        if job["method"] == "train.run":
+            check(text.startswith("model " + job["space"]), job, text)
+            check(all(text.count(device) == 2 for device in devices), job, text)
+            return
+        grades = self.grades_of(text)
+        check(grades == self.grades, job, "found", [g for g in grades if g not in self.grades],
+              "and alone", [g for g in self.grades if g not in grades])
+
+    def look_at_last_model(self, jobs, space):
+        """That of the training that ended last, unless one after it was given up or cancelled: that one
+        may have come as far as its model."""
+        trained = [n for n, j in sorted(jobs.items())
+                   if j["method"] == "train.run" and j["space"] == space]
+        if not trained or jobs[trained[-1]]["state"] != "done":
+            return
+        last = trained[-1]
+        shown = self.ok("model", "show", space)
+        name = self.ok("job", "follow", str(last)).split()[1]
+        check("model: %s\n" % name in shown, "job", last, "made", name, "not", shown[:200])
+        seed = self.left.get(last)
+        check(seed is None or "seed: %d\n" % seed in shown, "seed", seed, "not in", shown[:500])
+        device = "left-a" if space == LEFT[1] else "known-a"
+        text = self.ok("predict", "--space", space, "--device", device, "--designs", self.designs)
+        check(all(row["latency_ms"] for row in csv.DictReader(io.StringIO(text))), text)
+        self.counts["models of the last training"] += 1
+
     def look_at_backup(self):
         """A restore that is killed leaves the folder as it was, or as it should be."""
         last = os.path.join(self.folder, "last.backup")
@@ -350,11 +523,13 @@ class World:
         result = subprocess.run(command + ["--json"], capture_output=True, text=True, check=False)
         check(result.returncode == 0, "restore:", result.stderr)
         report = json.loads(result.stdout)
-        check(report["entries"] > 4 and report["models"] == 1, "restored:", report)
+        check(report["entries"] > 4 and report["models"] in (1, 2) and (
+            source == last or report["models"] == 1), "restored:", report)
         check(sorted(os.listdir(target)) == ["lock", "models", "store.mdb"], os.listdir(target))
         self.counts["restored"] += 1
 
     def close(self):
+        self.finish()
         status = self.daemon.stop()
         check(status == 0, "tailord left with", status, self.daemon.log()[-2000:])
 
@@ -364,6 +539,7 @@ CLIENTS = {
     "device": World.step_device,
     "space": World.step_space,
     "model": World.step_model,
+    "left": World.step_left,
     "shipped": World.step_shipped,
     "fleet": World.step_fleet,
     "backup": World.step_backup,
