@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Of jobs and of ends: what a double holds and counting up never reaches. Greater ones are damage. */
+/* Of jobs and of ends: what a double holds, and counting up from 1 never reaches. Greater ones are
+ * damage. */
 #define TL_JOB_MAX_NUMBER (UINT64_C(1) << 53)
 
 /* All that the store knows of a job without its request and outcome. */

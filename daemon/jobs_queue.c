@@ -40,6 +40,19 @@ static uint64_t started_before(tl_jobs *jobs, const char *token)
     return job != NULL ? job->record.view.id : 0;
 }
 
+/* Why there is no new one. */
+static tl_err fail_start(bool is_full, bool is_used_up)
+{
+    if (is_used_up) {
+        return tl_fail(
+            TL_ELIMIT, "the last number of all is given to a job: no other can be started");
+    }
+    return is_full ? tl_fail(
+                         TL_EBUSY, "%d jobs are waiting already; try again later",
+                         (int)TL_JOBS_MAX_WAITING)
+                   : tl_fail(TL_ENOMEM, "a job");
+}
+
 tl_err tl_jobs_start(
     tl_jobs *jobs, const tl_call *call, const tl_job_start *start, uint64_t *out_id)
 {
@@ -51,7 +64,8 @@ tl_err tl_jobs_start(
     (void)pthread_mutex_lock(&jobs->lock);
     uint64_t id = started_before(jobs, start->token);
     bool is_full = jobs->count.n_waiting >= TL_JOBS_MAX_WAITING;
-    if (id == 0 && !is_full &&
+    bool is_used_up = jobs->last_id >= TL_JOB_MAX_NUMBER;
+    if (id == 0 && !is_full && !is_used_up &&
         (job = tl_jobs_add(jobs, TL_JOB_DETACHED, TL_JOB_WAITING)) != NULL) {
         tl_jobs_set_texts(job, call, start->method->name, start->subject, start->token);
         record = job->record;
@@ -62,10 +76,7 @@ tl_err tl_jobs_start(
         return TL_OK;
     }
     if (job == NULL) {
-        return is_full ? tl_fail(
-                             TL_EBUSY, "%d jobs are waiting already; try again later",
-                             (int)TL_JOBS_MAX_WAITING)
-                       : tl_fail(TL_ENOMEM, "a job");
+        return fail_start(is_full, is_used_up);
     }
     tl_jobs_save_ends(jobs);
     tl_err err = write_start(jobs, &record, start);

@@ -167,6 +167,19 @@ def columns():
                                      (2, column([(9,) * 6], [1])), (3, space)))
 
 
+def grades():
+    """Those of one device; the fingerprint of the evaluation is filled in by the target."""
+    def grade(method, which, *counts):
+        return message(f1=method, f2=which, f3=25) + b"".join(
+            field(4 + i, struct.pack("<%dd" % n, *[0.5 + k for k in range(n)]))
+            for i, n in enumerate(counts))
+    keep("grades", "two", field(1, b"\0" * 32) + field(2, grade("head", 0, 19, 19, 19)) +
+         field(2, grade("gp", 4, 19, 19, 19)) + field(3, "a note\n"))
+    keep("grades", "others", field(2, grade("head", 1, 18, 19, 19)) + field(
+        2, grade("unknown", 9, 19, 0, 0)))
+    keep("grades", "many", field(2, grade("head", 2, 19, 19, 19)) * 50)
+
+
 def stores():
     """What a page of a store's file has at an offset instead: the target says which pages."""
     keep("store", "nothing", b"")
@@ -204,6 +217,7 @@ def jobs():
         (job(2, "j"), record(2, f10="t" * 200, f17=1, f11=2**62))))
     keep("job", "last", stored((job(63, "j"), record(2**64 - 1, f16=2, f17=1, f22=2**64 - 1)),
                                (job(1, "j"), record(1, f17=1, f16=1))))
+    keep("job", "last-but-one", stored((job(62, "j"), record(2**53, f16=2, f17=1))))
 
 
 def pieces(call, *parts):
@@ -291,6 +305,7 @@ def main():
     requests()
     columns()
     jobs()
+    grades()
     stores()
     answers()
     models()
