@@ -132,6 +132,9 @@ static tl_err run_fail(
     const Tailor__V1__Text *request = (const Tailor__V1__Text *)request_base;
     (void)call;
     (void)reply_base;
+    if (strcmp(request->text, "busy") == 0) {
+        return tl_fail(TL_EBUSY, "told to be");
+    }
     return tl_fail(TL_ESHAPE, "got \xff and %s", request->text);
 }
 

@@ -92,6 +92,9 @@ def main() -> int:
                 n_new += 1
             rows.append(row)
     wire.write_index(rows)
+    for name, message in scenario.BUILT.items():
+        if wire.keep_built(name, message.SerializeToString(deterministic=True)):
+            print(f"{name}: built")
     print(f"{n_new} new, {len(rows) - n_new} kept")
     return 0
 

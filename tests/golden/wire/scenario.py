@@ -12,7 +12,10 @@ kept one:
     names   the first column of those rows alone
     shape   errors, names, columns and their order; values are of the moment
 
-`ids` names the exchange whose reply gives this request's import_id or job_id.
+`ids` names the exchange whose reply gives this request's import_id, job_id or backup_id.
+
+Every field of the schema is set in some kept message. BUILT, at the end, is of the few that a daemon
+under test cannot be made to say every time in the same way.
 """
 import itertools
 from typing import Any, NamedTuple
@@ -72,9 +75,11 @@ def accuracy(design: tuple[str, ...]) -> float:
 
 
 def table(designs: Any, columns: dict[str, Any]) -> bytes:
+    """Columns tell a design's number, or None: it is not measured."""
     lines = [",".join(SLOTS + list(columns))]
     for design in designs:
-        values = ["%.6g" % f(design) for f in columns.values()]
+        numbers = [f(design) for f in columns.values()]
+        values = ["" if number is None else "%.6g" % number for number in numbers]
         lines.append(",".join(list(design) + values))
     return ("\n".join(lines) + "\n").encode()
 
@@ -104,6 +109,38 @@ golden-second,60
 nobody,10
 """
 SOME = table(DESIGNS[:3], {})
+
+# A second space, for what the first was not asked.
+OTHER = {"space": "golden-other", "device": "golden-board"}
+SOME_THIRD = set(DESIGNS[::3])
+
+
+def of_a_third(tell: Any) -> Any:
+    return lambda d: tell(d) if d in SOME_THIRD else None
+
+
+OTHER_MEASURED = table(DESIGNS, {
+    "latency_ms@golden-board": work,
+    "latency_ms@golden-second": of_a_third(lambda d: 3.0 * work(d) + 0.5),
+    "latency_ms@golden-third": of_a_third(lambda d: 0.4 * work(d) + 0.1),
+    "energy_mj@golden-board": lambda d: 2.0 * work(d),
+    "energy_mj@golden-third": lambda d: 5.0 * work(d) + 1.0 if d in DESIGNS[:66] else None,
+    "accuracy@golden-task": of_a_third(accuracy),
+    "accuracy@golden-worse": of_a_third(lambda d: 0.4 * accuracy(d))})
+OTHER_MORE = table(DESIGNS[:6:3] + DESIGNS[:1], {
+    "latency_ms@golden-board": lambda d: 1.01 * work(d),
+    "latency_ms@golden-few": work,
+    "accuracy@golden-rare": accuracy})
+RUN_ROWS = b"""device,max_latency_ms
+golden-board,
+golden-second,0.001
+"""
+RUN = {"space": "golden-other", "has_seed": True, "seed": 7}
+
+
+def train_other(**fields: Any) -> pb.TrainRequest:
+    return pb.TrainRequest(space="golden-other", has_seed=True, seed=7, effort="none", **fields)
+
 
 EXCHANGES = [
     # Before anything is known.
@@ -246,4 +283,127 @@ EXCHANGES = [
              ids="backup-begin"),
     Exchange("heartbeat", "test.sleep", pb.Text(text="100"), "HEARTBEATs until the answer",
              server="test", envelope={"heartbeat_ms": 20}),
+    # Fields that nothing above sets.
+    Exchange("failure-busy", "test.fail", pb.Text(text="busy"), "EBUSY, which may be repeated",
+             server="test"),
+    Exchange("device-list-after", "device.list", pb.DeviceListRequest(
+             prefix="golden-", after="golden-board", limit=1), "the second page"),
+    Exchange("backup-begin-second", "backup.begin", pb.Empty(), "another backup", "shape"),
+    Exchange("backup-read-elsewhere", "backup.read", pb.BackupRead(offset=7),
+             "ESTATE: it is not there yet", ids="backup-begin-second"),
+    Exchange("backup-end-second", "backup.end", pb.BackupEnd(), "and it is forgotten",
+             ids="backup-begin-second"),
+    Exchange("space-add-other-again", "space.add", pb.SpaceAddRequest(
+             origin="other.yaml", yaml=OTHER_YAML.encode()), "one to use and to remove"),
+    Exchange("job-start-bare", "job.start", pb.JobStart(
+             method="train.run", token="golden-bare", body=train_other().SerializeToString()),
+             "a training of nothing", "shape"),
+    Exchange("job-show-failed", "job.show", pb.JobId(), "it failed", ids="job-start-bare"),
+    Exchange("measure-begin-other", "measure.begin", pb.ImportBegin(
+             space="golden-other", origin="other.csv"), "two tasks, energy of two", "shape"),
+    Exchange("measure-feed-other", "measure.feed", pb.ImportFeed(csv=OTHER_MEASURED),
+             "in one piece", ids="measure-begin-other"),
+    Exchange("measure-commit-other", "measure.commit", pb.ImportId(), "stored",
+             ids="measure-begin-other"),
+    Exchange("measure-begin-more", "measure.begin", pb.ImportBegin(
+             space="golden-other", origin="more.csv"), "what is stored already, and twice",
+             "shape"),
+    Exchange("measure-feed-more", "measure.feed", pb.ImportFeed(csv=OTHER_MORE),
+             "a row twice", ids="measure-begin-more"),
+    Exchange("measure-commit-more", "measure.commit", pb.ImportId(), "replaced, and said so",
+             ids="measure-begin-more"),
+    Exchange("measure-suggest-among", "measure.suggest", pb.SuggestRequest(
+             count=3, has_seed=True, seed=7, origin="some.csv", candidates_csv=SOME, **OTHER),
+             "all of three candidates", "rows"),
+    Exchange("train-unknown-device", "train.run", train_other(
+             has_devices=True, devices=["golden-board", "golden-nobody"]),
+             "ENOTFOUND: no measurements of it"),
+    Exchange("train-unknown-task", "train.run", train_other(
+             has_tasks=True, tasks=["golden-task", "golden-nothing"]), "ENOTFOUND: no accuracies"),
+    Exchange("train-some", "train.run", train_other(
+             has_devices=True, devices=["golden-second", "golden-third", "golden-few"],
+             has_tasks=True, tasks=["golden-task", "golden-worse", "golden-rare"]),
+             "what it was told to, and notes of what was too few", "shape"),
+    Exchange("evaluate-energy", "evaluate.run", pb.EvaluateRequest(
+             space="golden-other", metric="energy_mj", subjects=["golden-board", "golden-third"],
+             methods=["head"], has_seed=True, seed=7, samples=80),
+             "of energy, and a note of what is too little", "names"),
+    Exchange("predict-task", "predict.run", pb.PredictRequest(
+             task="golden-worse", designs_csv=SOME, **OTHER), "of another task", "near"),
+    Exchange("design-energy", "design.run", pb.DesignRequest(
+             task="golden-worse", maximize="accuracy", method="exhaustive",
+             budget_us=60_000_000, limits=pb.Limits(has_max_energy_mj=True, max_energy_mj=20.0),
+             **OTHER), "the best within so much energy", "like"),
+    Exchange("design-minimize", "design.run", pb.DesignRequest(
+             minimize="energy_mj", limits=pb.Limits(
+                 has_min_accuracy=True, min_accuracy=75.0, has_confidence=True, confidence=0.9),
+             has_seed=True, seed=7, **OTHER), "the cheapest that is surely so accurate", "like"),
+    Exchange("design-weigh-energy", "design.run", pb.DesignRequest(
+             weights=pb.Weights(has_energy=True, energy=1.0), has_seed=True, seed=7, **OTHER),
+             "what a millijoule is worth", "like"),
+    Exchange("design-all", "design.run", pb.DesignRequest(
+             count=200, with_infeasible=True, limits=pb.Limits(
+                 has_max_latency_ms=True, max_latency_ms=10.0), has_seed=True, seed=7, **OTHER),
+             "those that miss the limit behind the others", "like"),
+    Exchange("design-unknown-method", "design.run", pb.DesignRequest(method="magic", **OTHER),
+             "EINVAL"),
+    Exchange("design-confidence-refused", "design.run", pb.DesignRequest(limits=pb.Limits(
+             has_confidence=True, confidence=1.5), **OTHER), "EINVAL: no probability"),
+    Exchange("design-both-refused", "design.run", pb.DesignRequest(
+             maximize="accuracy", minimize="latency_ms", **OTHER), "EINVAL: one of both"),
+    Exchange("design-budget-refused", "design.run", pb.DesignRequest(budget_us=1 << 62, **OTHER),
+             "EINVAL: too long"),
+    Exchange("pareto-energy", "pareto.run", pb.ParetoRequest(
+             task="golden-worse", minimize="energy_mj", points=5, has_seed=True, seed=7,
+             budget_us=60_000_000, limits=pb.Limits(has_max_energy_mj=True, max_energy_mj=40.0),
+             **OTHER), "a part of another front", "like"),
+    Exchange("pareto-budget-refused", "pareto.run", pb.ParetoRequest(budget_us=1 << 62, **OTHER),
+             "EINVAL: too long"),
+    Exchange("proxy-metric-refused", "proxy.run", pb.ProxyRequest(metric="accuracy", **OTHER),
+             "EINVAL: no cost"),
+    Exchange("proxy-energy", "proxy.run", pb.ProxyRequest(
+             task="golden-worse", metric="energy_mj", points=3, has_seed=True, seed=7, **OTHER),
+             "designs by energy", "like"),
+    # The pieces of a run are one job.
+    Exchange("fleet-run", "fleet.run", pb.FleetRequest(
+             task="golden-worse", method="exhaustive", maximize="accuracy", first_line=5,
+             limits=pb.Limits(has_max_latency_ms=True, max_latency_ms=12.0), csv=RUN_ROWS,
+             run="golden-run-1", rows_before=3, rows_total=5, **RUN),
+             "a piece of a run: limits of the table, and a row that nothing keeps", "like"),
+    Exchange("fleet-run-end", "fleet.run", pb.FleetRequest(
+             run="golden-run-1", run_end=pb.FleetRequest.DONE, **RUN), "the run is done"),
+    Exchange("job-list-run", "job.list", pb.JobListRequest(ended=1), "it is a job", "shape"),
+    Exchange("job-show-run", "job.show", pb.JobId(), "of so many rows", ids="job-list-run"),
+    Exchange("fleet-minimize", "fleet.run", pb.FleetRequest(
+             csv=RUN_ROWS, minimize="latency_ms", run="golden-run-2", rows_total=9,
+             limits=pb.Limits(has_min_accuracy=True, min_accuracy=75.0), **RUN),
+             "a piece of another", "like"),
+    Exchange("fleet-run-given-up", "fleet.run", pb.FleetRequest(
+             run="golden-run-2", run_end=pb.FleetRequest.GIVEN_UP, **RUN), "it is given up"),
+    Exchange("job-list-given-up", "job.list", pb.JobListRequest(ended=1), "and cancelled", "shape"),
+    Exchange("job-show-given-up", "job.show", pb.JobId(), "ECANCELLED", ids="job-list-given-up"),
+    Exchange("fleet-weights", "fleet.run", pb.FleetRequest(
+             csv=RUN_ROWS, weights=pb.Weights(has_latency=True, latency=5.0), **RUN),
+             "what a millisecond is worth", "like"),
+    Exchange("fleet-both-refused", "fleet.run", pb.FleetRequest(
+             csv=RUN_ROWS, maximize="accuracy", minimize="latency_ms", **RUN),
+             "no row is answered: one of both", "like"),
+    Exchange("fleet-unknown-method", "fleet.run", pb.FleetRequest(
+             csv=RUN_ROWS, method="magic", **RUN), "EINVAL"),
+    Exchange("space-remove-measured", "space.remove", pb.SpaceRemoveRequest(
+             name="golden-other", with_measurements=True), "with its measurements"),
+    Exchange("measure-export-removed", "measure.export", pb.ExportRequest(space="golden-other"),
+             "ENOTFOUND: they are gone"),
 ]
+
+# Messages put together here, which no daemon said: it would take a client with a key, a queue that
+# stands still, and a job that warns. tests/e2e/wire_test.py and, in C, tests/proto/golden_test.c
+# read each field of what is kept of them, and write the same bytes again. New ones get new names.
+BUILT = {
+    "job": pb.Job(
+        job_id=41, method="evaluate.run", subject="golden", state="waiting", is_ended=True,
+        progress=pb.Progress(what="golden-board", done=2, total=3, elapsed_s=1.5, job_id=42),
+        queued_unix_s=43, started_unix_s=44, ended_unix_s=-45, starts=46, client="golden 1",
+        key="operator", waits_for=47, error=13, error_name="ECANCELLED", error_detail="why",
+        warnings=["one", "two"], has_reply=True, reply=b"\x00\xff"),
+}

@@ -2,7 +2,8 @@
 """Kept messages: reading and writing them, playing them to a daemon, comparing what comes back.
 
 A message is kept as the bytes that were on the wire: `v1/NAME.request`, and `v1/NAME.reply` with
-every reply behind its length (four bytes, little-endian). `v1/index.tsv` says what each is.
+every reply behind its length (four bytes, little-endian). `v1/index.tsv` says what each is. Messages
+that no daemon was made to say are in `v1/built/NAME.message`.
 """
 import csv
 import math
@@ -13,21 +14,27 @@ from typing import Any, NamedTuple
 
 import zmq
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError
 
 import tailor.tailor_pb2 as pb
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "v1")
 INDEX = os.path.join(FOLDER, "index.tsv")
+BUILT = os.path.join(FOLDER, "built")
 SCHEMA = FOLDER + ".proto.txt"
 COLUMNS = ["name", "method", "reply", "compared", "ids", "server", "what"]
 PATIENCE_MS = 60_000
-# Replies whose first field is an id that later requests name.
-ID_OF = {"measure.begin": pb.ImportId, "job.start": pb.JobId, "backup.begin": pb.BackupBegun}
+# Replies whose first field is an id that later requests name; of a table, its first number.
+ID_OF = {"measure.begin": pb.ImportId, "job.start": pb.JobId, "backup.begin": pb.BackupBegun,
+         "job.list": pb.Table}
 NEAR = 0.25
 SAME = 1e-9
-# Texts for people and of the moment: there or not there is all that is promised.
+# Texts for people, and what is of the moment: there or not there is all that is promised.
 FREE = {"tailor.v1.Reply.error_detail", "tailor.v1.Reply.warnings", "tailor.v1.Answer.model",
-        "tailor.v1.TrainReply.model", "tailor.v1.Progress.what"}
+        "tailor.v1.TrainReply.model", "tailor.v1.Progress.what", "tailor.v1.Progress.elapsed_s",
+        "tailor.v1.Progress.job_id", "tailor.v1.Job.job_id", "tailor.v1.Job.error_detail",
+        "tailor.v1.Job.queued_unix_s", "tailor.v1.Job.started_unix_s",
+        "tailor.v1.Job.ended_unix_s", "tailor.v1.Job.reply"}
 UNCOMPARED = {"tailor.v1.Reply.body", "tailor.v1.Reply.served_ns", "tailor.v1.Reply.request_id"}
 
 
@@ -81,6 +88,22 @@ def write_index(rows: list[Kept]) -> None:
             file.write("\t".join(row) + "\n")
 
 
+def read_built(name: str) -> bytes:
+    with open(os.path.join(BUILT, name + ".message"), "rb") as file:
+        return file.read()
+
+
+def keep_built(name: str, message: bytes) -> bool:
+    """Whether it is new: what is kept stays."""
+    path = os.path.join(BUILT, name + ".message")
+    if os.path.exists(path):
+        return False
+    os.makedirs(BUILT, exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(message)
+    return True
+
+
 # ---- playing ---------------------------------------------------------------------------------
 
 
@@ -95,6 +118,11 @@ def varint(number: int) -> bytes:
 def with_number(message: bytes, field: int, number: int) -> bytes:
     """The message with another value of a number: the last one of a field counts."""
     return message + varint(field << 3) + varint(number)
+
+
+def id_in(message: Any) -> int:
+    first = message.ListFields()[0][1]
+    return int(first[0].number[0]) if isinstance(message, pb.Table) else first
 
 
 class Session:
@@ -126,7 +154,7 @@ class Session:
         message = ID_OF.get(kept.method)
         reply = pb.Reply.FromString(replies[-1])
         if message is not None and reply.error == 0:
-            self._ids[kept.name] = message.FromString(reply.body).ListFields()[0][1]
+            self._ids[kept.name] = id_in(message.FromString(reply.body))
         return request, replies
 
     def _exchange(self, request: bytes) -> list[bytes]:
@@ -198,7 +226,7 @@ class Comparison:
                 if field.message_type is not None and not new.HasField(field.name):
                     raise Differs(f"{name}: is missing")
                 self.value(field, a, b, name)
-            elif self.compared in ("shape", "like") or field.full_name in FREE:
+            elif self.compared in ("shape", "like", "names") or field.full_name in FREE:
                 if bool(len(a)) != bool(len(b)):
                     raise Differs(f"{name}: had {len(a)}, has {len(b)}")
             else:
@@ -336,3 +364,46 @@ def read_schema() -> tuple[list[str], set[str]]:
     cut = lines.index(LATER)
     later = {line.split()[1] for line in lines[cut:] if line.startswith("field ")}
     return [line for line in lines if line and not line.startswith("#")], later
+
+
+# ---- what is said ----------------------------------------------------------------------------
+
+
+def add_said(message: Any, said: set[str]) -> None:
+    """Adds the full names of its fields that are set, and of values of enumerations."""
+    for field in message.DESCRIPTOR.fields:
+        if field.enum_type is not None:
+            value = field.enum_type.values_by_number[getattr(message, field.name)]
+            said.add(f"{field.enum_type.full_name}.{value.name}")
+    for field, value in message.ListFields():
+        said.add(field.full_name)
+        if field.message_type is not None:
+            repeated = field.label == FieldDescriptor.LABEL_REPEATED
+            for inner in value if repeated else [value]:
+                add_said(inner, said)
+
+
+def add_said_in_request(kept: Kept, requests: dict[str, Any], said: set[str]) -> None:
+    request = pb.Request.FromString(kept.request)
+    add_said(request, said)
+    if request.method in requests:
+        body = requests[request.method].FromString(request.body)
+        add_said(body, said)
+        if isinstance(body, pb.JobStart) and body.method in requests:
+            add_said(requests[body.method].FromString(body.body), said)
+
+
+def said_by_kept() -> set[str]:
+    """Of the exchanges; a request that is no message says nothing."""
+    lines = [line.split() for line in read_schema()[0]]
+    requests = {line[1]: getattr(pb, line[2]) for line in lines if line[0] == "method"}
+    said: set[str] = set()
+    for kept in read_index():
+        try:
+            add_said_in_request(kept, requests, said)
+        except DecodeError:
+            pass
+        _, parts, whole, told = bodies(kept.replies, kept.reply)
+        for message in [pb.Reply.FromString(r) for r in kept.replies] + parts + whole + told:
+            add_said(message, said)
+    return said
