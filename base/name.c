@@ -2,6 +2,7 @@
 #include "base/name.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 static bool is_letter_or_digit(char c)
@@ -69,10 +70,12 @@ static size_t edit_distance(const char *a, const char *b)
     return row[n_b];
 }
 
-const char *tl_name_nearest(const char *name, const char *const *names, size_t n)
+/* The first of the least distance below bound. */
+static const char *nearest_below(
+    size_t bound, const char *name, const char *const *names, size_t n)
 {
     const char *nearest = NULL;
-    size_t best = strlen(name) / 2 + 1; /* at least half of it is right */
+    size_t best = bound;
     for (size_t i = 0; i < n; i++) {
         size_t distance = edit_distance(name, names[i]);
         if (distance < best) {
@@ -81,4 +84,15 @@ const char *tl_name_nearest(const char *name, const char *const *names, size_t n
         }
     }
     return nearest;
+}
+
+const char *tl_name_nearest(const char *name, const char *const *names, size_t n)
+{
+    return nearest_below(
+        strlen(name) / 2 + 1, name, names, n); /* at least half of it is right */
+}
+
+const char *tl_name_closest(const char *name, const char *const *names, size_t n)
+{
+    return nearest_below(SIZE_MAX, name, names, n);
 }

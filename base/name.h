@@ -24,4 +24,7 @@ TL_MUST_USE tl_err tl_name_check(const char *what, const char *name);
 /* The closest of n names by edit distance, or NULL when none is close. */
 const char *tl_name_nearest(const char *name, const char *const *names, size_t n);
 
+/* The same however far it is: NULL only when n is 0. */
+const char *tl_name_closest(const char *name, const char *const *names, size_t n);
+
 #endif

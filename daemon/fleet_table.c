@@ -14,11 +14,11 @@ enum {
 
 typedef enum column_kind {
     COLUMN_DEVICE,
-    COLUMN_KEY, /* of a profile */
     COLUMN_LATENCY,
     COLUMN_ENERGY,
     COLUMN_ACCURACY,
     COLUMN_CONFIDENCE,
+    COLUMN_KEY, /* of a profile */
 } column_kind;
 
 typedef struct reading {
@@ -45,26 +45,23 @@ void tl_fleet_row_fail(tl_fleet_row *row, const char *detail)
 
 /* ---- the header ------------------------------------------------------------------------- */
 
+/* Columns that are no profile keys. */
+static const char *const own_columns[] = {
+    [COLUMN_DEVICE] = "device",         [COLUMN_LATENCY] = "max_latency_ms",
+    [COLUMN_ENERGY] = "max_energy_mj",  [COLUMN_ACCURACY] = "min_accuracy",
+    [COLUMN_CONFIDENCE] = "confidence",
+};
+
 static tl_err kind_of(const char *name, column_kind *out_kind)
 {
-    static const struct {
-        const char *name;
-        column_kind kind;
-    } known[] = {
-        {"device",         COLUMN_DEVICE    },
-        {"max_latency_ms", COLUMN_LATENCY   },
-        {"max_energy_mj",  COLUMN_ENERGY    },
-        {"min_accuracy",   COLUMN_ACCURACY  },
-        {"confidence",     COLUMN_CONFIDENCE},
-    };
-    for (size_t i = 0; i < TL_COUNT(known); i++) {
-        if (strcmp(name, known[i].name) == 0) {
-            *out_kind = known[i].kind;
+    for (size_t i = 0; i < TL_COUNT(own_columns); i++) {
+        if (strcmp(name, own_columns[i]) == 0) {
+            *out_kind = (column_kind)i;
             return TL_OK;
         }
     }
     if (tl_profile_key_find(name) == NULL) {
-        return tl_profile_unknown_key(name);
+        return tl_profile_unknown_key(name, own_columns, TL_COUNT(own_columns));
     }
     *out_kind = COLUMN_KEY;
     return TL_OK;

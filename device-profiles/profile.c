@@ -7,7 +7,6 @@
 #include <string.h>
 
 enum {
-    FULL_NAME_BYTES = 64,
     NUMBER_BYTES = 40,
     MAX_DIGITS = 17 /* enough for any double to read back as itself */
 };
@@ -84,15 +83,15 @@ const char *tl_memory_name(tl_memory memory)
 
 /* ---- keys ---- */
 
-static void full_name(const tl_profile_key *key, char out[FULL_NAME_BYTES])
+static void full_name(const tl_profile_key *key, char out[TL_PROFILE_KEY_BYTES])
 {
     const char *dot = key->section[0] == '\0' ? "" : ".";
-    (void)snprintf(out, FULL_NAME_BYTES, "%s%s%s", key->section, dot, key->name);
+    (void)snprintf(out, TL_PROFILE_KEY_BYTES, "%s%s%s", key->section, dot, key->name);
 }
 
 const tl_profile_key *tl_profile_key_find(const char *wanted)
 {
-    char name[FULL_NAME_BYTES];
+    char name[TL_PROFILE_KEY_BYTES];
     for (size_t i = 0; i < TL_N_PROFILE_KEYS; i++) {
         full_name(&tl_profile_keys[i], name);
         if (strcmp(name, wanted) == 0) {
@@ -102,30 +101,76 @@ const tl_profile_key *tl_profile_key_find(const char *wanted)
     return NULL;
 }
 
-tl_err tl_profile_unknown_key(const char *wanted)
+/* What a wrong name is compared with, and what should have been written. */
+typedef struct candidates {
+    char full[TL_N_PROFILE_KEYS][TL_PROFILE_KEY_BYTES];
+    const char *compared[3 * TL_N_PROFILE_KEYS + TL_PROFILE_MAX_OTHERS];
+    const char *written[3 * TL_N_PROFILE_KEYS + TL_PROFILE_MAX_OTHERS];
+    size_t n;
+} candidates;
+
+static void add_candidate(candidates *c, const char *compared, const char *written)
 {
-    char names[TL_N_PROFILE_KEYS][FULL_NAME_BYTES];
-    const char *known[2 * TL_N_PROFILE_KEYS];
-    size_t n = 0;
+    c->compared[c->n] = compared;
+    c->written[c->n] = written;
+    c->n++;
+}
+
+/* Whole names; they come first, and so win where others are as near. */
+static void add_names(candidates *c, const char *const *others, size_t n_others)
+{
+    TL_ASSERT(n_others <= TL_PROFILE_MAX_OTHERS);
+    for (size_t i = 0; i < TL_N_PROFILE_KEYS; i++) {
+        full_name(&tl_profile_keys[i], c->full[i]);
+        add_candidate(c, c->full[i], c->full[i]);
+    }
+    for (size_t i = 0; i < n_others; i++) {
+        add_candidate(c, others[i], others[i]);
+    }
+}
+
+/* Who writes a section's name alone, or a key's without its section, means the key of both. */
+static void add_parts(candidates *c)
+{
     for (size_t i = 0; i < TL_N_PROFILE_KEYS; i++) {
         const tl_profile_key *key = &tl_profile_keys[i];
-        full_name(key, names[i]);
-        known[n++] = names[i];
-        if (i == 0 || strcmp(key->section, tl_profile_keys[i - 1].section) != 0) {
-            known[n++] = key->section;
+        if (key->section[0] != '\0') {
+            add_candidate(c, key->section, c->full[i]);
+            add_candidate(c, key->name, c->full[i]);
         }
     }
-    const char *nearest = tl_name_nearest(wanted, known, n);
-    if (nearest != NULL && nearest[0] != '\0') {
-        return tl_fail(
-            TL_EINVAL, "unknown key \"%.*s\", nearest is \"%s\"", (int)TL_NAME_MAX_BYTES,
-            wanted, nearest);
+}
+
+void tl_profile_nearest_key(
+    const char *wanted,
+    const char *const *others,
+    size_t n_others,
+    char out_name[TL_PROFILE_KEY_BYTES])
+{
+    candidates c = {.n = 0};
+    add_names(&c, others, n_others);
+    size_t n_names = c.n;
+    add_parts(&c);
+    const char *nearest = tl_name_nearest(wanted, c.compared, c.n);
+    if (nearest == NULL) {
+        nearest = tl_name_closest(wanted, c.compared, n_names);
     }
+    for (size_t i = 0; i < c.n; i++) {
+        if (c.compared[i] == nearest) {
+            (void)snprintf(out_name, TL_PROFILE_KEY_BYTES, "%s", c.written[i]);
+            return;
+        }
+    }
+    TL_ASSERT(false);
+}
+
+tl_err tl_profile_unknown_key(const char *wanted, const char *const *others, size_t n_others)
+{
+    char nearest[TL_PROFILE_KEY_BYTES];
+    tl_profile_nearest_key(wanted, others, n_others, nearest);
     return tl_fail(
-        TL_EINVAL,
-        "unknown key \"%.*s\", want one of name, class, description, source, condition, runtime, "
-        "batch, cores, clock_mhz, peak_gflops, bandwidth_gb_per_s, cache_kib, launch_us, power_w, bits, spread_frac",
-        (int)TL_NAME_MAX_BYTES, wanted);
+        TL_EINVAL, "unknown key \"%.*s\", nearest is \"%s\"", (int)TL_NAME_MAX_BYTES, wanted,
+        nearest);
 }
 
 /* ---- values from text ---- */
@@ -302,7 +347,7 @@ tl_err tl_profile_set(tl_profile *profile, const char *wanted, const char *value
 {
     const tl_profile_key *key = tl_profile_key_find(wanted);
     if (key == NULL) {
-        return tl_profile_unknown_key(wanted);
+        return tl_profile_unknown_key(wanted, NULL, 0);
     }
     tl_err err = set_value(profile, key, value);
     if (err != TL_OK && key->kind != TL_KEY_NAME) { /* a name's detail says which already */
@@ -412,7 +457,7 @@ static bool is_value_valid(const tl_profile *profile, const tl_profile_key *key)
 
 tl_err tl_profile_check(const tl_profile *profile)
 {
-    char name[FULL_NAME_BYTES];
+    char name[TL_PROFILE_KEY_BYTES];
     for (size_t i = 0; i < TL_N_PROFILE_KEYS; i++) {
         if (!is_value_valid(profile, &tl_profile_keys[i])) {
             full_name(&tl_profile_keys[i], name);

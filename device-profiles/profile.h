@@ -113,7 +113,9 @@ typedef struct tl_profile_key {
 
 /* In the order in which they are written; the keys of a section stand together. */
 enum {
-    TL_N_PROFILE_KEYS = 36
+    TL_N_PROFILE_KEYS = 36,
+    TL_PROFILE_KEY_BYTES = 64, /* of a full name, with its end */
+    TL_PROFILE_MAX_OTHERS = 16
 };
 extern const tl_profile_key tl_profile_keys[TL_N_PROFILE_KEYS];
 
@@ -137,8 +139,21 @@ const tl_profile_key *tl_profile_key_find(const char *full_name);
 TL_MUST_USE tl_err
 tl_profile_set(tl_profile *profile, const char *full_name, const char *value);
 
-/* Fails as tl_profile_set() does on an unknown key: always TL_EINVAL. */
-TL_MUST_USE tl_err tl_profile_unknown_key(const char *full_name);
+/*
+ * The full name of the key that is nearest to wanted: there is always one, however far. A
+ * section's name alone ("peak_gflops") and a key's without its section ("fp32") lead to the
+ * first key that has it. others [n_others, at most TL_PROFILE_MAX_OTHERS] are names that may stand
+ * there beside the keys: a fleet's columns, sections of a YAML file. They may be NULL.
+ */
+void tl_profile_nearest_key(
+    const char *wanted,
+    const char *const *others,
+    size_t n_others,
+    char out_name[TL_PROFILE_KEY_BYTES]);
+
+/* Fails as tl_profile_set() does on an unknown key, with others in mind: always TL_EINVAL. */
+TL_MUST_USE tl_err
+tl_profile_unknown_key(const char *wanted, const char *const *others, size_t n_others);
 
 /* Appends the value as tl_profile_set() reads it; false, appending nothing, where unknown. */
 bool tl_profile_print(const tl_profile *profile, const tl_profile_key *key, tl_text *text);

@@ -206,6 +206,35 @@ static tl_err fail_at(tl_err err, const char *origin, int line)
     return tl_fail_in(err, "%s line %d: ", origin, line);
 }
 
+/* The sections' names; returns how many. */
+static size_t list_sections(const char *out_names[MAX_SECTIONS])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < TL_N_PROFILE_KEYS; i++) {
+        const char *section = tl_profile_keys[i].section;
+        if (section[0] != '\0' && (n == 0 || strcmp(section, out_names[n - 1]) != 0)) {
+            out_names[n++] = section;
+        }
+    }
+    return n;
+}
+
+/* Outside of sections a dotted name is no key: what is said is how to write it. */
+static tl_err unknown_outside(const char *wanted)
+{
+    const char *sections[MAX_SECTIONS];
+    char nearest[TL_PROFILE_KEY_BYTES];
+    size_t n_sections = list_sections(sections);
+    tl_profile_nearest_key(wanted, sections, n_sections, nearest);
+    const tl_profile_key *key = tl_profile_key_find(nearest);
+    if (key == NULL || key->section[0] == '\0') {
+        return tl_profile_unknown_key(wanted, sections, n_sections);
+    }
+    return tl_fail(
+        TL_EINVAL, "unknown key \"%.*s\", nearest is \"%s: {%s: ...}\"", (int)TL_NAME_MAX_BYTES,
+        wanted, key->section, key->name);
+}
+
 static tl_err fail_unknown_key(
     const char *origin, const char *yaml, const char *end, const yaml_log *log)
 {
@@ -213,7 +242,9 @@ static tl_err fail_unknown_key(
     const char *dot = log->section[0] == '\0' ? "" : ".";
     (void)snprintf(name, sizeof name, "%s%s%s", log->section, dot, log->key);
     int line = line_of(yaml, end, log->section, log->key);
-    return fail_at(tl_profile_unknown_key(name), origin, line > 0 ? line : log->line);
+    tl_err err =
+        log->section[0] == '\0' ? unknown_outside(name) : tl_profile_unknown_key(name, NULL, 0);
+    return fail_at(err, origin, line > 0 ? line : log->line);
 }
 
 static tl_err fail_of(

@@ -37,6 +37,9 @@ static void the_nearest_name_is_found_and_nonsense_is_not(void **state)
     assert_string_equal("cores", tl_name_nearest("core", names, TL_COUNT(names)));
     assert_null(tl_name_nearest("zzzzzzzzzz", names, TL_COUNT(names)));
     assert_null(tl_name_nearest("bogus", names, TL_COUNT(names)));
+    assert_string_equal("cores", tl_name_closest("bogus", names, TL_COUNT(names)));
+    assert_string_equal(names[0], tl_name_closest("", names, 1));
+    assert_null(tl_name_closest("bogus", names, 0));
 }
 
 int main(void)

@@ -130,11 +130,17 @@ static void what_is_wrong_with_the_header_fails_the_table(void **state)
     static const struct {
         const char *csv, *detail;
     } cases[] = {
-        {"",                        "fleet.csv: got an empty table"           },
-        {"device,clock_mhs\na,1\n", "clock_mhz"                               },
-        {"device,device\na,b\n",    "line 1, column device: there are two"    },
-        {"max_latency_ms\n5\n",     "line 1: want a column device, or columns"},
-        {"device\n\"a\n",           "line 2"                                  },
+        {"",                          "fleet.csv: got an empty table"           },
+        {"device,clock_mhs\na,1\n",   "clock_mhz"                               },
+        {"device,peak_gflops\na,1\n",
+         "fleet.csv line 1, column peak_gflops: unknown key \"peak_gflops\", nearest is "
+         "\"peak_gflops.fp32\""                                                 },
+        {"device,max_latency\na,1\n", "nearest is \"max_latency_ms\""           },
+        {"device,min_acuracy\na,1\n", "nearest is \"min_accuracy\""             },
+        {"device,zzzzzz\na,1\n",      "unknown key \"zzzzzz\", nearest is \""   },
+        {"device,device\na,b\n",      "line 1, column device: there are two"    },
+        {"max_latency_ms\n5\n",       "line 1: want a column device, or columns"},
+        {"device\n\"a\n",             "line 2"                                  },
     };
     kept k;
     for (size_t i = 0; i < TL_COUNT(cases); i++) {

@@ -110,10 +110,14 @@ static void a_key_that_is_not_known_names_the_nearest(void **state)
         {"clok_mhz",              "unknown key \"clok_mhz\", nearest is \"clock_mhz\""},
         {"clock_ghz",             "nearest is \"clock_mhz\""                          },
         {"peak_gflops.fp31",      "nearest is \"peak_gflops.fp32\""                   },
-        {"peak_gflop",            "nearest is \"peak_gflops\""                        },
+        {"peak_gflop",            "nearest is \"peak_gflops.fp32\""                   },
+        {"peak_gflops",           "nearest is \"peak_gflops.fp32\""                   },
+        {"bits",                  "nearest is \"bits.weights\""                       },
+        {"idle",                  "nearest is \"power_w.idle\""                       },
+        {"foo",                   "unknown key \"foo\", nearest is \"name\""          },
         {"bandwidth_gb_per_s.l4", "nearest is \"bandwidth_gb_per_s.l"                 },
-        {"zzzzzzzzzzzzzzzzzzzz",  "want one of name, class"                           },
-        {"",                      "unknown key"                                       },
+        {"zzzzzzzzzzzzzzzzzzzz",  "nearest is \""                                     },
+        {"",                      "unknown key \"\", nearest is \""                   },
     };
     tl_profile profile = bare();
     for (size_t i = 0; i < TL_COUNT(cases); i++) {

@@ -250,6 +250,15 @@ class Many(Shipped):
                 best = self.client.design(SPACE, "board", max_latency_ms=5 + i % 50).best
                 self.assertEqual(best["e01"], rows[i]["e01"])
 
+    def test_an_unknown_key_names_the_nearest_as_it_is_written_there(self):
+        nested = {"class": "cpu", "peak_gflops": {"fp32": 48}}
+        with self.assertRaisesRegex(tailor.Invalid, 'nearest is "peak_gflops.fp32"'):
+            list(self.client.fleet(SPACE, [nested]))
+        with self.assertRaisesRegex(tailor.Invalid, 'nearest is "peak_gflops: {fp32: ...}"'):
+            self.client.device_add({"name": "dotted", "peak_gflops.fp32": 48})
+        with self.assertRaisesRegex(tailor.Invalid, 'unknown key "foo", nearest is "name"'):
+            self.client.device_add({"name": "strange", "foo": 1})
+
     def test_a_long_fleet_is_a_job_while_it_is_iterated(self):
         def fleet_jobs():
             return [row for row in self.client.job_list() if row["method"] == "fleet.run"]
