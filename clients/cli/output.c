@@ -131,20 +131,31 @@ int tl_cli_print_name(const tl_cli *cli, const char *key, const char *name)
     return status;
 }
 
+void tl_cli_add_document(
+    const tl_cli *cli,
+    const char *key,
+    const char *name,
+    const char *text_key,
+    const char *text,
+    tl_text *out)
+{
+    if (cli->args->is_json) {
+        tl_json_begin(out);
+        tl_json_text(out, key, name);
+        tl_json_text(out, text_key, text);
+        tl_json_end(out);
+    } else {
+        size_t len = strlen(text);
+        tl_text_add(out, text);
+        tl_text_add(out, len > 0 && text[len - 1] != '\n' ? "\n" : "");
+    }
+}
+
 int tl_cli_print_document_take(
     const tl_cli *cli, const char *key, const char *name, const char *text_key, char *text)
 {
     tl_text out = {0};
-    if (cli->args->is_json) {
-        tl_json_begin(&out);
-        tl_json_text(&out, key, name);
-        tl_json_text(&out, text_key, text);
-        tl_json_end(&out);
-    } else {
-        size_t len = strlen(text);
-        tl_text_add(&out, text);
-        tl_text_add(&out, len > 0 && text[len - 1] != '\n' ? "\n" : "");
-    }
+    tl_cli_add_document(cli, key, name, text_key, text, &out);
     int status = tl_cli_print(cli, &out);
     tl_text_done(&out);
     tailor_text_free(text);

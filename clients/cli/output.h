@@ -49,7 +49,16 @@ int tl_cli_print_table_take(const tl_cli *cli, tailor_table *table, tl_style sty
 /* Prints a name that was added or removed: alone, or as {"key": name}. */
 int tl_cli_print_name(const tl_cli *cli, const char *key, const char *name);
 
-/* Prints a text of the daemon, or {"key": name, "text_key": text}, and frees it. */
+/* Appends a text with its line ended, or {"key": name, "text_key": text} with --json. */
+void tl_cli_add_document(
+    const tl_cli *cli,
+    const char *key,
+    const char *name,
+    const char *text_key,
+    const char *text,
+    tl_text *out);
+
+/* Prints such a text of the daemon, and frees it. */
 int tl_cli_print_document_take(
     const tl_cli *cli, const char *key, const char *name, const char *text_key, char *text);
 

@@ -63,6 +63,25 @@ class Answers(Trained):
         self.assertTrue(self.ok("model", "show", "nasbench201").strip())
         self.refused("model", "show", "nowhere")
 
+    def test_without_a_space_every_space_shows_its_model(self):
+        models = [json.loads(line) for line in self.ok("model", "list", "--json").splitlines()]
+        shown = [json.loads(line) for line in self.ok("model", "show", "--json").splitlines()]
+        self.assertGreater(len(shown), 1)
+        self.assertEqual([(row["space"], row["model"]) for row in models],
+                         [(row["space"], row["text"].splitlines()[0].removeprefix("model: "))
+                          for row in shown])
+        self.assertIn("none", [row["model"] for row in models])
+        text = self.ok("model", "show")
+        self.assertEqual("---\n".join(row["text"] for row in shown), text)
+        self.assertIn(self.ok("model", "show", "nasbench201"), text)
+        self.assertEqual(self.ok("model", "show", "--space", "nasbench201"),
+                         self.ok("model", "show", "nasbench201"))
+        path = self.folder + "/models.txt"
+        self.assertEqual("", self.ok("model", "show", "--out", path))
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(text, file.read())
+        self.refused("model", "show", "fbnet", "--space", "fbnet", status=harness.USAGE)
+
     def test_unknown_sources_and_tasks_are_refused_by_name(self):
         self.assertIn("nobody", self.refused("train", *SPACE, "--devices", "fast,nobody"))
         self.assertIn("notask", self.refused("train", *SPACE, "--tasks", "notask"))
