@@ -61,7 +61,7 @@ OWNERS = [
     (r"tailor\.h", [r"examples/c/\w+\.c"]),
     (r"(oneapi/)?dnnl/?.*\.h", [r"clients/agent/dnn(\.c|_ops\.c|_impl\.h)"]),
     (r"microhttpd\.h", [r"daemon/metrics_http\.c"]),
-    (r"jansson\.h", [r"clients/cli/render\.c"]),
+    (r"jansson\.h", [r"base/json\.c"]),
     (r"argp\.h", [r"clients/(cli|agent)/.*", r"daemon/.*", r"bench/.*"]),
     (r"uthash\.h|utlist\.h|utarray\.h", [r".*\.c"]),
     (r"protobuf-c/protobuf-c\.h", [r".*"]),

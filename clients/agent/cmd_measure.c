@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/csv.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/name.h"
 #include "clients/agent/agent.h"
@@ -21,11 +22,13 @@ enum {
     OPTION_CPUS = 256,
     OPTION_CONNECT,
     OPTION_TIMEOUT,
+    OPTION_JSON,
     OPTION_SPACE = 's',
     OPTION_DEVICE = 'd',
     OPTION_DESIGNS = 'f',
     OPTION_RUNS = 'n',
     OPTION_OUT = 'o',
+    OWN_NAME_BYTES = TL_NAME_MAX_BYTES + 16,
     GROUP_ROWS = 16 /* networks that are in memory, and timed in turn */
 };
 
@@ -40,6 +43,7 @@ static const struct argp_option options[] = {
     {"device", OPTION_DEVICE, "DEVICE", 0, "name of this machine (default: the host's)", 0},
     {"runs", OPTION_RUNS, "N", 0, runs_doc, 0},
     {"cpus", OPTION_CPUS, "LIST", 0, "processors, like 2 or 0,2-3 (default: one)", 0},
+    {"json", OPTION_JSON, NULL, 0, "print JSON, one object a design", 0},
     {"out", OPTION_OUT, "FILE", 0, "write the table to FILE", 0},
     {"connect", OPTION_CONNECT, "ENDPOINT", 0, connect_doc, 0},
     {"timeout-ms", OPTION_TIMEOUT, "MS", 0, "longest wait (default 10000)", 0},
@@ -50,6 +54,7 @@ static const struct argp_option options[] = {
 typedef struct given {
     const char *space, *device, *designs, *cpus, *out, *endpoint;
     int n_runs, timeout_ms;
+    bool is_json;
 } given;
 
 /* What the measuring of one file works with. */
@@ -81,6 +86,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_DESIGNS: arguments->designs = value; return 0;
     case OPTION_CPUS: arguments->cpus = value; return 0;
     case OPTION_OUT: arguments->out = value; return 0;
+    case OPTION_JSON: arguments->is_json = true; return 0;
     case OPTION_CONNECT: arguments->endpoint = value; return 0;
     case OPTION_RUNS: arguments->n_runs = parse_count(state, "runs", value); return 0;
     case OPTION_TIMEOUT:
@@ -97,36 +103,96 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
-/* The slots' columns, then the two of this device. */
-static void add_header(const session *s, const tailor_table *designs, tl_text *out)
+/* The columns of this device. */
+typedef struct own_names {
+    char latency[OWN_NAME_BYTES], spread[OWN_NAME_BYTES];
+} own_names;
+
+static own_names name_own(const char *device)
 {
-    tl_text name = {0};
+    own_names names;
+    (void)snprintf(names.latency, sizeof names.latency, "latency_ms@%s", device);
+    (void)snprintf(names.spread, sizeof names.spread, "spread_ms@%s", device);
+    return names;
+}
+
+/* What timing gives of a design, with the digits that it can give. */
+typedef struct own_cells {
+    char latency[TAILOR_CELL_BYTES], spread[TAILOR_CELL_BYTES];
+} own_cells;
+
+static own_cells print_timing(const tl_timing *timing)
+{
+    own_cells cells;
+    (void)snprintf(cells.latency, sizeof cells.latency, "%.6g", timing->latency_ms);
+    (void)snprintf(cells.spread, sizeof cells.spread, "%.3g", timing->spread_ms);
+    return cells;
+}
+
+/* The slots' columns, then the two of this device. */
+static void add_header(const tailor_table *designs, const own_names *names, tl_text *out)
+{
     for (size_t j = 0; j < tailor_table_n_columns(designs); j++) {
         tl_csv_add(out, tailor_table_name(designs, j));
     }
-    tl_text_addf(&name, "latency_ms@%s", s->device);
-    tl_csv_add(out, name.data != NULL ? name.data : "");
-    tl_text_clear(&name);
-    tl_text_addf(&name, "spread_ms@%s", s->device);
-    tl_csv_add(out, name.data != NULL ? name.data : "");
+    tl_csv_add(out, names->latency);
+    tl_csv_add(out, names->spread);
     tl_csv_end(out);
-    tl_text_done(&name);
 }
 
-/* Figures with the digits that timing can give. */
 static void add_rows(const tailor_table *designs, const tl_timing *timings, tl_text *out)
 {
     char cell[TAILOR_CELL_BYTES];
     for (size_t i = 0; i < tailor_table_n_rows(designs); i++) {
+        own_cells own = print_timing(&timings[i]);
         for (size_t j = 0; j < tailor_table_n_columns(designs); j++) {
             tl_csv_add(out, tailor_table_cell(designs, j, i, cell));
         }
-        (void)snprintf(cell, sizeof cell, "%.6g", timings[i].latency_ms);
-        tl_csv_add(out, cell);
-        (void)snprintf(cell, sizeof cell, "%.3g", timings[i].spread_ms);
-        tl_csv_add(out, cell);
+        tl_csv_add(out, own.latency);
+        tl_csv_add(out, own.spread);
         tl_csv_end(out);
     }
+}
+
+/* The same rows as objects. */
+static void add_objects(
+    const tailor_table *designs, const tl_timing *timings, const own_names *names, tl_text *out)
+{
+    char cell[TAILOR_CELL_BYTES];
+    for (size_t i = 0; i < tailor_table_n_rows(designs); i++) {
+        own_cells own = print_timing(&timings[i]);
+        tl_json_begin(out);
+        for (size_t j = 0; j < tailor_table_n_columns(designs); j++) {
+            const char *value = tailor_table_cell(designs, j, i, cell);
+            if (tailor_table_is_number(designs, j)) {
+                tl_json_figure(out, tailor_table_name(designs, j), value);
+            } else {
+                tl_json_text(out, tailor_table_name(designs, j), value);
+            }
+        }
+        tl_json_figure(out, names->latency, own.latency);
+        tl_json_figure(out, names->spread, own.spread);
+        tl_json_end(out);
+    }
+}
+
+/* The rows of one group, in front of the first the line of names where there is one. */
+static void add_group(
+    const session *s,
+    const tl_design_group *group,
+    const tailor_table *designs,
+    const tl_timing *timings,
+    tl_text *out)
+{
+    own_names names = name_own(s->device);
+    if (s->arguments->is_json) {
+        add_objects(designs, timings, &names, out);
+        return;
+    }
+    if (group->first_row == 0) {
+        add_header(designs, &names, out);
+    }
+    add_rows(designs, timings, out);
 }
 
 /* Times the networks of one group and prints their rows, so that what was measured is kept. */
@@ -142,10 +208,7 @@ static tl_err time_group(
     tl_err err =
         tl_time_networks(lowered->networks, (int)lowered->n_networks, &timing, timings);
     if (err == TL_OK) {
-        if (group->first_row == 0) {
-            add_header(s, lowered->designs, &out);
-        }
-        add_rows(lowered->designs, timings, &out);
+        add_group(s, group, lowered->designs, timings, &out);
         err = tl_agent_print(s->arguments->out, &out, /* is_appended= */ group->first_row > 0);
     }
     tl_text_done(&out);

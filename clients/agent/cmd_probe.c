@@ -2,6 +2,7 @@
 #include "clients/agent/agent.h"
 #include "clients/agent/execute.h"
 #include "clients/agent/pin.h"
+#include "clients/agent/profile_json.h"
 #include "device-profiles/probe.h"
 #include "device-profiles/profile_yaml.h"
 
@@ -11,6 +12,7 @@ enum {
     OPTION_CPUS = 256,
     OPTION_STRICT,
     OPTION_NAME,
+    OPTION_JSON,
     OPTION_OUT = 'o',
     GEMM_SIDE =
         512 /* operands of 0.25 to 1 MB: fit a second-level cache, long enough to time */
@@ -20,6 +22,7 @@ enum {
 static const struct argp_option options[] = {
     {"name", OPTION_NAME, "NAME", 0, "name of the profile (default: the host's)", 0},
     {"out", OPTION_OUT, "FILE", 0, "write the profile to FILE", 0},
+    {"json", OPTION_JSON, NULL, 0, "print the profile as JSON", 0},
     {"strict", OPTION_STRICT, NULL, 0, "refuse on a busy machine", 0},
     {"cpus", OPTION_CPUS, "LIST", 0, "processors, like 2 or 0,2-3 (default: one)", 0},
     {0},
@@ -28,7 +31,7 @@ static const struct argp_option options[] = {
 
 typedef struct given {
     const char *name, *out, *cpus;
-    bool is_strict;
+    bool is_strict, is_json;
 } given;
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -39,6 +42,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_OUT: arguments->out = value; return 0;
     case OPTION_CPUS: arguments->cpus = value; return 0;
     case OPTION_STRICT: arguments->is_strict = true; return 0;
+    case OPTION_JSON: arguments->is_json = true; return 0;
     case ARGP_KEY_ARG: argp_error(state, "\"%s\" is too much", value); return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -142,7 +146,11 @@ static int print_result(
         }
     }
     tl_text text = {0};
-    tl_profile_print_yaml(&result->profile, &text);
+    if (arguments->is_json) {
+        tl_profile_print_json(&result->profile, &text);
+    } else {
+        tl_profile_print_yaml(&result->profile, &text);
+    }
     tl_err err = tl_agent_print(arguments->out, &text, /* is_appended= */ false);
     tl_text_done(&text);
     return err == TL_OK ? TL_EXIT_DONE : tl_agent_failed(agent, err);

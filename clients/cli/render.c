@@ -4,7 +4,6 @@
 #include "base/csv.h"
 #include "base/mem.h"
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -98,48 +97,16 @@ void tl_render_aligned(const tailor_table *table, tl_text *out)
 
 /* ---- JSON ------------------------------------------------------------------- */
 
-static int take_bytes(const char *bytes, size_t len, void *context)
-{
-    tl_text *out = context;
-    tl_text_add_bytes(out, bytes, len);
-    return 0;
-}
-
-/* The value quoted and escaped; what is no UTF-8 becomes null. */
-static void add_string(tl_text *out, const char *value)
-{
-    json_t *string = json_string(value);
-    if (string == NULL) {
-        tl_text_add(out, "null");
-        return;
-    }
-    if (json_dump_callback(string, take_bytes, out, JSON_ENCODE_ANY) != 0) {
-        out->is_broken = true;
-    }
-    json_decref(string);
-}
-
-static void add_key(tl_text *out, const char *key)
-{
-    if (out->len > 0 && out->data[out->len - 1] != '{') {
-        tl_text_add(out, ",");
-    }
-    add_string(out, key);
-    tl_text_add(out, ":");
-}
-
-/* Numbers are written with the digits that the table asks for, which jansson cannot. */
 static void add_row(tl_text *out, const tailor_table *table, size_t row)
 {
     char buffer[TAILOR_CELL_BYTES];
     tl_text_add(out, "{");
     for (size_t j = 0; j < tailor_table_n_columns(table); j++) {
         const char *cell = tailor_table_cell(table, j, row, buffer);
-        add_key(out, tailor_table_name(table, j));
-        if (!tailor_table_is_number(table, j)) {
-            add_string(out, cell);
+        if (tailor_table_is_number(table, j)) {
+            tl_json_figure(out, tailor_table_name(table, j), cell);
         } else {
-            tl_text_add(out, cell[0] != '\0' ? cell : "null");
+            tl_json_text(out, tailor_table_name(table, j), cell);
         }
     }
     tl_text_add(out, "}");
@@ -153,37 +120,9 @@ void tl_render_json_lines(const tailor_table *table, tl_text *out)
     }
 }
 
-void tl_json_begin(tl_text *out)
-{
-    tl_text_add(out, "{");
-}
-
-void tl_json_text(tl_text *out, const char *key, const char *value)
-{
-    add_key(out, key);
-    add_string(out, value);
-}
-
-void tl_json_whole(tl_text *out, const char *key, uint64_t value)
-{
-    add_key(out, key);
-    tl_text_addf(out, "%llu", (unsigned long long)value);
-}
-
-void tl_json_list(tl_text *out, const char *key, const char *const *values, size_t n)
-{
-    add_key(out, key);
-    tl_text_add(out, "[");
-    for (size_t i = 0; i < n; i++) {
-        tl_text_add(out, i == 0 ? "" : ",");
-        add_string(out, values[i]);
-    }
-    tl_text_add(out, "]");
-}
-
 void tl_json_table(tl_text *out, const char *key, const tailor_table *table)
 {
-    add_key(out, key);
+    tl_json_key(out, key);
     tl_text_add(out, "[");
     size_t n_rows = table != NULL ? tailor_table_n_rows(table) : 0;
     for (size_t i = 0; i < n_rows; i++) {
@@ -191,9 +130,4 @@ void tl_json_table(tl_text *out, const char *key, const tailor_table *table)
         add_row(out, table, i);
     }
     tl_text_add(out, "]");
-}
-
-void tl_json_end(tl_text *out)
-{
-    tl_text_add(out, "}\n");
 }

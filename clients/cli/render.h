@@ -8,6 +8,7 @@
  * JSON. All append to out; memory running out is found by tl_text_err().
  */
 
+#include "base/json.h"
 #include "base/text.h"
 #include "clients/c/tailor.h"
 
@@ -29,18 +30,7 @@ void tl_render_aligned_part(
 /* One object a row, each on its own line. */
 void tl_render_json_lines(const tailor_table *table, tl_text *out);
 
-/*
- * JSON documents, member by member:
- *
- *     tl_json_begin(out);
- *     tl_json_text(out, "device", name);
- *     tl_json_end(out);
- */
-void tl_json_begin(tl_text *out);
-void tl_json_text(tl_text *out, const char *key, const char *value);
-void tl_json_whole(tl_text *out, const char *key, uint64_t value);
-void tl_json_list(tl_text *out, const char *key, const char *const *values, size_t n);
+/* A member of a document (base/json.h): the same objects as a list. */
 void tl_json_table(tl_text *out, const char *key, const tailor_table *table);
-void tl_json_end(tl_text *out); /* closes the object and the line */
 
 #endif

@@ -3,6 +3,7 @@
 """tailor-agent on this machine: probe, measure, and the table's way back into the daemon."""
 import csv
 import io
+import json
 import os
 
 import harness
@@ -29,6 +30,29 @@ class Agent(harness.Case):
         shown = self.ok("device", "show", "here")
         for key in ("class: cpu", "cores: 1", "fp32:", "l1:", "dram:", "launch_us:"):
             self.assertIn(key, shown)
+
+    def test_a_probe_is_json_with_the_names_of_the_profile(self):
+        text = self.agent("probe", "--name", "json", "--json").stdout
+        profile = json.loads(text)
+        self.assertEqual(("json", "cpu", 1), tuple(profile[k] for k in ("name", "class", "cores")))
+        self.assertGreater(profile["peak_gflops"]["fp32"], 0)
+        self.assertIn("launch_us", profile["spread_frac"])
+        self.assertEqual("json\n", self.ok("device", "add", self.write("json.json", text)))
+        self.assertIn("fp32:", self.ok("device", "show", "json"))
+
+    def test_measured_rows_are_json_lines_with_the_same_names(self):
+        path = self.designs(harness.cells(20))
+        arguments = [*SPACE, "--designs", path, "--device", "x", "--runs", "1"]
+        out = os.path.join(self.folder, "out.jsonl")
+        self.assertEqual("", self.agent("measure", *arguments, "--json", "--out", out).stdout)
+        with open(out, encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        table = csv.DictReader(io.StringIO(self.agent("measure", *arguments).stdout))
+        self.assertEqual([harness.key(row) for row in table], [harness.key(row) for row in rows])
+        self.assertEqual(table.fieldnames, list(rows[0]))
+        for row in rows:
+            self.assertIsInstance(row["latency_ms@x"], (int, float))
+            self.assertGreaterEqual(row["spread_ms@x"], 0)
 
     def test_a_measured_table_is_imported_and_comments_ignored(self):
         designs = [LIGHT, HEAVY, DEAD]
