@@ -209,6 +209,22 @@ static bool may_wait(const fleet *f, const waiting *w)
            tl_fleet_takes(w->subject.view, &w->solver.question.problem);
 }
 
+/* What to minimize where nobody said it: without an accuracy model the latency, and so it is told. */
+static const char *choose_minimize(const fleet *f, const tl_subject *subject)
+{
+    const fleet_request *request = f->request;
+    const Tailor__V1__Weights *weights = request->weights;
+    bool is_weighed = weights != NULL && (weights->has_latency || weights->has_energy);
+    if (subject->task != NULL || request->minimize[0] != '\0' || request->maximize[0] != '\0' ||
+        is_weighed) {
+        return request->minimize;
+    }
+    tl_call_warn(
+        f->call, "no accuracy model of space %s: designs are those of least latency_ms",
+        tl_space_name(subject->space));
+    return "latency_ms";
+}
+
 /* The row's question into w, which wants waiting_done() in any case. */
 static tl_err ask(fleet *f, const tl_fleet_row *row, waiting *w)
 {
@@ -219,7 +235,8 @@ static tl_err ask(fleet *f, const tl_fleet_row *row, waiting *w)
             ? tl_subject_find(f->call, request->space, row->device, request->task, &w->subject)
             : tl_subject_describe(
                   f->call, request->space, &row->profile, request->task, &w->subject));
-    tl_asked asked = {&w->limits, request->weights, request->maximize, request->minimize};
+    const char *minimize = choose_minimize(f, &w->subject);
+    tl_asked asked = {&w->limits, request->weights, request->maximize, minimize};
     return tl_solver_init(f->call, &w->subject, &asked, true, &w->solver);
 }
 

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "daemon/handle.h"
 #include "daemon/methods.h"
 #include "daemon/question.h"
 #include "optimizer/pareto.h"
@@ -83,7 +84,9 @@ static tl_err measure_front(tl_question *question, const tl_front *front, answer
 static tl_err answer_front(
     tl_question *question, tl_front *front, const pareto_request *request, answer_reply *reply)
 {
-    TL_TRY(measure_front(question, front, reply));
+    if (question->subject->task != NULL) { /* without accuracy nothing is covered */
+        TL_TRY(measure_front(question, front, reply));
+    }
     tl_front_thin(front, request->points > 0 ? (int)request->points : DEFAULT_POINTS);
     return tl_question_answer(question, front->designs, front->scores, front->n, reply);
 }
@@ -114,22 +117,19 @@ static tl_err solve(
         .deadline_ns = request->budget_us > 0
                            ? tl_clock_ns() + (int64_t)request->budget_us * TL_NS_PER_US
                            : 0};
-    tl_asked asked = {.limits = request->limits, .maximize = "", .minimize = request->minimize};
+    const char *cost = request->minimize[0] != '\0' ? request->minimize : "latency_ms";
+    tl_asked asked = {.limits = request->limits, .maximize = "", .minimize = cost};
     TL_TRY(tl_question_init(call, subject, &asked, &question));
     options.by_energy = question.problem.objective == TL_MINIMIZE_ENERGY;
-    question.problem.objective = TL_MAXIMIZE_ACCURACY;
-    TL_TRY(tl_question_check_front(
-        &question, options.by_energy ? TL_COST_ENERGY : TL_COST_LATENCY));
-    TL_TRY(tl_pareto_run(&question.problem, &options, &front));
-    bool is_exact = front.is_exact;
+    TL_TRY(tl_question_front(&question, &options, &front));
+    const char *method = front.is_exact ? "exhaustive" : "archive";
+    if (subject->task == NULL && !front.is_exact) {
+        method = "evolutionary";
+    }
     tl_err err = front.n > 0 ? answer_front(&question, &front, request, reply)
                              : answer_nearest(&question, options.seed, reply);
     tl_front_done(&front);
-    if (err == TL_OK) {
-        reply->method = tl_mem_strdup(is_exact ? "exhaustive" : "archive");
-        err = reply->method == NULL ? tl_fail(TL_ENOMEM, "an answer") : TL_OK;
-    }
-    return err;
+    return err == TL_OK ? tl_handle_set_text(&reply->method, method) : err;
 }
 
 static tl_err run(

@@ -192,13 +192,11 @@ static tl_err add_designs(
     const tl_pareto_options options = {
         .by_energy = cost == TL_COST_ENERGY, .seed = request->has_seed ? request->seed : 1};
     TL_TRY(tl_question_init(call, subject, &asked, &p.question));
-    TL_TRY(tl_question_check_front(&p.question, cost));
-    p.question.problem.objective = TL_MAXIMIZE_ACCURACY;
     p.predict = p.question.problem.predict;
     p.question.problem.predict = predict;
     tl_err err = fit_proxy(call, subject, best, &p);
     if (err != TL_OK || (err = tl_call_check(call)) != TL_OK ||
-        (err = tl_pareto_run(&p.question.problem, &options, &front)) != TL_OK) {
+        (err = tl_question_front(&p.question, &options, &front)) != TL_OK) {
         goto done;
     }
     tl_front_thin(&front, (int)request->points);

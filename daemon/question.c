@@ -112,21 +112,14 @@ static tl_err check_cost(const tl_subject *subject, tl_cost cost)
         cost == TL_COST_ENERGY ? ", and its power" : "");
 }
 
-static tl_err check_accuracy(const tl_subject *subject)
+/* how: what to do where there is no model, and none can be trained. */
+static tl_err check_accuracy(const tl_subject *subject, const char *how)
 {
     return subject->task != NULL
                ? TL_OK
                : tl_fail(
-                     TL_ESTATE,
-                     "no accuracy model of space %s: train one, or ask to minimize latency_ms "
-                     "or energy_mj",
-                     tl_space_name(subject->space));
-}
-
-tl_err tl_question_check_front(const tl_question *question, tl_cost cost)
-{
-    TL_TRY(check_cost(question->subject, cost));
-    return check_accuracy(question->subject);
+                     TL_ESTATE, "no accuracy model of space %s: train one, or %s",
+                     tl_space_name(subject->space), how);
 }
 
 static tl_err check_known(const tl_problem *problem, const tl_subject *subject)
@@ -144,9 +137,12 @@ static tl_err check_known(const tl_problem *problem, const tl_subject *subject)
             TL_TRY(check_cost(subject, (tl_cost)c));
         }
     }
-    bool wants_accuracy =
-        !isnan(limits->min_accuracy) || problem->objective == TL_MAXIMIZE_ACCURACY;
-    return wants_accuracy ? check_accuracy(subject) : TL_OK;
+    if (!isnan(limits->min_accuracy)) {
+        TL_TRY(check_accuracy(subject, "ask without min_accuracy"));
+    }
+    return problem->objective == TL_MAXIMIZE_ACCURACY
+               ? check_accuracy(subject, "ask to minimize latency_ms or energy_mj")
+               : TL_OK;
 }
 
 static tl_err make_problem(
@@ -182,6 +178,22 @@ tl_err tl_question_init(
     *out_question = (tl_question){.call = call, .subject = subject, .problem = problem};
     out_question->problem.context = out_question;
     return TL_OK;
+}
+
+tl_err tl_question_front(
+    tl_question *question, const tl_pareto_options *options, tl_front *out_front)
+{
+    const tl_subject *subject = question->subject;
+    if (subject->task != NULL) {
+        question->problem.objective = TL_MAXIMIZE_ACCURACY;
+        return tl_pareto_run(&question->problem, options, out_front);
+    }
+    tl_call_warn(
+        question->call,
+        "no accuracy model of space %s: the design of least %s alone, instead of a front",
+        tl_space_name(subject->space),
+        tl_cost_name(options->by_energy ? TL_COST_ENERGY : TL_COST_LATENCY));
+    return tl_pareto_cheapest(&question->problem, options, out_front);
 }
 
 /* ---- the answer --------------------------------------------------------------------------- */

@@ -12,7 +12,7 @@
  */
 
 #include "daemon/answer.h"
-#include "optimizer/problem.h"
+#include "optimizer/pareto.h"
 
 /* As they stand in a request; NULL or "": not asked for. */
 typedef struct tl_asked {
@@ -36,8 +36,13 @@ typedef struct tl_question {
 TL_MUST_USE tl_err tl_question_init(
     tl_call *call, const tl_subject *subject, const tl_asked *asked, tl_question *out_question);
 
-/* A front wants the cost and the accuracy known, whatever was asked: TL_ESTATE otherwise. */
-TL_MUST_USE tl_err tl_question_check_front(const tl_question *question, tl_cost cost);
+/*
+ * The front of a question that minimizes the cost of the options, which so is known; its problem
+ * is left with the objective that was searched by. Without an accuracy model the front is the
+ * cheapest design alone, and a warning says so. The caller owns *out_front.
+ */
+TL_MUST_USE tl_err
+tl_question_front(tl_question *question, const tl_pareto_options *options, tl_front *out_front);
 
 /* TL_EINVAL when a search may not take so long. */
 TL_MUST_USE tl_err tl_question_check_budget(uint64_t budget_us);

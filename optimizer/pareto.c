@@ -6,6 +6,7 @@
 #include "base/units.h"
 #include "numerics/rng.h"
 #include "optimizer/breed.h"
+#include "optimizer/search.h"
 
 #include <math.h>
 #include <string.h>
@@ -287,4 +288,37 @@ tl_err tl_pareto_run(tl_problem *problem, const tl_pareto_options *options, tl_f
     }
     *out_front = front;
     return TL_OK;
+}
+
+static tl_err take_best(const tl_shortlist *list, bool by_energy, tl_front *out_front)
+{
+    tl_front front = {0};
+    TL_TRY(tl_front_init(&front, list->n_slots, 1, by_energy));
+    if (list->n > 0 && tl_scored_is_feasible(&list->scores[0])) {
+        memcpy(front.designs, list->designs, (size_t)list->n_slots * sizeof *front.designs);
+        front.scores[0] = list->scores[0];
+        front.n = 1;
+    }
+    *out_front = front;
+    return TL_OK;
+}
+
+tl_err tl_pareto_cheapest(
+    tl_problem *problem, const tl_pareto_options *options, tl_front *out_front)
+{
+    tl_shortlist list = {0};
+    const tl_search_options wanted = {
+        .n_best = 1,
+        .n_evaluations = options->n_evaluations,
+        .seed = options->seed,
+        .deadline_ns = options->deadline_ns};
+    problem->objective = options->by_energy ? TL_MINIMIZE_ENERGY : TL_MINIMIZE_LATENCY;
+    const tl_search *search = tl_search_default(problem, &wanted);
+    TL_TRY(tl_search_run(search, problem, &wanted, &list));
+    tl_err err = take_best(&list, options->by_energy, out_front);
+    tl_shortlist_done(&list);
+    if (err == TL_OK) {
+        out_front->is_exact = search == &tl_search_exhaustive;
+    }
+    return err;
 }

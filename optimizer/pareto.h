@@ -78,4 +78,12 @@ enum {
 TL_MUST_USE tl_err
 tl_pareto_run(tl_problem *problem, const tl_pareto_options *options, tl_front *out_front);
 
+/*
+ * What is left of a front where no accuracy is known: the cheapest design that keeps the limits,
+ * alone. As tl_pareto_run() else; sets problem->objective to the cost. Its is_exact says that
+ * every design was scored.
+ */
+TL_MUST_USE tl_err
+tl_pareto_cheapest(tl_problem *problem, const tl_pareto_options *options, tl_front *out_front);
+
 #endif

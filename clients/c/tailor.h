@@ -423,7 +423,7 @@ typedef struct tailor_answer {
     const char *task;   /* the accuracy column that was used, or "" */
     const char *method;
     uint64_t n_evaluations;
-    const tailor_front *front; /* of a Pareto front; else NULL */
+    const tailor_front *front; /* of a Pareto front with accuracy; else NULL */
     /* Of a design that is explained, else NULL: what its operators cost, dearest first
      * (slot, operator, latency_ms, latency_share, energy_mj, macs_m, weights_k), and what
      * the second choice in each slot would change (slot, choice, second, latency_ms,
@@ -492,7 +492,10 @@ typedef struct tailor_pareto_options {
     const uint64_t *seed;
 } tailor_pareto_options;
 
-/* The predicted Pareto front, cheapest first; the answer has its front. */
+/*
+ * The predicted Pareto front, cheapest first; the answer has its front. Without an accuracy model:
+ * the cheapest design alone, with a warning and no front.
+ */
 tailor_err tailor_pareto(
     tailor_client *client, const tailor_pareto_options *options, tailor_answer **out_answer);
 
@@ -538,7 +541,10 @@ typedef struct tailor_fleet_part {
     uint64_t n_infeasible, n_failed; /* rows with the nearest design, rows without one */
 } tailor_fleet_part;
 
-/* One design for each row; what is wrong with a row stands in its error. Not bounded in time. */
+/*
+ * One design for each row; what is wrong with a row stands in its error. Not bounded in time. Without
+ * an accuracy model, and where nothing else is asked for, latency_ms is minimized, with a warning.
+ */
 tailor_err tailor_fleet(
     tailor_client *client, const tailor_fleet_options *options, tailor_fleet_part **out_part);
 void tailor_fleet_part_free(tailor_fleet_part *part); /* NULL is fine */

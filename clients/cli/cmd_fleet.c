@@ -405,7 +405,8 @@ const tl_command tl_cmd_fleet = {
     .options = options,
     .doc =
         "Prints one design a row of FLEET.csv, in its order: device, slots, predictions,"
-        " p_feasible, and error, which is empty on success. What is wrong with a row does not"
+        " p_feasible, and error, which is empty on success. Without an accuracy model designs are"
+        " those of least latency, accuracy left empty, unless --minimize names another cost. What is wrong with a row does not"
         " stop the others. Leaves with 1 when a row has no design, with 3 when a row has only"
         " the nearest one, with --resume also of rows that stood in FILE before."
         " With --table columns become wider as longer cells come. Ctrl-C ends it at"

@@ -136,6 +136,8 @@ static int show(const tl_cli *cli, const tailor_answer *answer)
     }
     if (answer->front != NULL) {
         say_front(cli, answer->front);
+    } else if (cli->args->plot != NULL) {
+        tl_cli_say(cli, "--plot: nothing to draw without an accuracy model");
     }
     if (status == TL_EXIT_DONE && cli->args->plot != NULL && answer->front != NULL) {
         tl_err err = write_plot(cli, answer);
@@ -179,11 +181,13 @@ const tl_command tl_cmd_pareto = {
     .name = "pareto",
     .summary = "The predicted Pareto front of a device",
     .options = options,
-    .doc = "Prints the designs that no other beats both in accuracy and in latency (or energy),"
-           " cheapest first: slots, predictions with their standard deviations, and p_feasible,"
-           " the probability that every limit holds. What the front covers goes to standard"
-           " error. Where no design is feasible it prints the nearest one and leaves with"
-           " status 3.",
+    .doc =
+        "Prints the designs that no other beats both in accuracy and in latency (or energy),"
+        " cheapest first: slots, predictions with their standard deviations, and p_feasible,"
+        " the probability that every limit holds. What the front covers goes to standard"
+        " error. Without an accuracy model it prints the cheapest design alone, accuracy left"
+        " empty. Where no design is feasible it prints the nearest one and leaves with"
+        " status 3.",
     .required = {TL_KEY_SPACE, TL_KEY_DEVICE},
     .run = run,
 };

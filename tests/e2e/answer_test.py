@@ -4,11 +4,21 @@
 
 The world is that of toy.py.
 """
+import csv
+import io
 import json
 
 import harness
 from toy import N_FEW, N_TEST, N_TRAIN, PREDICTIONS, SLOTS, SPACE, Trained, fast, new, number, slow
 
+BOARD = """name: board
+class: cpu
+cores: 4
+clock_mhz: 1500
+peak_gflops: {fp32: 48}
+bandwidth_gb_per_s: {dram: 4.0}
+power_w: {idle: 2.7, busy: 6.4}
+"""
 METHODS = ["exhaustive", "evolutionary", "reinforce", "galen", "random"]
 
 
@@ -41,6 +51,36 @@ class Untrained(harness.Case):
         self.ok("device", "add", "--name", "some")
         error = self.refused("design", *SPACE, "--device", "some")
         self.assertIn("minimize", error)
+
+    def test_without_an_accuracy_model_pareto_and_fleet_leave_accuracy_empty(self):
+        """Only a design must say what to minimize."""
+        self.ok("device", "add", self.write("board.yaml", BOARD))
+        ask = [*SPACE, "--device", "board"]
+        cheapest = self.rows("design", *ask, "--minimize", "latency_ms")
+        for cost, unit in ((), "latency_ms"), (("--minimize", "energy_mj"), "energy_mj"):
+            result = self.run_program(harness.TAILOR, ["pareto", *ask, *cost], harness.DONE)
+            rows = list(csv.DictReader(io.StringIO(result.stdout)))
+            self.assertEqual(self.rows("design", *ask, "--minimize", unit), rows)
+            self.assertEqual(("", ""), (rows[0]["accuracy"], rows[0]["accuracy_std"]))
+            self.assertIn("no accuracy model of space nasbench201", result.stderr)
+            self.assertIn(unit, result.stderr)
+            self.assertNotIn("hypervolume", result.stderr)
+        plot = self.folder + "/front.png"
+        result = self.run_program(
+            harness.TAILOR, ["pareto", *ask, "--plot", plot], harness.DONE)
+        self.assertIn("--plot: nothing to draw", result.stderr)
+        self.rows("pareto", *ask, "--max-latency-ms", "1e-9", status=harness.INFEASIBLE)
+        fleet = self.write("fleet.csv", "device,min_accuracy\nboard,\nboard,50\n")
+        result = self.run_program(
+            harness.TAILOR, ["fleet", *SPACE, "--devices", fleet], harness.FAILED)
+        rows = list(csv.DictReader(io.StringIO(result.stdout)))
+        self.assertEqual({"device": "board", **cheapest[0], "error": ""}, rows[0])
+        self.assertIn("without min_accuracy", rows[1]["error"])
+        self.assertIn("no accuracy model of space nasbench201", result.stderr)
+        self.assertIn("min_accuracy", self.refused("pareto", *ask, "--min-accuracy", "50"))
+        self.assertIn("no accuracy model", self.run_program(
+            harness.TAILOR, ["fleet", *SPACE, "--devices", fleet, "--maximize", "accuracy"],
+            harness.FAILED).stdout)
 
     def test_training_on_nothing_says_so(self):
         self.refused("train", "--space", "fbnet")

@@ -235,15 +235,60 @@ static void a_space_too_large_to_list_has_a_front_of_valid_designs_within_the_li
     problem_done(&problem);
 }
 
-static void failed_allocations_leave_nothing_behind(void **state)
+static tl_err predict_cost_alone(
+    void *context, const tl_choice *designs, int n, tl_prediction *out)
+{
+    TL_TRY(predict(context, designs, n, out));
+    for (int i = 0; i < n; i++) {
+        out[i].energy_mj = 7 - out[i].latency_ms;
+        out[i].energy_std_mj = .01;
+        out[i].accuracy = out[i].accuracy_std = TL_UNKNOWN;
+    }
+    return TL_OK;
+}
+
+static void without_accuracy_the_cheapest_design_is_left(void **state)
 {
     (void)state;
+    tl_problem problem = problem_on("nasbench201", predict_cost_alone);
+    tl_choice *designs = NULL;
+    list(&problem, &designs);
+    tl_prediction *p = tl_mem_new((size_t)problem.n_listing, sizeof *p);
+    assert_non_null(p);
+    assert_ok(predict_cost_alone(problem.context, designs, problem.n_listing, p));
+    for (int by_energy = 0; by_energy < 2; by_energy++) {
+        tl_front front = {0};
+        tl_pareto_options options = {.seed = tl_test_seed(), .by_energy = by_energy != 0};
+        assert_ok(tl_pareto_cheapest(&problem, &options, &front));
+        assert_int_equal(front.n, 1);
+        assert_true(front.is_exact);
+        for (int i = 0; i < problem.n_listing; i++) {
+            double cost = by_energy != 0 ? p[i].energy_mj : p[i].latency_ms;
+            assert_true(cost >= tl_front_cost(&front, 0));
+        }
+        tl_front_done(&front);
+        problem.limits.max_latency_ms = .001;
+        assert_ok(tl_pareto_cheapest(&problem, &options, &front));
+        assert_int_equal(front.n, 0);
+        tl_front_done(&front);
+        problem.limits.max_latency_ms = TL_UNKNOWN;
+    }
+    tl_mem_free(p);
+    tl_mem_free(designs);
+    problem_done(&problem);
+}
+
+typedef tl_err front_fn(
+    tl_problem *problem, const tl_pareto_options *options, tl_front *out_front);
+
+static void torture(front_fn *run)
+{
     tl_problem problem = problem_on("fbnet", predict);
     tl_pareto_options options = {.seed = 1, .n_evaluations = 1500};
-    for (long k = 1; k < 100; k++) {
+    for (long k = 1; k < 1000; k++) {
         tl_front front = {0};
         tl_mem_fail_at(k);
-        tl_err err = tl_pareto_run(&problem, &options, &front);
+        tl_err err = run(&problem, &options, &front);
         tl_mem_fail_at(0);
         if (err == TL_OK) {
             assert_true(k > 4);
@@ -254,6 +299,13 @@ static void failed_allocations_leave_nothing_behind(void **state)
         assert_null(front.designs);
     }
     problem_done(&problem);
+}
+
+static void failed_allocations_leave_nothing_behind(void **state)
+{
+    (void)state;
+    torture(tl_pareto_run);
+    torture(tl_pareto_cheapest);
 }
 
 #define TEST(function) \
@@ -270,6 +322,7 @@ int main(void)
         TEST(the_front_of_a_listed_space_is_what_brute_force_finds),
         TEST(the_archive_comes_near_the_exact_front),
         TEST(a_space_too_large_to_list_has_a_front_of_valid_designs_within_the_limit),
+        TEST(without_accuracy_the_cheapest_design_is_left),
         TEST(failed_allocations_leave_nothing_behind),
     };
     return cmocka_run_group_tests_name("optimizer/pareto", tests, NULL, NULL);

@@ -251,7 +251,8 @@ def pareto(
         confidence: float | None = None, minimize: str | None = None, points: int | None = None,
         budget_us: int | None = None, seed: int | None = None) -> Call[Answer]:
     """The predicted Pareto front of accuracy against latency, or energy where minimize says
-    "energy_mj"; cheapest first. The answer has its front."""
+    "energy_mj"; cheapest first. The answer has its front. Without an accuracy model it is the
+    cheapest design alone, with a warning and no front."""
     message = pb.ParetoRequest(space=space, device=device)
     put(message, task=task, minimize=minimize, points=points, budget_us=budget_us, seed=seed)
     put(message.limits, max_latency_ms=max_latency_ms, max_energy_mj=max_energy_mj,
@@ -280,8 +281,9 @@ def fleet(
 
     A row names a registered device (column device) or describes one by profile keys, nested ones
     dotted (peak_gflops.fp32); columns named like the limits replace them for their row. What is
-    wrong with a row stands in its error, which is "" on success. A long table is a job, in
-    job_list() as long as it is iterated."""
+    wrong with a row stands in its error, which is "" on success. Without an accuracy model, and
+    where nothing else is asked for, the latency is minimized, with a warning. A long table is a
+    job, in job_list() as long as it is iterated."""
     message = pb.FleetRequest(space=space)
     put(message, task=task, maximize=maximize, minimize=minimize, method=method, seed=seed)
     put(message.limits, max_latency_ms=max_latency_ms, max_energy_mj=max_energy_mj,

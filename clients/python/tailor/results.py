@@ -75,7 +75,7 @@ class Answer:
     n_evaluations: int
     operators: Table | None = None  # explained: what operators cost, dearest first
     slots: Table | None = None  # explained: what the second choice of each slot would change
-    front: Front | None = None  # of pareto() alone
+    front: Front | None = None  # of pareto() alone, with an accuracy model
     warnings: tuple[str, ...] = ()
 
     @property
