@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,12 +43,18 @@ const char *tl_err_message(tl_err err)
     return "an error this version does not know";
 }
 
+/* "the reply" alone would tell nobody what is wrong with it. */
+static bool must_say_memory(tl_err err, const char *line)
+{
+    return err == TL_ENOMEM && strstr(line, tl_err_message(TL_ENOMEM)) == NULL;
+}
+
 tl_err tl_failv(tl_err err, const char *format, va_list args)
 {
     char line[DETAIL_BYTES];
     (void)vsnprintf(line, sizeof line, format, args);
     memcpy(detail, line, sizeof detail);
-    return err;
+    return must_say_memory(err, line) ? tl_fail_in(err, "%s: ", tl_err_message(err)) : err;
 }
 
 tl_err tl_fail(tl_err err, const char *format, ...)

@@ -63,6 +63,9 @@ const char *tl_err_message(tl_err err);
  * is one statement:
  *
  *     return tl_fail(TL_ESHAPE, "features: got %zu floats, want %d x %d", n, rows, cols);
+ *
+ * For TL_ENOMEM it is enough to name what there was no memory for: "out of memory: " is put
+ * before it where it does not say so.
  */
 tl_err tl_fail(tl_err err, const char *format, ...) TL_PRINTF(2, 3);
 tl_err tl_failv(tl_err err, const char *format, va_list args) TL_PRINTF(2, 0);

@@ -2,6 +2,7 @@
 #include "tests/support/test.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 static void every_code_has_a_name_and_a_message(void **state)
@@ -34,6 +35,17 @@ static void a_detail_may_be_made_of_the_last_one(void **state)
     (void)tl_fail(TL_EIO, "inner");
     (void)tl_fail(TL_EIO, "outer: %s", tl_err_detail());
     assert_string_equal(tl_err_detail(), "outer: inner");
+}
+
+static void a_lack_of_memory_is_said_once(void **state)
+{
+    (void)state;
+    assert_true(tl_fail(TL_ENOMEM, "a table of %d rows", 3) == TL_ENOMEM);
+    assert_string_equal(tl_err_detail(), "out of memory: a table of 3 rows");
+    char told[100]; /* as of a daemon to its client */
+    (void)snprintf(told, sizeof told, "%s", tl_err_detail());
+    (void)tl_fail(TL_ENOMEM, "outer: %s", told);
+    assert_string_equal(tl_err_detail(), "outer: out of memory: a table of 3 rows");
 }
 
 static void a_long_detail_is_cut_and_ends(void **state)
@@ -75,6 +87,7 @@ int main(void)
         cmocka_unit_test(every_code_has_a_name_and_a_message),
         cmocka_unit_test(failing_records_one_line_and_gives_back_the_code),
         cmocka_unit_test(a_detail_may_be_made_of_the_last_one),
+        cmocka_unit_test(a_lack_of_memory_is_said_once),
         cmocka_unit_test(a_long_detail_is_cut_and_ends),
         cmocka_unit_test(each_thread_has_its_own_detail),
     };
