@@ -99,8 +99,13 @@ int main(int argc, char **argv)
     argp_err_exit_status = TL_EXIT_USAGE;
     /* argp changes the order of argv; tl_pin() needs it as it was */
     char **words = tl_mem_new((size_t)argc + 1, sizeof *words);
-    if (words == NULL || argc < 1) {
+    if (words == NULL) {
+        (void)fprintf(stderr, "%s: %s\n", program, tl_err_message(TL_ENOMEM));
         return TL_EXIT_FAILED;
+    }
+    if (argc < 1) {
+        tl_mem_free(words);
+        return TL_EXIT_USAGE;
     }
     memcpy(words, argv, (size_t)argc * sizeof *words);
     words[0] = program;
