@@ -28,6 +28,7 @@ static void trial_done(trial *t)
     tl_mem_free(t->values);
 }
 
+/* Pair with trial_done() also where it fails. */
 static tl_err trial_init(const tl_training *training, const tl_train_column *column, trial *t)
 {
     size_t width = (size_t)tl_space_n_slots(training->options->space);
@@ -36,7 +37,6 @@ static tl_err trial_init(const tl_training *training, const tl_train_column *col
     t->designs = tl_mem_new(JUDGED * width, sizeof *t->designs);
     t->values = tl_mem_new(3 * JUDGED, sizeof *t->values);
     if (t->designs == NULL || t->values == NULL) {
-        trial_done(t);
         return tl_fail(TL_ENOMEM, "%d designs", (int)JUDGED);
     }
     t->logs = t->values + JUDGED;
