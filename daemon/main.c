@@ -86,7 +86,11 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     if (name == NULL) {
         return ARGP_ERR_UNKNOWN;
     }
-    if (tl_settings_set(settings, name, value) != TL_OK) {
+    tl_err err = tl_settings_set(settings, name, value);
+    if (err == TL_ENOMEM) {
+        return ENOMEM; /* no mistake of whoever started it: main says so */
+    }
+    if (err != TL_OK) {
         argp_error(state, "%s", tl_err_detail());
         return EINVAL;
     }
@@ -315,14 +319,23 @@ done:
     return err;
 }
 
+/* The level of the command line, before the environment and the file add theirs; NULL: none. */
+static tl_err copy_level(const tl_settings *settings, char **out_level)
+{
+    *out_level = settings->log_level != NULL ? tl_mem_strdup(settings->log_level) : NULL;
+    return *out_level == NULL && settings->log_level != NULL
+               ? tl_fail(TL_ENOMEM, "the settings")
+               : TL_OK;
+}
+
 int main(int argc, char **argv)
 {
     tl_settings settings = {0};
     argp_err_exit_status = EXIT_USAGE;
-    (void)argp_parse(&parser, argc, argv, 0, NULL, &settings);
-    char *given_level = settings.log_level != NULL ? tl_mem_strdup(settings.log_level) : NULL;
-    tl_err err = tl_settings_complete(&settings);
-    if (err == TL_OK) {
+    char *given_level = NULL;
+    error_t wrong = argp_parse(&parser, argc, argv, 0, NULL, &settings);
+    tl_err err = wrong == 0 ? copy_level(&settings, &given_level) : TL_ENOMEM;
+    if (err == TL_OK && (err = tl_settings_complete(&settings)) == TL_OK) {
         life l = {.log_level = given_level, .config = settings.config, .level = settings.level};
         err = settings.is_check_only ? tl_check_data(settings.data) : run(&settings, &l);
     }
