@@ -86,6 +86,7 @@ static tl_err check_key(size_t key_len)
 tl_err tl_store_begin(tl_store *store, tl_store_txn **out_txn)
 {
     TL_ASSERT(store->pid == getpid());
+    TL_TRY(tl_store_check_writable(store));
     tl_store_txn *txn = tl_mem_new(1, sizeof *txn);
     if (txn == NULL) {
         return tl_fail(TL_ENOMEM, "a transaction");
@@ -156,20 +157,11 @@ static bool has_prefix(const MDB_val *key, const void *prefix, size_t prefix_len
            (prefix_len == 0 || memcmp(key->mv_data, prefix, prefix_len) == 0);
 }
 
-/* The first entry at or after prefix. */
-static int seek(
-    MDB_cursor *cursor, const void *prefix, size_t prefix_len, MDB_val *k, MDB_val *v)
+/* The first entry at or after key; len 0: the first of all. */
+static int seek(MDB_cursor *cursor, const void *key, size_t len, MDB_val *k, MDB_val *v)
 {
-    *k = tl_store_val(prefix, prefix_len);
-    return mdb_cursor_get(cursor, k, v, prefix_len > 0 ? MDB_SET_RANGE : MDB_FIRST);
-}
-
-/* Whether the bytes of prefix come before the key in the order of keys, or are it. */
-static bool is_before(const void *prefix, size_t prefix_len, const MDB_val *key)
-{
-    size_t n = prefix_len < key->mv_size ? prefix_len : key->mv_size;
-    int order = n > 0 ? memcmp(prefix, key->mv_data, n) : 0;
-    return order != 0 ? order < 0 : prefix_len <= key->mv_size;
+    *k = tl_store_val(key, len);
+    return mdb_cursor_get(cursor, k, v, len > 0 ? MDB_SET_RANGE : MDB_FIRST);
 }
 
 tl_err tl_store_delete_prefix(
@@ -207,8 +199,32 @@ tl_err tl_store_delete_prefix(
 static tl_err begin_read(tl_store *store, MDB_txn **out_txn)
 {
     TL_ASSERT(store->pid == getpid());
+    if (store->env == NULL) {
+        *out_txn = NULL;
+        return TL_OK;
+    }
     int status = mdb_txn_begin(store->env, NULL, MDB_RDONLY, out_txn);
     return status == 0 ? TL_OK : tl_store_fail(store, "read", status);
+}
+
+static void end_read(MDB_txn *txn)
+{
+    if (txn != NULL) {
+        mdb_txn_abort(txn);
+    }
+}
+
+static tl_err fail_lost(const tl_store *store, const tl_store_gap *gap)
+{
+    return tl_fail(
+        TL_EDAMAGED,
+        "%s/store.mdb is damaged: nothing can be told of %s (%s); restore a backup", store->dir,
+        gap->text, gap->why);
+}
+
+bool tl_store_is_lost(const tl_store *store, tl_db db, const void *key, size_t key_len)
+{
+    return tl_store_gaps_find(&store->gaps, db, key, key_len) != NULL;
 }
 
 static tl_err get(
@@ -220,8 +236,13 @@ static tl_err get(
     MDB_val *out_value)
 {
     TL_TRY(check_key(key_len));
+    const tl_store_gap *gap = tl_store_gaps_find(&store->gaps, db, key, key_len);
+    if (gap != NULL) {
+        return fail_lost(store, gap);
+    }
     MDB_val k = tl_store_val(key, key_len);
-    int status = mdb_get(txn, store->dbis[db], &k, out_value);
+    int status =
+        store->has_dbi[db] ? mdb_get(txn, store->dbis[db], &k, out_value) : MDB_NOTFOUND;
     return status == 0 ? unseal(store, db, &k, true, out_value)
                        : tl_store_fail(store, "read", status);
 }
@@ -247,7 +268,7 @@ tl_err tl_store_get(
             *out_len = value.mv_size;
         }
     }
-    mdb_txn_abort(txn);
+    end_read(txn);
     return err;
 }
 
@@ -266,17 +287,83 @@ tl_err tl_store_txn_get(
     return TL_OK;
 }
 
-/* The first entry behind after, which is at or after prefix. */
-static int seek_range(MDB_cursor *cursor, const tl_store_range *range, MDB_val *k, MDB_val *v)
+/* ---- one entry after the other ------------------------------------------------- */
+
+/*
+ * Entries and gaps of a database in the order of their keys. No step leads from one side of a gap
+ * to the other: behind a gap a new cursor looks for the key where it ends.
+ */
+typedef struct scan {
+    const tl_store *store;
+    MDB_txn *txn;
+    tl_db db;
+    MDB_cursor *cursor; /* NULL: it is to be placed at the first key from here on */
+    MDB_val from;       /* borrowed; empty: the first of all */
+    MDB_val at;         /* where the cursor stands */
+    bool is_over;
+} scan;
+
+static void scan_done(scan *s)
 {
-    MDB_val after = tl_store_val(range->after, range->after_len);
-    if (range->after_len == 0 || !is_before(range->prefix, range->prefix_len, &after)) {
-        return seek(cursor, range->prefix, range->prefix_len, k, v);
+    if (s->cursor != NULL) {
+        mdb_cursor_close(s->cursor);
+        s->cursor = NULL;
     }
-    int status = seek(cursor, range->after, range->after_len, k, v);
-    bool is_after = status == 0 && k->mv_size == after.mv_size &&
-                    memcmp(k->mv_data, after.mv_data, after.mv_size) == 0;
-    return is_after ? mdb_cursor_get(cursor, k, v, MDB_NEXT) : status;
+}
+
+/* The gap that the next step would lead into; NULL: none. */
+static const tl_store_gap *gap_ahead(const scan *s)
+{
+    const tl_store_gaps *gaps = &s->store->gaps;
+    for (size_t i = 0; i < gaps->n; i++) {
+        const tl_store_gap *gap = &gaps->gaps[i];
+        bool begins_here = gap->has_lo && gap->lo_len == s->at.mv_size &&
+                           memcmp(gap->lo, s->at.mv_data, gap->lo_len) == 0;
+        if (gap->db == s->db && begins_here) {
+            return gap;
+        }
+    }
+    return NULL;
+}
+
+static int scan_place(scan *s, MDB_val *k, MDB_val *v)
+{
+    if (!s->store->has_dbi[s->db]) {
+        return MDB_NOTFOUND;
+    }
+    int status = mdb_cursor_open(s->txn, s->store->dbis[s->db], &s->cursor);
+    if (status != 0) {
+        s->cursor = NULL;
+        return status;
+    }
+    return seek(s->cursor, s->from.mv_data, s->from.mv_size, k, v);
+}
+
+/* The next entry, or *gap; MDB_NOTFOUND at the end. The status is LMDB's. */
+static int scan_next(scan *s, MDB_val *k, MDB_val *v, const tl_store_gap **out_gap)
+{
+    bool is_placed = s->cursor != NULL;
+    if (s->is_over) {
+        return MDB_NOTFOUND;
+    }
+    const tl_store_gap *gap =
+        s->store->gaps.n == 0 ? NULL
+        : is_placed
+            ? gap_ahead(s)
+            : tl_store_gaps_find(&s->store->gaps, s->db, s->from.mv_data, s->from.mv_size);
+    *out_gap = gap;
+    if (gap != NULL) {
+        scan_done(s);
+        s->from = tl_store_val(gap->hi, gap->hi_len);
+        s->is_over = !gap->has_hi;
+        *k = tl_store_val(gap->lo, gap->lo_len);
+        *v = tl_store_val("", 0);
+        return 0;
+    }
+    int status = is_placed ? mdb_cursor_get(s->cursor, k, v, MDB_NEXT) : scan_place(s, k, v);
+    s->is_over = status != 0;
+    s->at = *k;
+    return status;
 }
 
 /* The store's own entry, which nobody else sees. */
@@ -284,6 +371,51 @@ static bool is_format(tl_db db, const MDB_val *k)
 {
     return db == TL_DB_META && k->mv_size == sizeof tl_store_format_key - 1 &&
            memcmp(k->mv_data, tl_store_format_key, k->mv_size) == 0;
+}
+
+static bool is_key(const MDB_val *k, const void *key, size_t key_len)
+{
+    return k->mv_size == key_len && memcmp(k->mv_data, key, key_len) == 0;
+}
+
+/* Where the entries of a range begin: at its prefix, or behind a key. */
+static MDB_val begin_of(const tl_store_range *range)
+{
+    bool is_behind = range->after_len > 0 &&
+                     tl_store_compare_keys(
+                         range->prefix, range->prefix_len, range->after, range->after_len) <= 0;
+    return is_behind ? tl_store_val(range->after, range->after_len)
+                     : tl_store_val(range->prefix, range->prefix_len);
+}
+
+static tl_err visit_one(
+    const scan *s,
+    const tl_store_range *range,
+    const MDB_val *k,
+    MDB_val *v,
+    tl_store_visit_fn *visit,
+    void *context)
+{
+    bool is_sound = unseal(s->store, s->db, k, !range->heads_only, v) == TL_OK;
+    if (!is_sound && !range->with_damaged) {
+        return TL_EDAMAGED;
+    }
+    tl_store_entry entry = {k->mv_data, k->mv_size, v->mv_data, v->mv_size, !is_sound, NULL};
+    return visit(context, &entry);
+}
+
+static tl_err visit_gap(
+    const scan *s,
+    const tl_store_range *range,
+    const tl_store_gap *gap,
+    tl_store_visit_fn *visit,
+    void *context)
+{
+    if (!range->with_damaged) {
+        return fail_lost(s->store, gap);
+    }
+    tl_store_entry entry = {gap->lo, gap->lo_len, "", 0, true, gap->text};
+    return visit(context, &entry);
 }
 
 static tl_err iterate(
@@ -294,30 +426,28 @@ static tl_err iterate(
     tl_store_visit_fn *visit,
     void *context)
 {
-    MDB_cursor *cursor = NULL;
     MDB_val k;
     MDB_val v;
+    const tl_store_gap *gap = NULL;
+    const MDB_val begin = begin_of(range);
+    scan s = {.store = store, .txn = txn, .db = db, .from = begin};
     tl_err err = TL_OK;
-    int status = mdb_cursor_open(txn, store->dbis[db], &cursor);
-    if (status != 0) {
-        return tl_store_fail(store, "read", status);
-    }
-    status = seek_range(cursor, range, &k, &v);
-    while (status == 0 && has_prefix(&k, range->prefix, range->prefix_len)) {
-        if (!is_format(db, &k)) {
-            bool is_sound = unseal(store, db, &k, !range->heads_only, &v) == TL_OK;
-            if (!is_sound && !range->with_damaged) {
-                err = TL_EDAMAGED;
-                break;
-            }
-            tl_store_entry entry = {k.mv_data, k.mv_size, v.mv_data, v.mv_size, !is_sound};
-            if ((err = visit(context, &entry)) != TL_OK) {
-                break;
-            }
+    int status = 0;
+    while (err == TL_OK && (status = scan_next(&s, &k, &v, &gap)) == 0) {
+        /* A gap that begins before the range may reach into it; one behind an entry does. */
+        bool is_at_begin =
+            gap != NULL &&
+            tl_store_gaps_find(&store->gaps, db, begin.mv_data, begin.mv_size) == gap;
+        if (!has_prefix(is_at_begin ? &begin : &k, range->prefix, range->prefix_len)) {
+            break;
         }
-        status = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+        if (gap != NULL) {
+            err = visit_gap(&s, range, gap, visit, context);
+        } else if (!is_format(db, &k) && !is_key(&k, range->after, range->after_len)) {
+            err = visit_one(&s, range, &k, &v, visit, context);
+        }
     }
-    mdb_cursor_close(cursor);
+    scan_done(&s);
     if (status != 0 && status != MDB_NOTFOUND) {
         return tl_store_fail(store, "read", status);
     }
@@ -346,7 +476,7 @@ tl_err tl_store_iterate_range(
     MDB_txn *txn = NULL;
     TL_TRY(begin_read(store, &txn));
     tl_err err = iterate(store, txn, db, range, visit, context);
-    mdb_txn_abort(txn);
+    end_read(txn);
     return err;
 }
 
@@ -360,23 +490,33 @@ tl_err tl_store_txn_iterate_range(
     return iterate(txn->store, txn->txn, db, range, visit, context);
 }
 
-tl_err tl_store_stat_get(tl_store *store, tl_store_stat *out_stat)
+static tl_err count_entries(tl_store *store, tl_store_stat *stat)
 {
     MDB_txn *txn = NULL;
+    int status = 0;
+    TL_TRY(begin_read(store, &txn));
+    for (int db = 0; db < TL_N_DBS && status == 0 && txn != NULL; db++) {
+        MDB_stat entries = {0};
+        status = store->has_dbi[db] ? mdb_stat(txn, store->dbis[db], &entries) : 0;
+        /* What the file says of a damaged database may be wrong. */
+        stat->n_entries[db] =
+            store->gaps.n > 0 ? store->gaps.n_entries[db] : entries.ms_entries;
+    }
+    end_read(txn);
+    stat->n_entries[TL_DB_META] -= stat->n_entries[TL_DB_META] > 0 ? 1 : 0; /* our own */
+    return status == 0 ? TL_OK : tl_store_fail(store, "read", status);
+}
+
+tl_err tl_store_stat_get(tl_store *store, tl_store_stat *out_stat)
+{
     struct stat file = {0};
     int fd = -1;
     tl_store_stat stat = {.max_bytes = store->map_bytes};
-    TL_TRY(begin_read(store, &txn));
-    int status = mdb_env_get_fd(store->env, &fd);
-    if (status == 0 && fstat(fd, &file) != 0) {
+    TL_TRY(count_entries(store, &stat));
+    int status = store->env != NULL ? mdb_env_get_fd(store->env, &fd) : 0;
+    if (status == 0 && fd >= 0 && fstat(fd, &file) != 0) {
         status = errno;
     }
-    for (int db = 0; db < TL_N_DBS && status == 0; db++) {
-        MDB_stat entries = {0};
-        status = mdb_stat(txn, store->dbis[db], &entries);
-        stat.n_entries[db] = entries.ms_entries - (db == TL_DB_META ? 1 : 0);
-    }
-    mdb_txn_abort(txn);
     if (status != 0) {
         return tl_store_fail(store, "read", status);
     }
@@ -390,9 +530,16 @@ tl_err tl_store_stat_get(tl_store *store, tl_store_stat *out_stat)
 struct tl_store_snapshot {
     tl_store *store;
     MDB_txn *txn;
-    MDB_cursor *cursor; /* in the database of number db; NULL: none is begun */
-    int db;
+    scan scan; /* of the database that is due */
 };
+
+/* From its first entry on. */
+static void enter_db(tl_store_snapshot *s, int db)
+{
+    scan_done(&s->scan);
+    s->scan =
+        (scan){.store = s->store, .txn = s->txn, .db = (tl_db)db, .from = tl_store_val("", 0)};
+}
 
 tl_err tl_store_snapshot_open(tl_store *store, tl_store_snapshot **out_snapshot)
 {
@@ -406,6 +553,7 @@ tl_err tl_store_snapshot_open(tl_store *store, tl_store_snapshot **out_snapshot)
         tl_mem_free(snapshot);
         return err;
     }
+    enter_db(snapshot, 0);
     *out_snapshot = snapshot;
     return TL_OK;
 }
@@ -415,30 +563,19 @@ void tl_store_snapshot_close(tl_store_snapshot *snapshot)
     if (snapshot == NULL) {
         return;
     }
-    if (snapshot->cursor != NULL) {
-        mdb_cursor_close(snapshot->cursor);
-    }
-    mdb_txn_abort(snapshot->txn);
+    scan_done(&snapshot->scan);
+    end_read(snapshot->txn);
     tl_mem_free(snapshot);
 }
 
-/* The next entry of the database that is due; MDB_NOTFOUND at its end. */
-static int snapshot_step(tl_store_snapshot *s, MDB_val *k, MDB_val *v)
+static tl_store_entry show_entry(
+    const tl_store_snapshot *s, const tl_store_gap *gap, const MDB_val *k, MDB_val *v)
 {
-    MDB_cursor_op step = MDB_NEXT;
-    if (s->cursor == NULL) {
-        int status = mdb_cursor_open(s->txn, s->store->dbis[s->db], &s->cursor);
-        if (status != 0) {
-            s->cursor = NULL;
-            return status;
-        }
-        step = MDB_FIRST;
+    if (gap != NULL) {
+        return (tl_store_entry){gap->lo, gap->lo_len, "", 0, true, gap->text};
     }
-    int status = mdb_cursor_get(s->cursor, k, v, step);
-    if (status == 0 && is_format((tl_db)s->db, k)) {
-        status = mdb_cursor_get(s->cursor, k, v, MDB_NEXT);
-    }
-    return status;
+    bool is_sound = unseal(s->store, s->scan.db, k, true, v) == TL_OK;
+    return (tl_store_entry){k->mv_data, k->mv_size, v->mv_data, v->mv_size, !is_sound, NULL};
 }
 
 tl_err tl_store_snapshot_next(
@@ -446,21 +583,22 @@ tl_err tl_store_snapshot_next(
 {
     MDB_val k;
     MDB_val v;
+    const tl_store_gap *gap = NULL;
     *out_is_end = false;
-    for (; snapshot->db < TL_N_DBS; snapshot->db++) {
-        int status = snapshot_step(snapshot, &k, &v);
+    while (snapshot->scan.db < TL_N_DBS) {
+        int status = scan_next(&snapshot->scan, &k, &v, &gap);
+        if (status == 0 && gap == NULL && is_format(snapshot->scan.db, &k)) {
+            continue;
+        }
         if (status == 0) {
-            bool is_sound = unseal(snapshot->store, (tl_db)snapshot->db, &k, true, &v) == TL_OK;
-            *out_db = (tl_db)snapshot->db;
-            *out_entry =
-                (tl_store_entry){k.mv_data, k.mv_size, v.mv_data, v.mv_size, !is_sound};
+            *out_db = snapshot->scan.db;
+            *out_entry = show_entry(snapshot, gap, &k, &v);
             return TL_OK;
         }
         if (status != MDB_NOTFOUND) {
             return tl_store_fail(snapshot->store, "read", status);
         }
-        mdb_cursor_close(snapshot->cursor);
-        snapshot->cursor = NULL;
+        enter_db(snapshot, (int)snapshot->scan.db + 1);
     }
     *out_is_end = true;
     return TL_OK;

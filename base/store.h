@@ -33,7 +33,8 @@
  *
  * Every value is kept with a checksum of its key and of it, and the structure of the file is
  * checked before it is opened (base/store_check.h): what a disk or a memory changed is
- * TL_EDAMAGED, and names the value, instead of a wrong answer.
+ * TL_EDAMAGED, and names the value, instead of a wrong answer. tl_store_open() refuses a file of
+ * damaged structure; tl_store_open_what_is_sound() reads around the damage, and writes nothing.
  *
  * Any call may fail with TL_EIO (the system refused a read or a write, as when the
  * disk is full), TL_EDAMAGED (the file is not what was written), TL_ELIMIT (max_mib
@@ -77,6 +78,16 @@ enum {
 TL_MUST_USE tl_err tl_store_open(const char *dir, size_t max_mib, tl_store **out_store);
 
 /*
+ * The same for who serves what can be read, whatever became of the rest. Where pages are damaged,
+ * or the disk or the folder cannot be written, nothing is: tl_store_trouble() says why, and
+ * tl_store_begin() fails with it. What stood in damaged pages is unknown: to ask for a key that
+ * may have been there is TL_EDAMAGED. Fails with TL_ESTATE and TL_EVERSION as above, and with
+ * TL_EIO where even the state cannot be told.
+ */
+TL_MUST_USE tl_err
+tl_store_open_what_is_sound(const char *dir, size_t max_mib, tl_store **out_store);
+
+/*
  * Keeps others, and every tl_store_open(), out of the folder until the descriptor is closed; a
  * process that is killed lets go of it. TL_ESTATE when one is in it.
  */
@@ -88,9 +99,22 @@ void tl_store_close(tl_store *store);
 /* The values found damaged when the store was opened, one a line; "" where all is well. */
 const char *tl_store_damage(const tl_store *store);
 
+/* Why the store takes no writes, for people; "" where it does. It stays so until it is closed. */
+const char *tl_store_trouble(const tl_store *store);
+
+/* Fails as tl_store_begin() would where there is trouble. */
+TL_MUST_USE tl_err tl_store_check_writable(const tl_store *store);
+
+/* What lies in damaged pages, one a line: `devices between "a" and "b": page 7: ...`. */
+const char *tl_store_lost(const tl_store *store);
+
+/* Whether the key lies there: then nobody knows if it was stored. */
+bool tl_store_is_lost(const tl_store *store, tl_db db, const void *key, size_t key_len);
+
 /* ---- writing --------------------------------------------------------------- */
 
-/* Waits until no other write transaction is open. */
+/* Waits until no other write transaction is open. Where there is tl_store_trouble(), it is TL_EIO
+ * for what cannot be written, and TL_EDAMAGED for a damaged store. */
 TL_MUST_USE tl_err tl_store_begin(tl_store *store, tl_store_txn **out_txn);
 
 /* Adds or replaces. A key has 1 to TL_STORE_MAX_KEY_BYTES bytes. */
@@ -155,7 +179,9 @@ typedef struct tl_store_entry {
     size_t key_len;
     const void *value; /* at any address: copy numbers out with memcpy */
     size_t value_len;
-    bool is_damaged; /* only shown where the range asks for such */
+    bool is_damaged;  /* only shown where the range asks for such */
+    const char *lost; /* not NULL: no entry, but all that lay in damaged pages here, in words;
+                       * key is the one before it, or empty; is_damaged, and without a value */
 } tl_store_entry;
 
 /* Anything but TL_OK ends the walk and becomes its result. */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -100,7 +101,15 @@ typedef struct checker {
     uint8_t *is_taken; /* a bit for each page that is part of something */
     uint8_t *pages;    /* [MAX_DEPTH, page_bytes], one for each level */
     tl_store_report *report;
+    tl_store_gaps *gaps; /* NULL: the first damage ends the check */
+    char *why;           /* [TL_STORE_GAP_TEXT_BYTES] the last damage, without the file */
 } checker;
+
+/* Keys that a page may hold: from lo on, and before hi; NULL: any. Borrowed of the pages above. */
+typedef struct bounds {
+    const uint8_t *lo, *hi;
+    size_t lo_len, hi_len;
+} bounds;
 
 /* One tree on its way. */
 typedef struct walk {
@@ -108,9 +117,11 @@ typedef struct walk {
     const char *db; /* name; "": LMDB's own */
     const db_record *record;
     db_record found;
-    char last_key[MAX_KEY_BYTES]; /* the next one is greater, or may equal a separator */
+    tl_db id; /* of a database */
+    tl_store_gaps
+        *gaps; /* where damaged pages are noted and passed over; NULL: they end the walk */
+    char last_key[MAX_KEY_BYTES]; /* the last that is sound; for gaps only */
     size_t last_len;
-    bool has_last, is_separator;
     bool is_free_list, is_main, has_heads;
     struct named_db *named; /* of the main tree: what it lists */
     size_t n_named;
@@ -123,10 +134,11 @@ typedef struct named_db {
 
 static tl_err damaged(const checker *c, uint64_t page, const char *what)
 {
+    (void)snprintf(
+        c->why, TL_STORE_GAP_TEXT_BYTES, "page %llu: %s", (unsigned long long)page, what);
     return tl_fail(
-        TL_EDAMAGED,
-        "%s is damaged: page %llu: %s; restore a backup of the data folder (tailor restore)",
-        c->path, (unsigned long long)page, what);
+        TL_EDAMAGED, "%s is damaged: %s; restore a backup of the data folder (tailor restore)",
+        c->path, c->why);
 }
 
 static tl_err read_at(const checker *c, uint64_t offset, void *out, size_t len)
@@ -138,7 +150,9 @@ static tl_err read_at(const checker *c, uint64_t offset, void *out, size_t len)
             continue;
         }
         if (n < 0) {
-            return tl_fail(TL_EIO, "cannot read %s: %s", c->path, strerror(errno));
+            int status = errno;
+            (void)damaged(c, offset / c->page_bytes, strerror(status));
+            return tl_fail(TL_EIO, "cannot read %s: %s", c->path, strerror(status));
         }
         if (n == 0) {
             return damaged(c, offset / c->page_bytes, "the file ends before it");
@@ -150,18 +164,24 @@ static tl_err read_at(const checker *c, uint64_t offset, void *out, size_t len)
     return TL_OK;
 }
 
+static tl_err check_numbers(const checker *c, uint64_t first, uint64_t n)
+{
+    return first < N_METAS || first > c->last_page || n > c->last_page - first + 1
+               ? damaged(c, first, "something points to it, and there is no such page")
+               : TL_OK;
+}
+
 /* Pages [first, first + n) are part of one thing only. */
 static tl_err take(const checker *c, uint64_t first, uint64_t n)
 {
-    if (first < N_METAS || first > c->last_page || n > c->last_page - first + 1) {
-        return damaged(c, first, "something points to it, and there is no such page");
-    }
+    TL_TRY(check_numbers(c, first, n));
     for (uint64_t page = first; page < first + n; page++) {
-        uint8_t bit = (uint8_t)(1U << (page % 8));
-        if ((c->is_taken[page / 8] & bit) != 0) {
+        if ((c->is_taken[page / 8] & 1U << (page % 8)) != 0) {
             return damaged(c, page, "two things claim it");
         }
-        c->is_taken[page / 8] |= bit;
+    }
+    for (uint64_t page = first; page < first + n; page++) {
+        c->is_taken[page / 8] |= (uint8_t)(1U << (page % 8));
     }
     c->report->n_pages += n;
     return TL_OK;
@@ -225,8 +245,10 @@ static tl_err check_free_list(const walk *w, const node *n, const uint8_t *list,
         if (free_page >= above) {
             return damaged(w->c, page, "a list of free pages out of order");
         }
-        TL_TRY(take(w->c, free_page, 1));
         above = free_page;
+    }
+    for (uint64_t i = 1; i <= u64_at(list); i++) {
+        TL_TRY(take(w->c, u64_at(list + i * sizeof(uint64_t)), 1));
     }
     return TL_OK;
 }
@@ -250,14 +272,14 @@ static tl_err check_big(walk *w, const node *n, uint64_t page)
     uint32_t n_pages = 0;
     uint64_t first = u64_at(n->data);
     uint64_t wanted = (sizeof head - 1 + n->value_len) / c->page_bytes + 1;
-    TL_TRY(take(c, first, 1));
+    TL_TRY(check_numbers(c, first, 1));
     TL_TRY(read_at(c, first * c->page_bytes, &head, sizeof head));
     memcpy(&n_pages, &head.lower, sizeof n_pages);
     /* A shorter value may have taken the place of a longer one, and all of its pages. */
     if (head.number != first || head.flags != PAGE_OVERFLOW || n_pages < wanted) {
         return damaged(c, first, "it is not the long value that it should be");
     }
-    TL_TRY(n_pages > 1 ? take(c, first + 1, n_pages - 1) : TL_OK);
+    TL_TRY(take(c, first, n_pages));
     w->found.n_overflow += n_pages;
     uint64_t at = first * c->page_bytes + sizeof head;
     if (!w->is_free_list && !(w->has_heads && c->is_thorough)) {
@@ -280,11 +302,15 @@ static tl_err check_big(walk *w, const node *n, uint64_t page)
     return err;
 }
 
-static const char *const known_names[] = {
-#define DB_NAME(id, name) (name),
-    TL_DB_LIST(DB_NAME)
-#undef DB_NAME
-};
+/* TL_N_DBS: none of ours. */
+static int find_id(const char *name)
+{
+    int id = 0;
+    while (id < TL_N_DBS && strcmp(name, tl_store_db_name((tl_db)id)) != 0) {
+        id++;
+    }
+    return id;
+}
 
 /* What the main tree lists: the databases. */
 static tl_err add_named(walk *w, const node *n, uint64_t page)
@@ -298,44 +324,42 @@ static tl_err add_named(walk *w, const node *n, uint64_t page)
     memcpy(named->name, n->key, n->head.key_len);
     memcpy(&named->record, n->data, sizeof named->record);
     w->n_named++;
-    for (size_t i = 0; i < TL_COUNT(known_names); i++) {
-        if (strcmp(named->name, known_names[i]) == 0) {
-            return TL_OK;
-        }
-    }
-    return damaged(w->c, page, "a database of a name that this version does not know");
+    return find_id(named->name) < TL_N_DBS
+               ? TL_OK
+               : damaged(w->c, page, "a database of a name that this version does not know");
 }
 
 /* ---- trees ----------------------------------------------------------------------------- */
 
-static int compare_keys(const walk *w, const uint8_t *a, size_t a_len)
+static int compare_keys(
+    const walk *w, const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
 {
     if (w->is_free_list) {
         uint64_t x = u64_at(a);
-        uint64_t y = u64_at((const uint8_t *)w->last_key);
+        uint64_t y = u64_at(b);
         return x < y ? -1 : x > y ? 1 : 0;
     }
-    size_t len = a_len < w->last_len ? a_len : w->last_len;
-    int order = len > 0 ? memcmp(a, w->last_key, len) : 0;
-    return order != 0 ? order : a_len < w->last_len ? -1 : a_len > w->last_len ? 1 : 0;
+    return tl_store_compare_keys(a, a_len, b, b_len);
 }
 
-static tl_err check_order(walk *w, const node *n, bool is_separator, uint64_t page)
+/* The keys of a page ascend, within its bounds; above becomes the last of them. */
+static tl_err check_order(
+    const walk *w, const node *n, const bounds *within, bounds *above, uint64_t page)
 {
     size_t len = n->head.key_len;
     if (len == 0 || len > MAX_KEY_BYTES || (w->is_free_list && len != sizeof(uint64_t))) {
         return damaged(w->c, page, "a key of a wrong length");
     }
-    if (w->has_last) {
-        int order = compare_keys(w, n->key, len);
-        if (order < 0 || (order == 0 && !w->is_separator)) {
-            return damaged(w->c, page, "keys out of order");
-        }
+    bool is_before =
+        within->lo != NULL && compare_keys(w, n->key, len, within->lo, within->lo_len) < 0;
+    bool is_behind =
+        within->hi != NULL && compare_keys(w, n->key, len, within->hi, within->hi_len) >= 0;
+    bool is_low =
+        above->lo != NULL && compare_keys(w, n->key, len, above->lo, above->lo_len) <= 0;
+    if (is_before || is_behind || is_low) {
+        return damaged(w->c, page, "keys out of order");
     }
-    memcpy(w->last_key, n->key, len);
-    w->last_len = len;
-    w->has_last = true;
-    w->is_separator = is_separator;
+    *above = (bounds){.lo = n->key, .lo_len = len};
     return TL_OK;
 }
 
@@ -368,32 +392,6 @@ static tl_err find_node(
     return TL_OK;
 }
 
-static tl_err check_leaf_node(walk *w, const node *n, uint64_t page)
-{
-    TL_TRY(check_order(w, n, false, page));
-    w->found.n_entries++;
-    if (w->is_main) {
-        return add_named(w, n, page);
-    }
-    if ((n->head.flags & ~NODE_BIG) != 0) {
-        return damaged(w->c, page, "an entry of an unknown kind");
-    }
-    return n->head.flags == NODE_BIG ? check_big(w, n, page) : check_value(w, n, n->data, page);
-}
-
-static tl_err walk_page(walk *w, uint64_t number, int depth);
-
-/* The key of the first child is that of the page itself, and is not written. */
-static tl_err check_branch_node(walk *w, const node *n, int i, uint64_t page, int depth)
-{
-    uint64_t child =
-        (uint64_t)n->head.low | (uint64_t)n->head.high << 16 | (uint64_t)n->head.flags << 32;
-    if (i > 0) {
-        TL_TRY(check_order(w, n, true, page));
-    }
-    return walk_page(w, child, depth + 1);
-}
-
 static tl_err check_page_head(const walk *w, const uint8_t *page, uint64_t number, int depth)
 {
     page_head head;
@@ -410,48 +408,172 @@ static tl_err check_page_head(const walk *w, const uint8_t *page, uint64_t numbe
     return TL_OK;
 }
 
-static tl_err walk_page(walk *w, uint64_t number, int depth)
+static int count_nodes(const uint8_t *page)
+{
+    page_head head;
+    memcpy(&head, page, sizeof head);
+    return (head.lower - (int)sizeof head) / 2;
+}
+
+/* All that a page says by itself. The first key of a branch is its own, and is not written. */
+static tl_err check_nodes(
+    const walk *w, const uint8_t *page, uint64_t number, bool is_leaf, const bounds *within)
+{
+    page_head head;
+    size_t bytes = 0;
+    bounds above = {.lo = NULL};
+    memcpy(&head, page, sizeof head);
+    for (int i = 0; i < count_nodes(page); i++) {
+        node n = {.value_len = 0};
+        TL_TRY(find_node(w->c, page, i, is_leaf, &n, &bytes));
+        if (is_leaf || i > 0) {
+            TL_TRY(check_order(w, &n, within, &above, number));
+        }
+        if (is_leaf && !w->is_main && (n.head.flags & ~NODE_BIG) != 0) {
+            return damaged(w->c, number, "an entry of an unknown kind");
+        }
+    }
+    return bytes == w->c->page_bytes - head.upper
+               ? TL_OK
+               : damaged(w->c, number, "its entries do not fill it as they should");
+}
+
+/* Reads a page and makes it part of the tree. Nothing below it is looked at. */
+static tl_err load_page(
+    const walk *w, uint64_t number, int depth, const bounds *within, uint8_t *page)
+{
+    const checker *c = w->c;
+    TL_TRY(check_numbers(c, number, 1));
+    TL_TRY(read_at(c, number * c->page_bytes, page, c->page_bytes));
+    TL_TRY(check_page_head(w, page, number, depth));
+    TL_TRY(check_nodes(w, page, number, depth == w->record->depth, within));
+    return take(c, number, 1);
+}
+
+/* Damage becomes a gap behind the last sound key, where gaps are wanted. */
+static tl_err pass_over(const walk *w, tl_err err)
+{
+    if (w->gaps == NULL || (err != TL_EDAMAGED && err != TL_EIO)) {
+        return err;
+    }
+    return tl_store_gaps_begin(w->gaps, w->id, w->last_key, w->last_len, w->c->why);
+}
+
+static void note_sound(walk *w, const node *n)
+{
+    if (w->gaps == NULL) {
+        return;
+    }
+    tl_store_gaps_end(w->gaps, w->id, n->key, n->head.key_len);
+    if (!tl_store_gaps_is_open(w->gaps, w->id)) {
+        memcpy(w->last_key, n->key, n->head.key_len);
+        w->last_len = n->head.key_len;
+        w->gaps->n_entries[w->id]++;
+    }
+}
+
+static tl_err check_leaf_node(walk *w, const node *n, uint64_t page)
+{
+    w->found.n_entries++;
+    if (w->is_main) {
+        return add_named(w, n, page);
+    }
+    tl_err err =
+        n->head.flags == NODE_BIG ? check_big(w, n, page) : check_value(w, n, n->data, page);
+    if (err != TL_OK) {
+        return pass_over(w, err);
+    }
+    note_sound(w, n);
+    return TL_OK;
+}
+
+static uint64_t child_of(const node *n)
+{
+    return (uint64_t)n->head.low | (uint64_t)n->head.high << 16 | (uint64_t)n->head.flags << 32;
+}
+
+static tl_err walk_page(walk *w, uint64_t number, int depth, const bounds *within);
+
+/* The keys of a child lie between its own in the branch and that of the next child. */
+static tl_err walk_children(walk *w, const uint8_t *page, int depth, const bounds *within)
+{
+    int n_children = count_nodes(page);
+    size_t bytes = 0;
+    node n = {.value_len = 0};
+    TL_TRY(find_node(w->c, page, 0, false, &n, &bytes));
+    for (int i = 0; i < n_children; i++) {
+        bounds child = *within;
+        uint64_t number = child_of(&n);
+        if (i > 0) {
+            child.lo = n.key;
+            child.lo_len = n.head.key_len;
+        }
+        if (i + 1 < n_children) {
+            TL_TRY(find_node(w->c, page, i + 1, false, &n, &bytes));
+            child.hi = n.key;
+            child.hi_len = n.head.key_len;
+        }
+        TL_TRY(walk_page(w, number, depth + 1, &child));
+    }
+    return TL_OK;
+}
+
+static tl_err walk_page(walk *w, uint64_t number, int depth, const bounds *within)
 {
     const checker *c = w->c;
     uint8_t *page = c->pages + (size_t)(depth - 1) * c->page_bytes;
-    page_head head;
     size_t bytes = 0;
     bool is_leaf = depth == w->record->depth;
-    TL_TRY(take(c, number, 1));
-    TL_TRY(read_at(c, number * c->page_bytes, page, c->page_bytes));
-    TL_TRY(check_page_head(w, page, number, depth));
-    memcpy(&head, page, sizeof head);
+    tl_err err = load_page(w, number, depth, within, page);
+    if (err != TL_OK) {
+        return pass_over(w, err);
+    }
     w->found.n_leaf += is_leaf ? 1 : 0;
     w->found.n_branch += is_leaf ? 0 : 1;
-    int n_nodes = (head.lower - (int)sizeof head) / 2;
-    for (int i = 0; i < n_nodes; i++) {
-        node n = {.value_len = 0};
-        TL_TRY(find_node(c, page, i, is_leaf, &n, &bytes));
-        TL_TRY(
-            is_leaf ? check_leaf_node(w, &n, number)
-                    : check_branch_node(w, &n, i, number, depth));
+    if (!is_leaf) {
+        return walk_children(w, page, depth, within);
     }
-    return bytes == c->page_bytes - head.upper
-               ? TL_OK
-               : damaged(c, number, "its entries do not fill it as they should");
+    for (int i = 0; i < count_nodes(page); i++) {
+        node n = {.value_len = 0};
+        TL_TRY(find_node(c, page, i, true, &n, &bytes));
+        TL_TRY(check_leaf_node(w, &n, number));
+    }
+    return TL_OK;
+}
+
+static bool has_gap(const walk *w)
+{
+    return w->gaps != NULL && w->gaps->n > 0 && w->gaps->gaps[w->gaps->n - 1].db == w->id;
 }
 
 static tl_err walk_tree(walk *w)
 {
     const db_record *r = w->record;
+    const bounds all = {.lo = NULL};
     uint16_t flags = w->is_free_list ? DB_INTEGER_KEYS : 0;
     if ((r->flags & DB_KIND_MASK) != flags || r->depth > MAX_DEPTH ||
         (r->root == no_page) != (r->depth == 0)) {
         return damaged(w->c, r->root, "the root of a tree that is none");
     }
     if (r->root != no_page) {
-        TL_TRY(walk_page(w, r->root, 1));
+        TL_TRY(walk_page(w, r->root, 1, &all));
     }
-    if (w->found.n_branch != r->n_branch || w->found.n_leaf != r->n_leaf ||
-        w->found.n_overflow != r->n_overflow || w->found.n_entries != r->n_entries) {
+    if (!has_gap(w) &&
+        (w->found.n_branch != r->n_branch || w->found.n_leaf != r->n_leaf ||
+         w->found.n_overflow != r->n_overflow || w->found.n_entries != r->n_entries)) {
         return damaged(w->c, r->root, "the tree below does not hold what was counted");
     }
     return TL_OK;
+}
+
+/* Of which nothing can be told in parts, all is lost. */
+static tl_err walk_database(walk *w)
+{
+    tl_err err = walk_tree(w);
+    if (w->gaps == NULL || (err != TL_EDAMAGED && err != TL_EIO)) {
+        return err;
+    }
+    return tl_store_gaps_whole(w->gaps, w->id, w->c->why);
 }
 
 /* ---- the file -------------------------------------------------------------------------- */
@@ -504,26 +626,22 @@ static tl_err look_up(checker *c, const db_record *db, const char *key, bool *ou
     uint64_t number = db->root;
     *out_is_there = false;
     for (int depth = 1; db->root != no_page && depth <= MAX_DEPTH; depth++) {
-        walk w = {.c = c, .db = "", .record = db, .last_len = strlen(key)};
-        memcpy(w.last_key, key, w.last_len);
-        page_head head;
+        walk w = {.c = c, .db = "", .record = db};
         size_t bytes = 0;
         bool is_leaf = depth == db->depth;
-        if (number > c->last_page) {
-            return damaged(c, number, "something points to it, and there is no such page");
-        }
+        TL_TRY(check_numbers(c, number, 1));
         TL_TRY(read_at(c, number * c->page_bytes, c->pages, c->page_bytes));
         TL_TRY(check_page_head(&w, c->pages, number, depth));
-        memcpy(&head, c->pages, sizeof head);
-        for (int i = 0; i < (head.lower - (int)sizeof head) / 2; i++) {
+        for (int i = 0; i < count_nodes(c->pages); i++) {
             node n = {.value_len = 0};
             TL_TRY(find_node(c, c->pages, i, is_leaf, &n, &bytes));
-            int order = i == 0 && !is_leaf ? -1 : compare_keys(&w, n.key, n.head.key_len);
+            int order = i == 0 && !is_leaf
+                            ? -1
+                            : tl_store_compare_keys(n.key, n.head.key_len, key, strlen(key));
             if (is_leaf && order == 0) {
                 *out_is_there = true;
             } else if (!is_leaf && order <= 0) {
-                number = (uint64_t)n.head.low | (uint64_t)n.head.high << 16 |
-                         (uint64_t)n.head.flags << 32;
+                number = child_of(&n);
             }
         }
         if (is_leaf) {
@@ -554,30 +672,60 @@ static void read_ahead(const checker *c, const walk *main)
     }
 }
 
-/* The main tree, the databases that it lists, and what is free. */
+/* Where that cannot be told, values have heads, and each that has none will be found damaged. */
+static tl_err find_format(checker *c, const walk *main)
+{
+    const named_db *about = find_named(main, TL_STORE_FORMAT_DB);
+    if (about == NULL) {
+        return TL_OK;
+    }
+    tl_err err = look_up(c, &about->record, TL_STORE_FORMAT_KEY, &c->report->has_heads);
+    if (err == TL_OK && !c->report->has_heads && about->record.n_entries > 0) {
+        err = damaged(c, about->record.root, "it should say how values are kept");
+    }
+    if (c->gaps == NULL || (err != TL_EDAMAGED && err != TL_EIO)) {
+        return err;
+    }
+    c->report->has_heads = true;
+    tl_store_gaps_note(c->gaps, c->why);
+    return TL_OK;
+}
+
+/*
+ * What is free comes first: an entry that leads into it, where former states of the trees are, is
+ * what is wrong then. Damage to the list itself concerns who wants to write.
+ */
+static tl_err walk_free_list(checker *c, const meta_record *meta)
+{
+    walk free_list = {.c = c, .db = "", .record = &meta->free, .is_free_list = true};
+    tl_err err = walk_tree(&free_list);
+    if (c->gaps == NULL || (err != TL_EDAMAGED && err != TL_EIO)) {
+        return err;
+    }
+    tl_store_gaps_note(c->gaps, c->why);
+    return TL_OK;
+}
+
+/* What is free, the main tree, and the databases that it lists. */
 static tl_err walk_all(checker *c, const meta_record *meta, named_db *named)
 {
     walk main = {.c = c, .db = "", .record = &meta->main, .is_main = true, .named = named};
+    TL_TRY(walk_free_list(c, meta));
     TL_TRY(walk_tree(&main));
     read_ahead(c, &main);
-    const named_db *about = find_named(&main, TL_STORE_FORMAT_DB);
-    if (about != NULL) {
-        TL_TRY(look_up(c, &about->record, TL_STORE_FORMAT_KEY, &c->report->has_heads));
-        if (!c->report->has_heads && about->record.n_entries > 0) {
-            return damaged(c, about->record.root, "it should say how values are kept");
-        }
-    }
+    TL_TRY(find_format(c, &main));
     for (size_t i = 0; i < main.n_named; i++) {
         walk w = {
             .c = c,
             .db = named[i].name,
+            .id = (tl_db)find_id(named[i].name),
             .record = &named[i].record,
+            .gaps = c->gaps,
             .has_heads = c->report->has_heads};
-        TL_TRY(walk_tree(&w));
+        TL_TRY(walk_database(&w));
         c->report->n_entries += w.found.n_entries;
     }
-    walk free_list = {.c = c, .db = "", .record = &meta->free, .is_free_list = true};
-    return walk_tree(&free_list);
+    return TL_OK;
 }
 
 static tl_err check_open(checker *c)
@@ -613,10 +761,13 @@ static tl_err check_open(checker *c)
     return err;
 }
 
-tl_err tl_store_check(const char *path, bool is_thorough, tl_store_report *out_report)
+static tl_err check(
+    const char *path, bool is_thorough, tl_store_gaps *gaps, tl_store_report *out_report)
 {
+    char why[TL_STORE_GAP_TEXT_BYTES] = "";
     tl_store_report report = {0};
-    checker c = {.path = path, .is_thorough = is_thorough, .report = &report};
+    checker c = {
+        .path = path, .is_thorough = is_thorough, .report = &report, .gaps = gaps, .why = why};
     c.fd = open(path, O_RDONLY | O_CLOEXEC);
     if (c.fd < 0) {
         return tl_fail(
@@ -625,10 +776,23 @@ tl_err tl_store_check(const char *path, bool is_thorough, tl_store_report *out_r
     }
     tl_err err = check_open(&c);
     (void)close(c.fd);
+    if (gaps != NULL && (err == TL_EDAMAGED || err == TL_EIO)) {
+        err = tl_store_gaps_all(gaps, why[0] != '\0' ? why : tl_err_detail());
+    }
     if (err != TL_OK) {
         tl_text_done(&report.damaged);
         return err;
     }
     *out_report = report;
     return TL_OK;
+}
+
+tl_err tl_store_check(const char *path, bool is_thorough, tl_store_report *out_report)
+{
+    return check(path, is_thorough, NULL, out_report);
+}
+
+tl_err tl_store_find_gaps(const char *path, tl_store_report *out_report, tl_store_gaps *gaps)
+{
+    return check(path, false, gaps, out_report);
 }

@@ -19,6 +19,7 @@
  */
 
 #include "base/err.h"
+#include "base/store_gaps.h"
 #include "base/text.h"
 
 #include <stdbool.h>
@@ -64,5 +65,13 @@ typedef struct tl_store_report {
  */
 TL_MUST_USE tl_err
 tl_store_check(const char *path, bool is_thorough, tl_store_report *out_report);
+
+/*
+ * The same for who can do without the damaged pages: they become gaps, and damage that concerns
+ * writing only is noted. TL_EDAMAGED is no result, and TL_EIO only where the file cannot be opened.
+ * gaps is zeroed before, and done by the caller, also on failure (tl_store_gaps_done()).
+ */
+TL_MUST_USE tl_err
+tl_store_find_gaps(const char *path, tl_store_report *out_report, tl_store_gaps *gaps);
 
 #endif

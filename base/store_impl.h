@@ -15,15 +15,19 @@
 static const char tl_store_format_key[] = TL_STORE_FORMAT_KEY;
 
 struct tl_store {
-    MDB_env *env;
+    MDB_env *env; /* NULL: nothing of the file may be used, or there is none */
     MDB_dbi dbis[TL_N_DBS];
+    bool has_dbi[TL_N_DBS]; /* false: the file has no such database, and cannot get it */
     char *dir;
     size_t map_bytes;
-    int lock_fd; /* holds the folder while it is open */
+    int lock_fd; /* holds the folder while it is open; -1: a read-only disk has none */
     pid_t pid;   /* of the opener: LMDB must not be used across fork() */
     pthread_mutex_t writer;
     bool has_writer_mutex;
     tl_store_report report; /* of the check before it was opened */
+    tl_store_gaps gaps;     /* found by it */
+    tl_text trouble, lost;  /* why nothing is written; the gaps, one a line */
+    tl_err trouble_err;     /* what a writer is told; TL_OK: it may write */
 };
 
 /* LMDB and system codes become ours here and nowhere else; what: "read", "write to". */

@@ -128,15 +128,16 @@ static tl_err take_lock(const char *dir, const char *path, int fd)
 }
 
 /* The number in the lock file is for people; the lock itself is what counts. */
-tl_err tl_store_lock(const char *dir, int *out_fd)
+static tl_err lock_dir(const char *dir, int flags, int *out_fd)
 {
     tl_text path = {0};
     tl_text_addf(&path, "%s/lock", dir);
     TL_TRY(tl_text_err(&path));
     tl_err err = TL_OK;
-    int fd = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
+    int fd = open(path.data, flags | O_CLOEXEC, FILE_MODE);
     if (fd < 0) {
-        err = fail_system("write", path.data, errno);
+        err = errno == ENOENT ? tl_fail(TL_ENOTFOUND, "there is no %s", path.data)
+                              : fail_system("write", path.data, errno);
     } else if ((err = take_lock(dir, path.data, fd)) != TL_OK) {
         (void)close(fd);
     } else {
@@ -145,6 +146,77 @@ tl_err tl_store_lock(const char *dir, int *out_fd)
     tl_text_done(&path);
     return err;
 }
+
+tl_err tl_store_lock(const char *dir, int *out_fd)
+{
+    tl_err err = lock_dir(dir, O_RDWR | O_CREAT, out_fd);
+    return err == TL_ENOTFOUND ? TL_EIO : err;
+}
+
+/* ---- who only reads ------------------------------------------------------------- */
+
+static tl_err set_trouble(tl_store *store, tl_err err, const char *what, const char *why)
+{
+    if (store->trouble_err == TL_OK) {
+        store->trouble_err = err;
+        tl_text_addf(&store->trouble, "%s %s: %s", store->dir, what, why);
+    }
+    return tl_text_err(&store->trouble);
+}
+
+/* The first of the files that are to be written, and cannot be, with the reason; 0: all can. */
+static int find_unwritable(const tl_store *store, tl_text *path)
+{
+    static const char *const names[] = {".", "store.mdb", "lock"};
+    for (size_t i = 0; i < TL_COUNT(names); i++) {
+        if (path_in(store, names[i], path) == TL_OK && access(path->data, W_OK) != 0 &&
+            errno != ENOENT) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
+/* A restore that was decided counts from then on, and cannot be put in place here. */
+static tl_err refuse_unsettled(const tl_store *store, tl_text *path)
+{
+    TL_TRY(path_in(store, "restored", path));
+    return tl_file_exists(path->data)
+               ? tl_fail(
+                     TL_EIO,
+                     "%s waits to be put in place, and the disk is read-only: make it "
+                     "writable",
+                     path->data)
+               : TL_OK;
+}
+
+/*
+ * Holds the folder, for writing where that is possible. On a read-only disk, who wrote it before
+ * may have left no lock, and cannot come now.
+ */
+static tl_err enter_dir(tl_store *store, bool may_be_read_only)
+{
+    char reason[REASON_BYTES] = "unknown error";
+    tl_text path = {0};
+    TL_TRY(tl_file_make_dirs(store->dir));
+    int status = may_be_read_only ? find_unwritable(store, &path) : 0;
+    tl_err err = TL_OK;
+    if (status == 0) {
+        err = tl_store_lock(store->dir, &store->lock_fd);
+        err = err == TL_OK ? tl_restore_settle(store->dir) : err;
+    } else {
+        (void)strerror_r(status, reason, sizeof reason);
+        err = set_trouble(
+            store, TL_EIO,
+            "cannot be written, so nothing is stored, and what was stored is served", reason);
+        err = err == TL_OK ? lock_dir(store->dir, O_RDONLY, &store->lock_fd) : err;
+        err = err == TL_OK || err == TL_ENOTFOUND ? refuse_unsettled(store, &path) : err;
+    }
+    tl_text_done(&path);
+    return err;
+}
+
+/* ---- the file ------------------------------------------------------------------- */
 
 /*
  * A file that is empty or gone would be made anew, and everything lost without a word: a
@@ -166,6 +238,39 @@ static tl_err check_file(tl_store *store, const char *path)
     }
     tl_text_done(&mark);
     return err;
+}
+
+static tl_err list_lost(tl_store *store)
+{
+    for (size_t i = 0; i < store->gaps.n; i++) {
+        const tl_store_gap *gap = &store->gaps.gaps[i];
+        tl_text_addf(&store->lost, "%s: %s\n", gap->text, gap->why);
+    }
+    return tl_text_err(&store->lost);
+}
+
+/* The same, and what is damaged is left out. *out_is_there: the file can be opened. */
+static tl_err look_through(tl_store *store, const char *path, bool *out_is_there)
+{
+    tl_text mark = {0};
+    tl_err err = tl_store_find_gaps(path, &store->report, &store->gaps);
+    bool is_there = err != TL_ENOTFOUND;
+    if (!is_there && (err = path_in(store, MARK_NAME, &mark)) == TL_OK &&
+        tl_file_exists(mark.data)) {
+        err = tl_store_gaps_all(
+            &store->gaps, "it is empty or missing, but holds-data beside it says that it held "
+                          "data; remove both to begin anew");
+    }
+    tl_text_done(&mark);
+    if (err == TL_OK && store->gaps.trouble[0] != '\0') {
+        err = set_trouble(
+            store, TL_EDAMAGED,
+            "is damaged, so nothing is stored, and what is sound is served; restore a backup "
+            "(tailor restore). store.mdb",
+            store->gaps.trouble);
+    }
+    *out_is_there = is_there && !store->gaps.is_all;
+    return err == TL_OK ? list_lost(store) : err;
 }
 
 static tl_err set_mark(const tl_store *store)
@@ -229,7 +334,7 @@ static tl_err fill_lock_file(const tl_store *store, const char *path)
     return status == 0 ? TL_OK : tl_store_fail(store, "open", status);
 }
 
-static tl_err open_env(tl_store *store, const char *path)
+static tl_err start_env(tl_store *store, const char *path, unsigned flags)
 {
     int status = mdb_env_create(&store->env);
     if (status != 0) {
@@ -239,15 +344,20 @@ static tl_err open_env(tl_store *store, const char *path)
     if ((status = mdb_env_set_mapsize(store->env, store->map_bytes)) != 0 ||
         (status = mdb_env_set_maxdbs(store->env, TL_N_DBS)) != 0 ||
         (status = mdb_env_set_maxreaders(store->env, MAX_READERS)) != 0 ||
-        (status = mdb_env_open(store->env, path, MDB_NOSUBDIR | MDB_NOTLS, FILE_MODE)) != 0) {
+        (status = mdb_env_open(
+             store->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, FILE_MODE)) != 0) {
         return tl_store_fail(store, "open", status);
     }
+    return TL_OK;
+}
+
+static tl_err open_env(tl_store *store, const char *path)
+{
+    TL_TRY(start_env(store, path, 0));
     TL_TRY(extend_short_file(store));
     TL_TRY(fill_lock_file(store, path));
-    if ((status = mdb_reader_check(store->env, NULL)) != 0) {
-        return tl_store_fail(store, "open", status);
-    }
-    return tl_file_sync_dir(store->dir);
+    int status = mdb_reader_check(store->env, NULL);
+    return status == 0 ? tl_file_sync_dir(store->dir) : tl_store_fail(store, "open", status);
 }
 
 /* Puts the value at the cursor behind a head; the cursor stands there again. */
@@ -321,6 +431,7 @@ static tl_err open_dbs(tl_store *store)
     }
     for (int db = 0; db < TL_N_DBS && status == 0; db++) {
         status = mdb_dbi_open(txn, db_names[db], MDB_CREATE, &store->dbis[db]);
+        store->has_dbi[db] = status == 0;
     }
     tl_err err = status == 0 ? settle_format(store, txn) : tl_store_fail(store, "open", status);
     if (err != TL_OK) {
@@ -328,6 +439,35 @@ static tl_err open_dbs(tl_store *store)
         return err;
     }
     status = mdb_txn_commit(txn);
+    return status == 0 ? TL_OK : tl_store_fail(store, "open", status);
+}
+
+/* Of a file that nobody writes: no readers need to be known, and none are. */
+static tl_err open_to_read(tl_store *store, const char *path)
+{
+    MDB_txn *txn = NULL;
+    if (!store->report.has_heads) {
+        return tl_fail(
+            TL_EVERSION,
+            "the store in %s was written by an older version, and has to be written anew to be "
+            "read: %s",
+            store->dir, tl_store_trouble(store));
+    }
+    TL_TRY(start_env(store, path, MDB_RDONLY | MDB_NOLOCK));
+    int status = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+    if (status != 0) {
+        return tl_store_fail(store, "open", status);
+    }
+    for (int db = 0; db < TL_N_DBS && status == 0; db++) {
+        status = mdb_dbi_open(txn, db_names[db], 0, &store->dbis[db]);
+        store->has_dbi[db] = status == 0;
+        status = status == MDB_NOTFOUND ? 0 : status;
+    }
+    if (status != 0) {
+        mdb_txn_abort(txn);
+        return tl_store_fail(store, "open", status);
+    }
+    status = mdb_txn_commit(txn); /* which keeps the databases open */
     return status == 0 ? TL_OK : tl_store_fail(store, "open", status);
 }
 
@@ -364,51 +504,77 @@ static size_t find_map_bytes(void)
     return bytes;
 }
 
-static tl_err store_init(tl_store *store, const char *dir, size_t max_mib)
+static tl_err open_to_write(tl_store *store, const char *path)
+{
+    TL_TRY(open_env(store, path));
+    TL_TRY(open_dbs(store));
+    return set_mark(store);
+}
+
+static tl_err open_file(tl_store *store, bool is_lenient, const char *path)
+{
+    bool is_there = true;
+    TL_TRY(is_lenient ? look_through(store, path, &is_there) : check_file(store, path));
+    if (store->trouble_err == TL_OK) {
+        return open_to_write(store, path);
+    }
+    return is_there ? open_to_read(store, path) : TL_OK;
+}
+
+static tl_err set_map_bytes(tl_store *store, size_t max_mib)
+{
+    if (max_mib > SIZE_MAX / 2 / (size_t)TL_MIB_BYTES) {
+        return tl_fail(TL_EINVAL, "store size: got %zu MiB", max_mib);
+    }
+    store->map_bytes = max_mib == 0 ? find_map_bytes() : max_mib * (size_t)TL_MIB_BYTES;
+    return TL_OK;
+}
+
+static tl_err store_init(tl_store *store, const char *dir, size_t max_mib, bool is_lenient)
 {
     tl_text path = {0};
     tl_err err = TL_OK;
     store->lock_fd = -1;
     store->pid = getpid();
-    if (max_mib == 0) {
-        store->map_bytes = find_map_bytes();
-    } else {
-        if (max_mib > SIZE_MAX / 2 / (size_t)TL_MIB_BYTES) {
-            return tl_fail(TL_EINVAL, "store size: got %zu MiB", max_mib);
-        }
-        store->map_bytes = max_mib * (size_t)TL_MIB_BYTES;
-    }
+    TL_TRY(set_map_bytes(store, max_mib));
     store->dir = tl_mem_strdup(dir);
     if (store->dir == NULL) {
         return tl_fail(TL_ENOMEM, "a path");
     }
-    if ((err = make_writer_mutex(store)) != TL_OK || (err = tl_file_make_dirs(dir)) != TL_OK ||
-        (err = tl_store_lock(dir, &store->lock_fd)) != TL_OK ||
-        (err = tl_restore_settle(dir)) != TL_OK ||
-        (err = path_in(store, "store.mdb", &path)) != TL_OK ||
-        (err = check_file(store, path.data)) != TL_OK ||
-        (err = open_env(store, path.data)) != TL_OK || (err = open_dbs(store)) != TL_OK) {
+    if ((err = make_writer_mutex(store)) != TL_OK ||
+        (err = enter_dir(store, is_lenient)) != TL_OK ||
+        (err = path_in(store, "store.mdb", &path)) != TL_OK) {
         goto done;
     }
-    err = set_mark(store);
+    err = open_file(store, is_lenient, path.data);
 done:
     tl_text_done(&path);
     return err;
 }
 
-tl_err tl_store_open(const char *dir, size_t max_mib, tl_store **out_store)
+static tl_err store_open(const char *dir, size_t max_mib, bool is_lenient, tl_store **out_store)
 {
     tl_store *store = tl_mem_new(1, sizeof *store);
     if (store == NULL) {
         return tl_fail(TL_ENOMEM, "a store");
     }
-    tl_err err = store_init(store, dir, max_mib);
+    tl_err err = store_init(store, dir, max_mib, is_lenient);
     if (err != TL_OK) {
         tl_store_close(store);
         return err;
     }
     *out_store = store;
     return TL_OK;
+}
+
+tl_err tl_store_open(const char *dir, size_t max_mib, tl_store **out_store)
+{
+    return store_open(dir, max_mib, false, out_store);
+}
+
+tl_err tl_store_open_what_is_sound(const char *dir, size_t max_mib, tl_store **out_store)
+{
+    return store_open(dir, max_mib, true, out_store);
 }
 
 void tl_store_close(tl_store *store)
@@ -426,6 +592,9 @@ void tl_store_close(tl_store *store)
         (void)pthread_mutex_destroy(&store->writer);
     }
     tl_text_done(&store->report.damaged);
+    tl_text_done(&store->trouble);
+    tl_text_done(&store->lost);
+    tl_store_gaps_done(&store->gaps);
     tl_mem_free(store->dir);
     tl_mem_free(store);
 }
@@ -433,4 +602,20 @@ void tl_store_close(tl_store *store)
 const char *tl_store_damage(const tl_store *store)
 {
     return store->report.damaged.data != NULL ? store->report.damaged.data : "";
+}
+
+const char *tl_store_trouble(const tl_store *store)
+{
+    return store->trouble.data != NULL ? store->trouble.data : "";
+}
+
+const char *tl_store_lost(const tl_store *store)
+{
+    return store->lost.data != NULL ? store->lost.data : "";
+}
+
+tl_err tl_store_check_writable(const tl_store *store)
+{
+    return store->trouble_err == TL_OK ? TL_OK
+                                       : tl_fail(store->trouble_err, "%s", store->trouble.data);
 }
