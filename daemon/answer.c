@@ -3,6 +3,9 @@
 
 #include "base/mem.h"
 #include "daemon/table_reply.h"
+#include "measurements/columns.h"
+
+#include <string.h>
 
 enum {
     PREDICTION_DIGITS = 6
@@ -29,6 +32,35 @@ static tl_err find_profile(tl_call *call, const char *device, tl_profile *out_pr
     return device == NULL
                ? TL_OK
                : tl_registry_find(tl_engine_registry(call->engine), device, out_profile);
+}
+
+/*
+ * What lies in damaged pages may have been measurements of the device: without them the answer
+ * would be another. A shipped one is answered as it was shipped, and the user is told.
+ */
+static tl_err check_lost(tl_call *call, const tl_subject *subject, const char *device)
+{
+    const tl_store *store = tl_engine_store(call->engine);
+    const char *space = tl_space_name(subject->space);
+    bool is_lost = false;
+    for (int c = 0; c < TL_N_COSTS; c++) {
+        is_lost = is_lost || tl_columns_is_lost(store, space, (tl_metric)c, device);
+    }
+    if (!tl_registry_is_shipped(tl_engine_registry(call->engine), device)) {
+        return is_lost ? tl_fail(
+                             TL_EDAMAGED,
+                             "what is measured of %s in space %s may lie in damaged pages: %s",
+                             device, space, tl_store_trouble(store))
+                       : TL_OK;
+    }
+    if (is_lost || tl_store_is_lost(store, TL_DB_DEVICES, device, strlen(device))) {
+        tl_call_warn(
+            call,
+            "%s is answered as shipped: the store is damaged where a profile or measurements of "
+            "your own would be",
+            device);
+    }
+    return TL_OK;
 }
 
 /* Reading a model and fitting a device take too long for the router thread. */
@@ -68,6 +100,7 @@ static tl_err find_parts(
     subject->is_registered = device != NULL;
     if ((err = tl_engine_space(call->engine, space, &subject->space)) != TL_OK ||
         (err = find_profile(call, device, &subject->profile)) != TL_OK ||
+        (device != NULL && (err = check_lost(call, subject, device)) != TL_OK) ||
         (err = find_predictor(call, &complaint, subject)) != TL_OK ||
         (err = tl_predictor_resolve_task(
              subject->predictor, task, subject->profile.condition, &note, &subject->task)) !=

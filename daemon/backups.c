@@ -168,7 +168,11 @@ static tl_err begin_stream(backup *b)
 static tl_err leave_out(backup *b, tl_db db, const tl_store_entry *entry)
 {
     tl_text name = {0};
-    tl_store_name_entry(&name, tl_store_db_name(db), entry->key, entry->key_len);
+    if (entry->lost != NULL) {
+        tl_text_add(&name, entry->lost);
+    } else {
+        tl_store_name_entry(&name, tl_store_db_name(db), entry->key, entry->key_len);
+    }
     tl_err err = tl_text_err(&name);
     if (err == TL_OK) {
         err = tl_damage_add(&b->left_out, name.data);

@@ -64,6 +64,9 @@ static tl_err load_one_added(void *context, const tl_store_entry *entry)
 {
     tl_space_table *spaces = context;
     tl_space *space = NULL;
+    if (entry->lost != NULL) {
+        return TL_OK; /* the store told of it */
+    }
     tl_err err = entry->is_damaged
                      ? TL_EDAMAGED
                      : tl_space_parse(entry->value, entry->value_len, "stored space", &space);
@@ -80,22 +83,27 @@ static tl_err load_one_added(void *context, const tl_store_entry *entry)
     return err;
 }
 
-/* What the store found: it is refused when it is asked for, and all else is served. */
-static void log_damage(const tl_store *store)
+static void log_lines(const char *lines, const char *before, const char *after)
 {
-    for (const char *line = tl_store_damage(store); *line != '\0';) {
+    for (const char *line = lines; *line != '\0';) {
         int len = (int)strcspn(line, "\n");
-        tl_log(
-            TL_LOG_ERROR,
-            "the store holds a damaged value: %.*s; write it again, or restore a "
-            "backup",
-            len, line);
+        tl_log(TL_LOG_ERROR, "%s%.*s%s", before, len, line, after);
         line += len + (line[len] == '\n' ? 1 : 0);
     }
 }
 
-/* What a kill left of a model that was being written. */
-static tl_err clean_models(const char *data_dir)
+/* What the store found: it is refused when it is asked for, and all else is served. */
+static void log_damage(const tl_store *store)
+{
+    log_lines(tl_store_trouble(store), "", "");
+    log_lines(tl_store_lost(store), "the store has lost ", "");
+    log_lines(
+        tl_store_damage(store),
+        "the store holds a damaged value: ", "; write it again, or restore a backup");
+}
+
+/* What a kill left of a model that was being written; it may stay where nothing can be written. */
+static tl_err clean_models(const tl_store *store, const char *data_dir)
 {
     tl_text models = {0};
     tl_text_addf(&models, "%s/models", data_dir);
@@ -104,7 +112,7 @@ static tl_err clean_models(const char *data_dir)
         err = tl_file_remove_unfinished(models.data);
     }
     tl_text_done(&models);
-    return err;
+    return err == TL_EIO && tl_store_trouble(store)[0] != '\0' ? TL_OK : err;
 }
 
 static tl_err open_parts(tl_engine *engine, const tl_engine_options *options)
@@ -117,9 +125,9 @@ static tl_err open_parts(tl_engine *engine, const tl_engine_options *options)
     TL_TRY(tl_space_table_new(&engine->spaces));
     TL_TRY(tl_imports_new(0, &engine->imports));
     TL_TRY(load_built_in(engine->spaces, options->spaces_dir));
-    TL_TRY(tl_store_open(options->data_dir, 0, &engine->store));
+    TL_TRY(tl_store_open_what_is_sound(options->data_dir, 0, &engine->store));
     log_damage(engine->store);
-    TL_TRY(clean_models(options->data_dir));
+    TL_TRY(clean_models(engine->store, options->data_dir));
     TL_TRY(tl_backups_new(engine->store, options->data_dir, &engine->backups));
     TL_TRY(tl_jobs_new(engine->store, &engine->jobs));
     TL_TRY(tl_registry_open(engine->store, options->catalogue_dir, &engine->registry));
@@ -224,7 +232,14 @@ int64_t tl_engine_opened_ns(const tl_engine *engine)
 
 tl_err tl_engine_space(tl_engine *engine, const char *name, tl_space **out_space)
 {
-    return tl_space_table_find(engine->spaces, name, out_space, NULL);
+    tl_err err = tl_space_table_find(engine->spaces, name, out_space, NULL);
+    return err == TL_ENOTFOUND &&
+                   tl_store_is_lost(engine->store, TL_DB_SPACES, name, strlen(name))
+               ? tl_fail(
+                     TL_EDAMAGED,
+                     "space %s is not built in; whether it was added, cannot be told: %s", name,
+                     tl_store_trouble(engine->store))
+               : err;
 }
 
 tl_err tl_engine_spaces(tl_engine *engine, tl_space_entry **out_entries, size_t *out_n)

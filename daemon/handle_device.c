@@ -167,8 +167,12 @@ static tl_err run_list(
     }
     if (err == TL_OK) {
         err = fill_list((Tailor__V1__Table *)reply_base, &list, texts);
+        const tl_store *store = tl_engine_store(call->engine);
         tl_handle_warn_of_damage(
-            call, &list.damaged, "is left out: its profile is damaged; add it again");
+            call, &list.damaged,
+            tl_store_trouble(store)[0] == '\0'
+                ? "is left out: its profile is damaged; add it again"
+                : "is left out: damaged in the store");
     }
     tl_damage_done(&list.damaged);
     tl_mem_free(texts);

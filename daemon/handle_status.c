@@ -66,6 +66,7 @@ static tl_err add_store_facts(tl_engine *engine, facts *f)
     add_fact(f, "measurement_records", "%zu", stat.n_entries[TL_DB_MEASUREMENTS]);
     add_fact(f, "store_bytes", "%zu", stat.file_bytes);
     add_fact(f, "store_max_bytes", "%zu", stat.max_bytes);
+    add_fact(f, "store_trouble", "%s", tl_store_trouble(tl_engine_store(engine)));
     return TL_OK;
 }
 

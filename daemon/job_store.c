@@ -265,6 +265,9 @@ static tl_err visit_entry(void *context, const tl_store_entry *entry)
 {
     visit_context *v = context;
     tl_job_record record;
+    if (entry->lost != NULL) {
+        return TL_OK; /* the store told of it, and nothing can be written over it */
+    }
     uint64_t id = id_of(entry);
     v->last_id = id <= TL_JOB_MAX_NUMBER ? id : v->last_id;
     tl_err err = entry->is_damaged ? tl_fail(TL_EDAMAGED, "its checksum does not hold")

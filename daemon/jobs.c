@@ -169,7 +169,7 @@ tl_err tl_jobs_save(tl_jobs *jobs, uint64_t id)
     tl_job_record record;
     tl_store_txn *txn = NULL;
     tl_err err = TL_OK;
-    if (jobs->store == NULL) {
+    if (jobs->store == NULL || jobs->is_read_only) {
         return TL_OK;
     }
     tl_jobs_save_ends(jobs);
@@ -223,6 +223,7 @@ tl_err tl_jobs_new(tl_store *store, tl_jobs **out_jobs)
     (void)pthread_mutex_init(&jobs->lock, NULL);
     (void)pthread_cond_init(&jobs->changed, NULL);
     jobs->store = store;
+    jobs->is_read_only = store != NULL && tl_store_trouble(store)[0] != '\0';
     tl_err err = store != NULL ? tl_jobs_load(jobs) : TL_OK;
     if (err != TL_OK) {
         tl_jobs_free(jobs);

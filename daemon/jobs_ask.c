@@ -129,6 +129,16 @@ typedef struct to_cancel {
     bool is_known, is_over, is_cancelled, is_idle, is_attached;
 } to_cancel;
 
+/* That a detached job was cancelled must be kept. */
+static tl_err check_cancellable(tl_jobs *jobs, uint64_t job_id)
+{
+    (void)pthread_mutex_lock(&jobs->lock);
+    const tl_job *job = tl_jobs_get(jobs, job_id);
+    bool is_kept = job != NULL && job->record.view.kind == TL_JOB_DETACHED;
+    (void)pthread_mutex_unlock(&jobs->lock);
+    return is_kept && jobs->store != NULL ? tl_store_check_writable(jobs->store) : TL_OK;
+}
+
 /* Marks the job as cancelled, and as ending where nothing runs that could end it. */
 static tl_job *mark_cancelled(tl_jobs *jobs, uint64_t job_id, to_cancel *found)
 {
@@ -157,6 +167,7 @@ static tl_job *mark_cancelled(tl_jobs *jobs, uint64_t job_id, to_cancel *found)
 tl_err tl_job_cancel(tl_jobs *jobs, uint64_t job_id)
 {
     to_cancel found = {.is_known = false};
+    TL_TRY(check_cancellable(jobs, job_id));
     tl_job *idle = mark_cancelled(jobs, job_id, &found);
     if (!found.is_known) {
         return no_such_job(job_id);

@@ -143,7 +143,7 @@ static tl_err write_end(
     tl_jobs *jobs, const tl_job_record *record, const tl_bytes *outcome, const leaving *leave)
 {
     tl_store_txn *txn = NULL;
-    if (jobs->store == NULL) {
+    if (jobs->store == NULL || jobs->is_read_only) {
         return TL_OK;
     }
     TL_TRY(tl_store_begin(jobs->store, &txn));

@@ -50,6 +50,7 @@ struct tl_jobs {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* something waits, has been stored, or all is to stop */
     bool is_stopping;
+    bool is_read_only; /* the store: detached jobs wait, the others are not noted */
     uint64_t last_id, last_end;
     tl_job **all;   /* in the order of their numbers */
     tl_job **ended; /* count.n_ended of them, in the order of their ends */

@@ -104,7 +104,13 @@ tl_err tl_jobs_load(tl_jobs *jobs)
     if (jobs->count.n_ended > 0) {
         qsort(jobs->ended, jobs->count.n_ended, sizeof *jobs->ended, by_end);
     }
-    if (n_changed > 0 && write_taken_up(jobs, was_ended) != TL_OK) {
+    if (jobs->is_read_only) {
+        tl_log(
+            TL_LOG_WARN,
+            "jobs are not run, and none are taken, while the store takes no writes; "
+            "%zu wait",
+            jobs->count.n_waiting);
+    } else if (n_changed > 0 && write_taken_up(jobs, was_ended) != TL_OK) {
         tl_log(TL_LOG_WARN, "jobs that ended are not noted yet: %s", tl_err_detail());
         tl_err_clear();
         for (size_t i = 0; i < jobs->n; i++) {

@@ -61,6 +61,7 @@ tl_err tl_jobs_start(
     if (jobs->store == NULL) {
         return tl_fail(TL_ESTATE, "this daemon keeps no jobs");
     }
+    TL_TRY(tl_store_check_writable(jobs->store));
     (void)pthread_mutex_lock(&jobs->lock);
     uint64_t id = started_before(jobs, start->token);
     bool is_full = jobs->count.n_waiting >= TL_JOBS_MAX_WAITING;
@@ -107,10 +108,10 @@ static bool is_worked_on(const tl_jobs *jobs, const char *subject)
     return false;
 }
 
-/* NULL: none can be run now. */
+/* NULL: none can be run now. What a run came to could not be kept in a store that is not written. */
 static tl_job *find_next(tl_jobs *jobs)
 {
-    for (size_t i = 0; i < jobs->n; i++) {
+    for (size_t i = 0; i < jobs->n && !jobs->is_read_only; i++) {
         tl_job *job = jobs->all[i];
         const tl_job_view *view = &job->record.view;
         if (view->state == TL_JOB_WAITING && job->is_stored && !view->is_cancelled &&

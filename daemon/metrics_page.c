@@ -77,6 +77,10 @@ static tl_err write_store(tl_engine *engine, tl_text *out)
     gauge(out, "tailor_store_bytes", "Size of the store's file.", (double)stat.file_bytes);
     gauge(out, "tailor_store_max_bytes", "What the store may grow to.", (double)stat.max_bytes);
     gauge(
+        out, "tailor_store_writable",
+        "1; 0 where it is damaged or its disk read-only: what can be read is served.",
+        tl_store_trouble(tl_engine_store(engine))[0] == '\0' ? 1.0 : 0.0);
+    gauge(
         out, "tailor_measurement_records", "Columns of measurements in the store.",
         (double)stat.n_entries[TL_DB_MEASUREMENTS]);
     gauge(

@@ -80,7 +80,8 @@ static tl_err measured_init(
     for (int c = 0; c < TL_N_COSTS; c++) {
         tl_column *column = &m.columns[c];
         tl_err err = tl_columns_get(store, space, (tl_metric)c, device, column);
-        if (err != TL_OK && err != TL_ENOTFOUND) {
+        bool is_lost = tl_columns_is_lost(store, tl_space_name(space), (tl_metric)c, device);
+        if (err != TL_OK && err != TL_ENOTFOUND && !is_lost) {
             measured_done(&m);
             return err;
         }

@@ -196,12 +196,13 @@ tl_err tl_registry_find(const tl_registry *registry, const char *name, tl_profil
         tl_mem_free(bytes);
         return err == TL_OK ? TL_OK : tl_fail_in(err, "device %s: ", name);
     }
-    if (err != TL_ENOTFOUND) {
+    bool is_lost = tl_store_is_lost(registry->store, TL_DB_DEVICES, name, strlen(name));
+    if (err != TL_ENOTFOUND && !is_lost) {
         return err;
     }
     const tl_profile *shipped = shipped_get(registry, name);
     if (shipped == NULL) {
-        return fail_not_found(registry, name);
+        return is_lost ? err : fail_not_found(registry, name);
     }
     *out_profile = *shipped;
     return TL_OK;
@@ -341,11 +342,12 @@ static tl_err show_damaged(walk *w, const tl_store_entry *entry)
 {
     char name[TL_STORE_MAX_KEY_BYTES + 1];
     (void)snprintf(name, sizeof name, "%.*s", (int)entry->key_len, (const char *)entry->key);
+    const char *what = entry->lost != NULL ? entry->lost : name;
     if (w->on_damaged == NULL) {
-        return tl_fail(TL_EDAMAGED, "the profile of device %s", name);
+        return tl_fail(TL_EDAMAGED, "the profile of device %s", what);
     }
     TL_TRY(visit_shipped(w, name));
-    return w->n_visited == w->max ? TL_ECANCELLED : w->on_damaged(w->context, name);
+    return w->n_visited == w->max ? TL_ECANCELLED : w->on_damaged(w->context, what);
 }
 
 static tl_err visit_entry(void *context, const tl_store_entry *entry)
@@ -394,6 +396,11 @@ tl_err tl_registry_each_in(
 tl_err tl_registry_each(const tl_registry *registry, tl_registry_visit_fn *visit, void *context)
 {
     return tl_registry_each_in(registry, &(tl_registry_range){0}, visit, context);
+}
+
+bool tl_registry_is_shipped(const tl_registry *registry, const char *name)
+{
+    return shipped_get(registry, name) != NULL;
 }
 
 size_t tl_registry_n_shipped(const tl_registry *registry)

@@ -68,7 +68,8 @@ typedef tl_err tl_registry_visit_fn(void *context, const tl_profile *profile, bo
 TL_MUST_USE tl_err
 tl_registry_each(const tl_registry *registry, tl_registry_visit_fn *visit, void *context);
 
-/* Told the name of a registered device whose profile is damaged; the same context. */
+/* Told the name of a registered device whose profile is damaged, or how a damaged part of the store
+ * is called; the same context. */
 typedef tl_err tl_registry_damaged_fn(void *context, const char *name);
 
 /* Some of the devices, as tl_registry_each() would visit them. */
@@ -85,6 +86,8 @@ TL_MUST_USE tl_err tl_registry_each_in(
     const tl_registry_range *range,
     tl_registry_visit_fn *visit,
     void *context);
+
+bool tl_registry_is_shipped(const tl_registry *registry, const char *name);
 
 /* Devices of the catalogue, hidden ones too; the registered ones are the entries of the store. */
 size_t tl_registry_n_shipped(const tl_registry *registry);

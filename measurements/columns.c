@@ -43,6 +43,14 @@ tl_err tl_columns_get(
     return err;
 }
 
+bool tl_columns_is_lost(
+    const tl_store *store, const char *space_name, tl_metric metric, const char *subject)
+{
+    tl_record_key key;
+    return tl_record_column_key(space_name, metric, subject, &key) == TL_OK &&
+           tl_store_is_lost(store, TL_DB_MEASUREMENTS, key.bytes, key.len);
+}
+
 typedef struct counting {
     const tl_record_key *key;
     int n;
@@ -60,7 +68,7 @@ static tl_err count_in(void *context, const tl_store_entry *entry)
 {
     counting *c = context;
     tl_column_header header;
-    if (entry->key_len == c->key->len) {
+    if (entry->lost == NULL && entry->key_len == c->key->len) {
         TL_TRY(entry->is_damaged ? fail_damaged(entry) : TL_OK);
         TL_TRY(tl_record_header(entry->value, entry->value_len, &header));
         c->n = (int)header.n;
@@ -75,6 +83,11 @@ tl_err tl_columns_count(
     tl_record_key key;
     counting c = {.key = &key};
     TL_TRY(tl_record_column_key(space_name, metric, subject, &key));
+    if (tl_store_is_lost(store, TL_DB_MEASUREMENTS, key.bytes, key.len)) {
+        return tl_fail(
+            TL_EDAMAGED, "%s of %s may be measured on %s: its place in the store is damaged",
+            tl_metric_name(metric), space_name, subject);
+    }
     const tl_store_range range = {
         .prefix = key.bytes, .prefix_len = key.len, .heads_only = true, .with_damaged = true};
     tl_err err = tl_store_iterate_range(store, TL_DB_MEASUREMENTS, &range, count_in, &c);

@@ -135,6 +135,11 @@ TL_MUST_USE tl_err tl_columns_named(
     size_t n,
     tl_column_list *out_list);
 
+/* Whether the column's place in the store is damaged: nobody knows if there was one. To ask for it
+ * is TL_EDAMAGED then. */
+bool tl_columns_is_lost(
+    const tl_store *store, const char *space_name, tl_metric metric, const char *subject);
+
 /*
  * Designs measured in one column, found by its name alone; 0: there is no such column. Only its
  * head is read: TL_EDAMAGED or TL_EVERSION where that cannot be.

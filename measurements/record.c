@@ -81,6 +81,10 @@ tl_err tl_record_key_parse(
 
 void tl_record_name_column(const tl_store_entry *entry, char name[TL_COLUMN_NAME_BYTES])
 {
+    if (entry->lost != NULL) {
+        (void)snprintf(name, TL_COLUMN_NAME_BYTES, "%s", entry->lost);
+        return;
+    }
     const char *key = entry->key;
     const char *end = entry->key_len > 0 ? memchr(key, '\0', entry->key_len) : NULL;
     const char *subject = end != NULL ? end + 1 : key;

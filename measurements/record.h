@@ -60,7 +60,8 @@ TL_MUST_USE tl_err tl_record_key_parse(
     const char **out_subject,
     size_t *out_subject_len);
 
-/* "latency_ms@pixel6" of a column's key, whatever a damaged one holds. */
+/* "latency_ms@pixel6" of a column's key, whatever a damaged one holds; of a damaged part of the
+ * store, what it is called. */
 enum {
     TL_COLUMN_NAME_BYTES = TL_STORE_MAX_KEY_BYTES + 32
 };
