@@ -37,7 +37,8 @@ typedef struct tl_engine_options {
 
 /*
  * Fails with TL_ESTATE when another daemon uses data_dir, TL_EINVAL when a built-in
- * file is damaged. An added space that cannot be read any more is logged and left out.
+ * file is damaged. An added space that cannot be read any more is logged and left out. Of a
+ * damaged store, or one that cannot be written, what is sound is served, and the log says so.
  */
 TL_MUST_USE tl_err tl_engine_open(const tl_engine_options *options, tl_engine **out_engine);
 void tl_engine_close(tl_engine *engine); /* no call may be in it; NULL is fine */

@@ -30,7 +30,8 @@ TL_MUST_USE tl_err
 tl_registry_open(tl_store *store, const char *catalogue_dir, tl_registry **out_registry);
 void tl_registry_close(tl_registry *registry); /* NULL is fine */
 
-/* TL_ENOTFOUND, naming the nearest known device, when there is none of this name. */
+/* TL_ENOTFOUND, naming the nearest known device, when there is none of this name. Where the store is
+ * damaged a shipped device is found as it was shipped, and any other is TL_EDAMAGED. */
 TL_MUST_USE tl_err
 tl_registry_find(const tl_registry *registry, const char *name, tl_profile *out_profile);
 

@@ -24,7 +24,7 @@ enum {
     N_KEYS = 2000, /* of each of two databases, whose trees have three levels */
     KEY_BYTES = 200,
     LONG_BYTES = 9000,
-    N_TRIALS = 250
+    N_TRIALS = 150
 };
 
 static const tl_db filled[] = {TL_DB_DEVICES, TL_DB_MEASUREMENTS};
@@ -262,6 +262,48 @@ static void flipped_bytes_cost_what_stood_there_and_no_more(void **state)
     tl_mem_free(f.whole);
 }
 
+/* A page of a tree, of which those that branch are few and concern much. */
+static size_t pick_page(const fixture *f, bool is_branch, uint64_t *seed)
+{
+    for (;;) {
+        size_t page = 2 + next(seed) % (f->len / PAGE_BYTES - 2);
+        uint16_t flags = 0;
+        memcpy(&flags, f->whole + page * PAGE_BYTES + 10, sizeof flags);
+        if (flags == (is_branch ? 1 : 2)) {
+            return page * PAGE_BYTES;
+        }
+    }
+}
+
+static void pages_that_are_gone_cost_what_stood_in_them_and_no_more(void **state)
+{
+    (void)state;
+    fixture f = new_fixture();
+    uint64_t seed = tl_test_seed();
+    char was[PAGE_BYTES];
+    int n_hurt = 0;
+    for (int t = 0; t < N_TRIALS / 2; t++) {
+        size_t at = pick_page(&f, t % 2 == 0, &seed);
+        size_t from = pick_page(&f, t % 2 == 0, &seed);
+        memcpy(was, f.whole + at, PAGE_BYTES);
+        if (t % 3 == 0) {
+            memset(f.whole + at, 0, PAGE_BYTES);
+        } else if (t % 3 == 1) { /* another page came to stand there, as its own */
+            memcpy(f.whole + at, f.whole + from, PAGE_BYTES);
+            memcpy(f.whole + at, was, sizeof(uint64_t));
+        } else { /* its end was not written, or a pointer leads elsewhere */
+            size_t n = next(&seed) % PAGE_BYTES;
+            memcpy(f.whole + at + n, f.whole + from + n, PAGE_BYTES - n);
+        }
+        put_file(&f, f.len);
+        n_hurt += check_store(&f, &seed) > 0 ? 1 : 0;
+        memcpy(f.whole + at, was, PAGE_BYTES);
+    }
+    print_message("%d of %d stores lost something\n", n_hurt, (int)N_TRIALS / 2);
+    assert_true(n_hurt > N_TRIALS / 20);
+    tl_mem_free(f.whole);
+}
+
 static void a_file_that_was_cut_off_serves_its_beginning(void **state)
 {
     (void)state;
@@ -407,6 +449,30 @@ static void what_may_not_be_written_is_read(void **state)
     tl_mem_free(f.whole);
 }
 
+/* tests/base/former/store.mdb was written before there were checksums: to read it is to write. */
+static void a_store_without_checksums_is_refused_where_it_is_damaged(void **state)
+{
+    (void)state;
+    char former[PATH_BYTES];
+    tl_store *store = NULL;
+    uint64_t root = 0;
+    fixture f = {.dir = tl_test_new_dir()};
+    (void)snprintf(f.path, sizeof f.path, "%s/store.mdb", f.dir);
+    (void)snprintf(
+        former, sizeof former, "%s/tests/base/former/store.mdb", tl_test_source_dir());
+    assert_ok(tl_file_read(former, MAX_BYTES, &f.whole, &f.len));
+    for (size_t at = 0; at < 2 * PAGE_BYTES; at += PAGE_BYTES) { /* the list of free pages */
+        memcpy(&root, f.whole + at + 16 + 24 + 40, sizeof root);
+        if (root != UINT64_MAX) {
+            f.whole[root * PAGE_BYTES + 10] ^= 1;
+        }
+    }
+    put_file(&f, f.len);
+    assert_err(TL_EVERSION, tl_store_open_what_is_sound(f.dir, 64, &store));
+    assert_detail("written by an older version");
+    tl_mem_free(f.whole);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -433,11 +499,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(flipped_bytes_cost_what_stood_there_and_no_more),
+        TEST(pages_that_are_gone_cost_what_stood_in_them_and_no_more),
         TEST(a_file_that_was_cut_off_serves_its_beginning),
         TEST(a_damaged_page_is_named_and_its_neighbours_are_read),
         TEST(very_many_gaps_become_one_at_the_end),
         TEST(damage_to_the_list_of_free_pages_stops_writers_alone),
         TEST(what_may_not_be_written_is_read),
+        TEST(a_store_without_checksums_is_refused_where_it_is_damaged),
         TEST(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("base/store_gaps", tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/daemon/jobs_world.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "daemon/jobs.h"
@@ -8,6 +9,7 @@
 #include "proto/wire.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 static bool finish(tl_jobs_world *w, tl_job *job, tl_err result, const char *text)
@@ -490,6 +492,62 @@ static void a_job_that_cannot_be_read_is_passed_over(void **state)
     tl_jobs_world_close(&w);
 }
 
+/* Makes the first page of devices impossible. */
+static void damage_devices(const char *dir)
+{
+    char path[600];
+    char *bytes = NULL;
+    size_t len = 0;
+    size_t n = 0;
+    static const char mark[] = "a device like no other";
+    (void)snprintf(path, sizeof path, "%s/store.mdb", dir);
+    assert_ok(tl_file_read(path, (size_t)64 << 20, &bytes, &len));
+    for (size_t i = 0; i + sizeof mark < len; i++) {
+        if (memcmp(bytes + i, mark, sizeof mark - 1) == 0) {
+            bytes[i / 4096 * 4096 + 12] ^= 1;
+            n++;
+        }
+    }
+    assert_true(n > 0);
+    assert_ok(tl_file_write(path, bytes, len));
+    tl_mem_free(bytes);
+}
+
+static void jobs_wait_while_the_store_takes_no_writes(void **state)
+{
+    (void)state;
+    tl_jobs_world w;
+    tl_job *job = NULL;
+    tl_store_txn *txn = NULL;
+    uint64_t other = 0;
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
+    const char *dir = w.dir;
+    uint64_t id = tl_jobs_world_start(&w, "a", "");
+    assert_ok(tl_store_begin(w.store, &txn));
+    assert_ok(tl_store_put(txn, TL_DB_DEVICES, "x", 1, "a device like no other", 22));
+    assert_ok(tl_store_commit(&txn));
+    tl_jobs_world_close(&w);
+    damage_devices(dir);
+    tl_log_set_level(TL_LOG_ERROR);
+    w = (tl_jobs_world){.call = tl_jobs_world_call(), .dir = dir};
+    assert_ok(tl_store_open_what_is_sound(dir, 0, &w.store));
+    assert_ok(tl_jobs_new(w.store, &w.jobs));
+    assert_int_equal(tl_jobs_world_find(&w, id).state, TL_JOB_WAITING);
+    assert_err(TL_EDAMAGED, tl_job_cancel(w.jobs, id));
+    assert_int_equal(tl_jobs_world_find(&w, id).state, TL_JOB_WAITING);
+    tl_job_start start = {
+        .method = &tl_jobs_world_train,
+        .subject = "b",
+        .token = "",
+        .request = (const uint8_t *)"b",
+        .request_len = 1};
+    assert_err(TL_EDAMAGED, tl_jobs_start(w.jobs, &w.call, &start, &other));
+    assert_ok(tl_job_begin(w.jobs, &w.call, "evaluate.run", "x", &job)); /* runs, unnoted */
+    assert_ok(tl_job_step(job, "half", 1, 2));
+    tl_job_end(job, TL_OK);
+    tl_jobs_world_close(&w);
+}
+
 static tl_err start_and_list(void *context)
 {
     tl_jobs_world *w = context;
@@ -544,6 +602,7 @@ int main(void)
         TEST(a_run_that_is_given_up_ends_with_its_last_piece),
         TEST(a_full_store_loses_no_reply_and_takes_no_start),
         TEST(a_job_that_cannot_be_read_is_passed_over),
+        TEST(jobs_wait_while_the_store_takes_no_writes),
         TEST(memory_that_runs_out_leaks_nothing),
     };
 #undef TEST

@@ -179,6 +179,7 @@ static void the_page_tells_of_the_engine(void **state)
     assert_has(&page, "\ntailor_jobs_running 0\n");
     assert_has(&page, "\ntailor_views_cached 0\n");
     assert_has(&page, "\n# TYPE tailor_store_bytes gauge\ntailor_store_bytes ");
+    assert_has(&page, "\n# TYPE tailor_store_writable gauge\ntailor_store_writable 1\n");
     assert_has(&page, "tailor_build_info{version=\"");
     tl_text_done(&page);
     tl_metrics_free(metrics);
