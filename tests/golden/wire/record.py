@@ -93,7 +93,7 @@ def main() -> int:
             rows.append(row)
     wire.write_index(rows)
     for name, message in scenario.BUILT.items():
-        if wire.keep_built(name, message.SerializeToString(deterministic=True)):
+        if wire.keep_built(name, message.SerializeToString(deterministic=True), force):
             print(f"{name}: built")
     print(f"{n_new} new, {len(rows) - n_new} kept")
     return 0

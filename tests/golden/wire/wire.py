@@ -93,10 +93,10 @@ def read_built(name: str) -> bytes:
         return file.read()
 
 
-def keep_built(name: str, message: bytes) -> bool:
-    """Whether it is new: what is kept stays."""
+def keep_built(name: str, message: bytes, force: bool) -> bool:
+    """Whether it was written: what is kept stays, unless by force."""
     path = os.path.join(BUILT, name + ".message")
-    if os.path.exists(path):
+    if os.path.exists(path) and not force:
         return False
     os.makedirs(BUILT, exist_ok=True)
     with open(path, "wb") as file:
