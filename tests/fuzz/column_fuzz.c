@@ -214,7 +214,8 @@ static void remove_all(const tl_space *space)
     tl_fuzz_check(
         tl_columns_remove_space(txn, tl_space_name(space)) == TL_OK, "removing a space");
     tl_fuzz_check(
-        tl_store_delete_prefix(txn, TL_DB_MEASUREMENTS, "", 0, NULL) == TL_OK, "removing");
+        tl_store_delete_prefix(txn, TL_DB_MEASUREMENTS, "", 0, SIZE_MAX, NULL) == TL_OK,
+        "removing");
     tl_fuzz_check(tl_store_commit(&txn) == TL_OK, "a commit");
 }
 

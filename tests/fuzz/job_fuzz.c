@@ -61,7 +61,8 @@ static void fill_store(const char *dir, const uint8_t *data, size_t size)
     tl_fuzz_check(tl_store_open(dir, 0, &store) == TL_OK, "a store");
     tl_fuzz_check(tl_store_begin(store, &txn) == TL_OK, "a transaction");
     tl_fuzz_check(
-        tl_store_delete_prefix(txn, TL_DB_JOBS, "", 0, NULL) == TL_OK, "removing jobs");
+        tl_store_delete_prefix(txn, TL_DB_JOBS, "", 0, SIZE_MAX, NULL) == TL_OK,
+        "removing jobs");
     while (tl_fuzz_next(&data, &size, &piece)) {
         put_piece(txn, piece);
     }

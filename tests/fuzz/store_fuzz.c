@@ -58,8 +58,10 @@ static void fill(tl_store *store)
     tl_fuzz_check(tl_store_commit(&txn) == TL_OK, "a commit");
     tl_fuzz_check(tl_store_begin(store, &txn) == TL_OK, "a transaction");
     tl_fuzz_check(
-        tl_store_delete_prefix(txn, TL_DB_SPACES, "gone", 4, NULL) == TL_OK, "removing");
-    tl_fuzz_check(tl_store_delete_prefix(txn, TL_DB_JOBS, "k0", 2, NULL) == TL_OK, "removing");
+        tl_store_delete_prefix(txn, TL_DB_SPACES, "gone", 4, SIZE_MAX, NULL) == TL_OK,
+        "removing");
+    tl_fuzz_check(
+        tl_store_delete_prefix(txn, TL_DB_JOBS, "k0", 2, SIZE_MAX, NULL) == TL_OK, "removing");
     tl_fuzz_check(tl_store_commit(&txn) == TL_OK, "a commit");
 }
 
@@ -134,7 +136,7 @@ static void write_some(tl_store *store)
     }
     tl_err err = tl_store_put(txn, TL_DB_SPACES, "new", 3, sound, LONG_BYTES);
     for (tl_db db = TL_DB_SPACES; db < TL_N_DBS && err == TL_OK; db++) {
-        err = tl_store_delete_prefix(txn, db, "k1", 2, NULL);
+        err = tl_store_delete_prefix(txn, db, "k1", 2, SIZE_MAX, NULL);
     }
     if (err != TL_OK || tl_store_commit(&txn) != TL_OK) {
         tl_store_abort(&txn);
