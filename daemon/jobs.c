@@ -260,6 +260,7 @@ static tl_job *add_attached(
     *out_is_full = jobs->n_held >= TL_JOBS_MAX_RUNNING;
     if (!*out_is_full && (job = tl_jobs_add(jobs, TL_JOB_ATTACHED, TL_JOB_RUNNING)) != NULL) {
         job->call = call;
+        call->must_end = &job->must_end;
         job->is_stored = true;
         tl_jobs_set_texts(job, call, method, subject, "");
         tl_jobs_set_begun(job);
@@ -349,8 +350,11 @@ bool tl_job_goes_on(const tl_job *job)
 static tl_err find_reason(const tl_job *job, tl_err result)
 {
     char where[TL_JOB_DETAIL_BYTES];
-    if (result != TL_ECANCELLED || atomic_load(&job->must_end)) {
+    if (result != TL_ECANCELLED) {
         return result;
+    }
+    if (atomic_load(&job->must_end)) {
+        return tl_fail(result, "job %llu was cancelled", id_of(job));
     }
     (void)snprintf(where, sizeof where, "%s", tl_err_detail());
     tl_err reason = tl_call_check(job->call);
@@ -363,10 +367,11 @@ tl_err tl_job_end(tl_job *job, tl_err result)
     if (job == NULL) {
         return result;
     }
-    result = find_reason(job, result);
-    if (job->record.view.kind == TL_JOB_DETACHED) {
+    if (job->record.view.kind == TL_JOB_DETACHED) { /* its call is told by the job alone */
         return result;
     }
+    result = find_reason(job, result);
+    job->call->must_end = NULL;
     char detail[TL_JOB_DETAIL_BYTES];
     (void)snprintf(detail, sizeof detail, "%s", result != TL_OK ? tl_err_detail() : "");
     (void)pthread_mutex_lock(&job->jobs->lock);

@@ -51,10 +51,14 @@ void tl_call_done(tl_call *call)
     call->n_warnings = 0;
 }
 
+static bool is_set(const atomic_bool *flag)
+{
+    return flag != NULL && atomic_load_explicit(flag, memory_order_relaxed);
+}
+
 tl_err tl_call_check(const tl_call *call)
 {
-    if (call->is_cancelled != NULL &&
-        atomic_load_explicit(call->is_cancelled, memory_order_relaxed)) {
+    if (is_set(call->is_cancelled) || is_set(call->must_end)) {
         return tl_fail(TL_ECANCELLED, "cancelled");
     }
     if (call->deadline_ns != INT64_MAX && tl_clock_ns() > call->deadline_ns) {

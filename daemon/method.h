@@ -62,6 +62,7 @@ typedef struct tl_call {
      * be NULL. */
     const char *client, *key_name;
     struct tl_job *job; /* that this call is the run of (job_runner.h); NULL: of none */
+    const atomic_bool *must_end; /* of the job that this call has begun; NULL: of none */
 
     /* The router thread serves this call: what may take longer than a few milliseconds says
      * so with tl_call_leave_router(), and is run again by a worker. */

@@ -288,6 +288,42 @@ static void a_method_that_was_told_to_end_tells_why(void **state)
     assert_last_job(TL_EDEADLINE);
 }
 
+static void cancel_job(void *sink, int kind, const ProtobufCMessage *body)
+{
+    long *looks = sink;
+    (void)kind;
+    if (*looks == 0) {
+        const Tailor__V1__Progress *progress = (const Tailor__V1__Progress *)(const void *)body;
+        assert_ok(tl_job_cancel(tl_engine_jobs(engine), progress->job_id));
+        *looks = atomic_load(&n_looks);
+    }
+}
+
+static void a_job_that_is_cancelled_ends_at_the_next_look(void **state)
+{
+    (void)state;
+    long looks = 0;
+    tl_bytes bytes = {0};
+    tl_bytes reply = {0};
+    Tailor__V1__TrainRequest request = ask_for_training();
+    tl_call to = {
+        .engine = engine,
+        .role = TL_ROLE_ADMIN,
+        .deadline_ns = INT64_MAX,
+        .send = cancel_job,
+        .sink = &looks};
+    assert_ok(tl_wire_pack((const ProtobufCMessage *)&request, &bytes));
+    assert_err(
+        TL_ECANCELLED,
+        tl_method_call(&tl_method_train_run, &to, bytes.data, bytes.len, &reply));
+    assert_detail("was cancelled");
+    assert_true(looks > 0);
+    assert_null(to.must_end);
+    assert_last_job(TL_ECANCELLED);
+    tl_mem_free(bytes.data);
+    tl_call_done(&to);
+}
+
 /* It looks between its signs of life too: one column takes seconds in a large space. */
 static void a_training_ends_within_a_column(void **state)
 {
@@ -482,6 +518,7 @@ int main(void)
         TEST(a_training_past_its_deadline_says_so_and_keeps_nothing),
         TEST(an_evaluation_past_its_deadline_says_so),
         TEST(a_method_that_was_told_to_end_tells_why),
+        TEST(a_job_that_is_cancelled_ends_at_the_next_look),
         TEST(a_training_ends_within_a_column),
         TEST(an_evaluation_ends_within_a_method),
         TEST(an_import_past_its_deadline_stores_nothing_and_may_be_committed_again),
