@@ -121,7 +121,7 @@ static tl_err set_progress(const tl_job_view *view, job_reply *reply)
     return tl_handle_set_text(&progress->what, view->what);
 }
 
-/* How it ended: what the outcome holds moves to the reply. */
+/* How it ended: what the outcome holds moves to the reply. One that is damaged is none. */
 static tl_err take_outcome(tl_call *call, const tl_job_view *view, job_reply *reply)
 {
     void *data = NULL;
@@ -131,11 +131,16 @@ static tl_err take_outcome(tl_call *call, const tl_job_view *view, job_reply *re
     if (err == TL_ENOTFOUND) {
         return TL_OK;
     }
-    TL_TRY(err);
-    err = tl_wire_unpack(
-        &tailor__job__v1__job_outcome__descriptor, data, len, TL_WIRE_MAX_MEMORY_BYTES,
-        &message);
-    tl_mem_free(data);
+    if (err == TL_OK) {
+        err = tl_wire_unpack(
+            &tailor__job__v1__job_outcome__descriptor, data, len, TL_WIRE_MAX_MEMORY_BYTES,
+            &message);
+        tl_mem_free(data);
+    }
+    if (err == TL_EDAMAGED || err == TL_EINVAL) {
+        tl_call_warn(call, "the reply of job %llu is damaged", (unsigned long long)view->id);
+        return TL_OK;
+    }
     TL_TRY(err);
     outcome_message *outcome = (outcome_message *)message;
     reply->n_warnings = outcome->n_warnings;

@@ -11,11 +11,15 @@
 
 /* ---- queueing ------------------------------------------------------------------------------ */
 
+/* Without what may stand under its number: a backup made by hand may hold entries of no job. */
 static tl_err write_start(tl_jobs *jobs, const tl_job_record *record, const tl_job_start *start)
 {
     tl_store_txn *txn = NULL;
     TL_TRY(tl_store_begin(jobs->store, &txn));
-    tl_err err = tl_job_store_put(txn, record);
+    tl_err err = tl_job_store_remove(txn, record->view.id);
+    if (err == TL_OK) {
+        err = tl_job_store_put(txn, record);
+    }
     if (err == TL_OK) {
         err =
             tl_job_store_put_request(txn, record->view.id, start->request, start->request_len);
