@@ -167,7 +167,7 @@ static tl_err set_trouble(tl_store *store, tl_err err, const char *what, const c
 /* The first of the files that are to be written, and cannot be, with the reason; 0: all can. */
 static int find_unwritable(const tl_store *store, tl_text *path)
 {
-    static const char *const names[] = {".", "store.mdb", "lock"};
+    static const char *const names[] = {".", "store.mdb", "store.mdb-lock", "lock"};
     for (size_t i = 0; i < TL_COUNT(names); i++) {
         if (path_in(store, names[i], path) == TL_OK && access(path->data, W_OK) != 0 &&
             errno != ENOENT) {

@@ -43,6 +43,9 @@ static tl_err check_lost(tl_call *call, const tl_subject *subject, const char *d
     const tl_store *store = tl_engine_store(call->engine);
     const char *space = tl_space_name(subject->space);
     bool is_lost = false;
+    if (tl_store_lost(store)[0] == '\0') {
+        return TL_OK;
+    }
     for (int c = 0; c < TL_N_COSTS; c++) {
         is_lost = is_lost || tl_columns_is_lost(store, space, (tl_metric)c, device);
     }

@@ -511,6 +511,8 @@ static tl_err run(
     tl_space *space = NULL;
     tl_job *job = NULL;
     TL_TRY(check(request_base));
+    /* A model of what is left would take the place of one that knew more. */
+    TL_TRY(tl_store_check_writable(tl_engine_store(call->engine)));
     TL_TRY(tl_engine_space(call->engine, request->space, &space));
     tl_err err =
         tl_job_begin(tl_engine_jobs(call->engine), call, "train.run", request->space, &job);

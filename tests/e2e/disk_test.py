@@ -144,6 +144,7 @@ class DiskTest(unittest.TestCase):
         self.assertEqual(101, len(self.ok("measure", "export", *SPACE).splitlines()))
         for words in (("device", "add", "--name", "new"), ("device", "remove", "known"),
                       ("measure", "import", *SPACE, self.table("b.csv", "more", 20)),
+                      ("train", *SPACE, "--effort", "none"),
                       ("train", *SPACE, "--effort", "none", "--detach")):
             self.assertIn("Read-only file system", self.refused(*words))
         self.assertRegex(self.ok("status"), "store_trouble .*Read-only file system")
@@ -254,6 +255,7 @@ class DiskTest(unittest.TestCase):
         for words in (("device", "add", "--name", "new"),
                       ("device", "remove", "board-000"),
                       ("measure", "import", *SPACE, asked),
+                      ("train", *SPACE, "--effort", "none"),
                       ("train", *SPACE, "--effort", "none", "--detach")):
             self.assertRegex(self.refused(*words), "page [0-9]+: its bounds")
         self.assertRegex(self.refused("predict", *SPACE, "--device", "board-150", "--designs",
