@@ -233,6 +233,20 @@ class Fleet(Trained):
         for error, line in zip(errors[1:], (3, 4, 5, 8)):
             self.assertIn(f"bytes.csv line {line}, column", error)
 
+    def test_a_break_within_a_field_shifts_the_lines_of_no_other_row(self):
+        for end in ("\r\n", "\n"):
+            path = self.write("breaks.csv", end.join([
+                "class,clock_mhz,peak_gflops.fp32,bandwidth_gb_per_s.dram,description",
+                f'cpu,1500,48,4,"two{end}lines"', "cpu,1500,48,4,one", "cpx,1500,48,4,one", ""]))
+            answers = self.fleet(path, "--minimize", "latency_ms", status=harness.FAILED)
+            errors = [row["error"] for row in answers]
+            self.assertEqual("", errors[1])
+            self.assertIn("breaks.csv line 2, column description", errors[0])
+            self.assertIn("breaks.csv line 5, column class", errors[2])
+            text = self.run_program(harness.TAILOR, [
+                "fleet", *SPACE, "--devices", path, "--minimize", "latency_ms"], harness.FAILED)
+            self.assertEqual((4, 0), (text.stdout.count("\n"), text.stdout.count("\r")))
+
     def test_wrong_tables_and_arguments_are_refused(self):
         good = self.fleet_file(["fast,,,,,,15"])
         ask = ["fleet", *SPACE, "--devices"]

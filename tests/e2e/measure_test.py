@@ -91,6 +91,25 @@ class Import(harness.Case):
                       'none,none,skip_connect,"4.5"\r\n')
         self.assertEqual(["4.5"], list(self.exported("crlf").values()))
 
+    def test_lines_end_in_either_way_and_fields_may_hold_breaks(self):
+        """RFC 4180 comes in with CRLF or LF; LF goes out."""
+        for name, end in (("ends-crlf", "\r\n"), ("ends-lf", "\n")):
+            with self.subTest(end=end):
+                text = (f'\ufeff{HEADER},macs_m,latency_ms@{name}{end}{ROW},"a{end}b, ""c""",4.5{end}'
+                        f'{ROW.replace("skip_connect", "none")},,x{end}')
+                path = self.write("ends.csv", text)
+                error = self.refused("measure", "import", "--space", "nasbench201", path)
+                self.assertIn("ends.csv line 4, column latency_ms", error)
+                self.imported("ends.csv", text.replace(",,x", ",,5.5"))
+                exported = self.ok("measure", "export", "--space", "nasbench201", "--device", name)
+                self.assertEqual(3, exported.count("\n"))
+                designs = self.write("designs.csv", f'\ufeff"e01"{HEADER[3:]},macs_m{end}'
+                                                    f'"none"{ROW[4:]},"a{end}b"{end}')
+                answers = self.ok("predict", "--space", "nasbench201", "--device", name,
+                                  "--designs", designs)
+                self.assertEqual(2, answers.count("\n"))
+                self.assertNotIn("\r", exported + answers)
+
     def test_a_table_of_many_megabytes_streams(self):
         designs = harness.cells(15625, 3)
         names = ["big%02d" % i for i in range(20)]

@@ -250,6 +250,15 @@ class Many(Shipped):
                 best = self.client.design(SPACE, "board", max_latency_ms=5 + i % 50).best
                 self.assertEqual(best["e01"], rows[i]["e01"])
 
+    def test_a_table_may_come_from_a_spreadsheet(self):
+        """A byte order mark, quoted names, lines that end in CRLF."""
+        text = b'\xef\xbb\xbf"device","max_latency_ms"\r\n"board","15"\r\n'
+        path = os.path.join(self.folder, "fleet.csv")
+        with open(path, "wb") as file:
+            file.write(text)
+        for devices in (path, text):
+            self.assertEqual(["board"], [row["device"] for row in self.client.fleet(SPACE, devices)])
+
     def test_an_unknown_key_names_the_nearest_as_it_is_written_there(self):
         nested = {"class": "cpu", "peak_gflops": {"fp32": 48}}
         with self.assertRaisesRegex(tailor.Invalid, 'nearest is "peak_gflops.fp32"'):

@@ -31,10 +31,10 @@ class Piece:
 def fleet_pieces(devices: TableLike) -> Iterator[Piece]:
     """The pieces; reads a path, or an iterable of dictionaries, only as far as it is asked."""
     if isinstance(devices, (str, os.PathLike)):
-        with open(devices, encoding="utf-8", newline="") as file:
+        with open(devices, encoding="utf-8-sig", newline="") as file:
             yield from _pieces_of_csv(file, os.fspath(devices))
     elif isinstance(devices, bytes):
-        yield from _pieces_of_csv(io.StringIO(devices.decode(), newline=""), "devices")
+        yield from _pieces_of_csv(io.StringIO(devices.decode("utf-8-sig"), newline=""), "devices")
     else:
         yield from _pieces_of_rows(devices)
 
