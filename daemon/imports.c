@@ -148,7 +148,7 @@ static tl_err borrow(tl_imports *imports, uint64_t id, stage **out_stage)
 static void give_back(tl_imports *imports, stage *s, bool is_over)
 {
     stage over = {.id = 0};
-    size_t n_cells = is_over ? 0 : tl_table_parser_n_cells(s->parser);
+    size_t n_cells = s->parser != NULL ? tl_table_parser_n_cells(s->parser) : s->n_cells;
     (void)pthread_mutex_lock(&imports->lock);
     s->n_cells = n_cells;
     s->is_busy = false;
@@ -161,18 +161,22 @@ static void give_back(tl_imports *imports, stage *s, bool is_over)
     clear(&over); /* a table is large: without the lock */
 }
 
-/* The largest is never refused, so that it ends some time and makes room. */
+/* The largest that still grows is not refused, so that it ends some time and makes room, while
+ * there is any beside those that wait for their commit. */
 static tl_err check_room(tl_imports *imports, const stage *s)
 {
     size_t n_cells = 0;
+    size_t n_whole = 0;
     size_t most = 0;
     (void)pthread_mutex_lock(&imports->lock);
     for (int i = 0; i < TL_IMPORTS_MAX; i++) {
-        size_t n = imports->stages[i].n_cells;
-        n_cells += n;
-        most = n > most ? n : most;
+        const stage *other = &imports->stages[i];
+        n_cells += other->n_cells;
+        n_whole += other->parser == NULL ? other->n_cells : 0;
+        most = other->parser != NULL && other->n_cells > most ? other->n_cells : most;
     }
-    bool may_grow = n_cells < imports->max_cells || s->n_cells == most;
+    bool may_grow =
+        n_cells < imports->max_cells || (s->n_cells == most && n_whole < imports->max_cells);
     (void)pthread_mutex_unlock(&imports->lock);
     return may_grow ? TL_OK
                     : tl_fail(
@@ -226,7 +230,11 @@ tl_err tl_imports_finish(
 void tl_imports_put_back(tl_imports *imports, uint64_t id, tl_table *table, tl_space *space)
 {
     stage whole = {
-        .id = id, .table = *table, .space = tl_space_ref(space), .used_ns = tl_clock_ns()};
+        .id = id,
+        .table = *table,
+        .n_cells = (size_t)table->n * ((size_t)table->n_slots + (size_t)table->n_columns),
+        .space = tl_space_ref(space),
+        .used_ns = tl_clock_ns()};
     *table = (tl_table){0};
     (void)pthread_mutex_lock(&imports->lock);
     stage *room = find_room(imports);
