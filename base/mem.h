@@ -44,7 +44,11 @@ void tl_mem_trim(void);
 /* Blocks now live in the whole process. */
 long tl_mem_live(void);
 
-/* The k-th allocation of this thread from now fails (once); 0 switches it off. */
+/*
+ * The k-th allocation of this thread from now fails (once); 0 switches it off. That of a whole
+ * process, in whatever thread, is made to fail by a wrapper which the linker puts around these
+ * functions in tests (tests/support/refuse.h): nothing of it is in what is installed.
+ */
 void tl_mem_fail_at(long k);
 
 #endif

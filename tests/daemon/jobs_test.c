@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/daemon/jobs_world.h"
+#include "tests/support/torture.h"
 
 #include "base/file.h"
 #include "base/log.h"
@@ -582,6 +583,25 @@ static void memory_that_runs_out_leaks_nothing(void **state)
     tl_jobs_world_close(&w);
 }
 
+static tl_err load(void *context)
+{
+    tl_jobs *jobs = NULL;
+    TL_TRY(tl_jobs_new(context, &jobs));
+    tl_jobs_free(jobs);
+    return TL_OK;
+}
+
+static void jobs_of_a_former_daemon_are_read_or_nothing_is_left(void **state)
+{
+    (void)state;
+    tl_jobs_world w;
+    tl_jobs_world_open(&w, tl_test_new_dir(), 0);
+    (void)tl_jobs_world_start(&w, "a", "");
+    (void)tl_jobs_world_start(&w, "b", "");
+    assert_true(tl_test_torture("tl_jobs_new", load, w.store) > 4);
+    tl_jobs_world_close(&w);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tl_test_count_blocks, tl_test_no_leaks)
@@ -604,6 +624,7 @@ int main(void)
         TEST(a_job_that_cannot_be_read_is_passed_over),
         TEST(jobs_wait_while_the_store_takes_no_writes),
         TEST(memory_that_runs_out_leaks_nothing),
+        TEST(jobs_of_a_former_daemon_are_read_or_nothing_is_left),
     };
 #undef TEST
     return cmocka_run_group_tests_name("daemon/jobs", tests, NULL, NULL);

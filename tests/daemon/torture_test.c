@@ -517,6 +517,28 @@ static void an_engine_that_cannot_open_leaves_nothing(void **state)
     }
 }
 
+/* ---- warnings, which are lost where memory is short ------------------------------------------ */
+
+static tl_err warn(void *context)
+{
+    (void)context;
+    tl_call call = {0};
+    tl_call_warn(&call, "one of %d", 2);
+    tl_call_warn(&call, "the other");
+    bool is_whole = call.n_warnings == 2;
+    for (size_t i = 0; i < call.n_warnings; i++) {
+        assert_non_null(call.warnings[i]);
+    }
+    tl_call_done(&call);
+    return is_whole ? TL_OK : tl_fail(TL_ENOMEM, "warnings");
+}
+
+static void a_call_goes_on_without_its_warnings(void **state)
+{
+    (void)state;
+    assert_int_equal(tl_test_torture("tl_call_warn", warn, NULL), 4);
+}
+
 /* ---- what listens ------------------------------------------------------------------------------ */
 
 static tl_err open_server(void *context)
@@ -579,6 +601,7 @@ int main(void)
         cmocka_unit_test(the_optimizer_is_trained_or_left),
         cmocka_unit_test(so_does_one_that_opens_its_engine),
         cmocka_unit_test(an_engine_that_cannot_open_leaves_nothing),
+        cmocka_unit_test(a_call_goes_on_without_its_warnings),
         cmocka_unit_test(servers_open_or_leave_nothing),
     };
     (void)tl_test_count_blocks(NULL);

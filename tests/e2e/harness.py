@@ -32,6 +32,10 @@ DONE, FAILED, USAGE, INFEASIBLE = 0, 1, 2, 3
 # TL_SLOWER says so of programs that are slow by themselves (the thread sanitizer).
 UNDER = os.environ.get("TL_UNDER", "").split()
 SLOWER = int(os.environ.get("TL_SLOWER", "20" if UNDER else "1"))
+# Machine code that oneDNN makes for the newest processors a tool may not know, and the agent would
+# start itself again on one processor, by way of the tool's own file: it hears that it has.
+AGENT_UNDER = {"ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1",
+               "TAILOR_AGENT_PINNED": str(max(os.sched_getaffinity(0)))} if UNDER else {}
 START_S = 30 * SLOWER
 STOP_S = 60 * SLOWER
 RUN_S = 300 * SLOWER
@@ -44,6 +48,9 @@ COMPLAINTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime e
 class Daemon:
     """tailord in a folder of its own; stop() ends it kindly, kill() as a power cut would."""
 
+    program = TAILORD
+    environment = None
+
     def __init__(self, folder, models=None):
         self.folder = folder
         self.endpoint = "ipc://" + os.path.join(folder, "socket")
@@ -51,11 +58,15 @@ class Daemon:
         self.log_path = os.path.join(folder, "tailord.log")
         self.process = None
 
+    def command(self):
+        return [self.program, "--data", os.path.join(self.folder, "data"),
+                "--models", self.models, "--listen", self.endpoint]
+
     def start(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                UNDER + [TAILORD, "--data", os.path.join(self.folder, "data"),
-                         "--models", self.models, "--listen", self.endpoint], stdin=subprocess.DEVNULL, stderr=log)
+                UNDER + self.command(), stdin=subprocess.DEVNULL, stderr=log,
+                env=self.environment)
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if run(self, [TAILOR, "--timeout-ms", "500", "status"]).returncode == DONE:
@@ -78,8 +89,8 @@ class Daemon:
         self.process.wait(STOP_S)
 
 
-def run(daemon, command, **options):
-    environment = dict(os.environ, TAILOR_ENDPOINT=daemon.endpoint)
+def run(daemon, command, environment=None, **options):
+    environment = dict(os.environ, TAILOR_ENDPOINT=daemon.endpoint, **(environment or {}))
     return subprocess.run(command, env=environment, capture_output=True, text=True,
                           timeout=RUN_S, stdin=subprocess.DEVNULL, check=False, **options)
 
@@ -94,12 +105,16 @@ class Case(unittest.TestCase):
     def setUpClass(cls):
         # A socket's path is short: not below a deep TMPDIR.
         cls.folder = tempfile.mkdtemp(prefix="tailor-e2e-", dir="/tmp")
-        cls.daemon = Daemon(cls.folder, cls.models)
+        cls.daemon = cls.new_daemon()
         try:
             cls.daemon.start()
         except BaseException:
             shutil.rmtree(cls.folder)
             raise
+
+    @classmethod
+    def new_daemon(cls):
+        return Daemon(cls.folder, cls.models)
 
     @classmethod
     def tearDownClass(cls):
@@ -110,9 +125,8 @@ class Case(unittest.TestCase):
             raise AssertionError("tailord left with status %d:\n%s" % (status, log))
 
     def run_program(self, program, arguments, status):
-        # The agent's machine code is made for this processor, which a tool may not know.
-        under = UNDER if program != AGENT else []
-        result = run(self.daemon, under + [program] + [str(a) for a in arguments])
+        result = run(self.daemon, UNDER + [program] + [str(a) for a in arguments],
+                     AGENT_UNDER if program == AGENT else None)
         if result.returncode != status or any(w in result.stderr for w in COMPLAINTS):
             self.fail("%s %s: left with %d, want %d\n%s" % (
                 os.path.basename(program), " ".join(map(str, arguments)), result.returncode,

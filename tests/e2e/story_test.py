@@ -70,6 +70,13 @@ class Story(harness.Case):
         self.ok("measure", "import", "--space", "toy",
                 self.table("rig.csv", SLOTS + ["latency_ms@rig"], rows))
 
+    def time_here(self):
+        """A design as it runs on this machine."""
+        table = self.agent("measure", "--space", "toy", "--device", "here", "--runs", "1",
+                           "--designs", self.table("one.csv", SLOTS, [["thin"] * 4])).stdout
+        self.assertIn("latency_ms@here", table)
+        self.ok("measure", "import", "--space", "toy", self.write("here.csv", table))
+
     def ask(self):
         best = self.rows("design", "--space", "toy", "--device", "rig", "--max-latency-ms", "25")
         self.assertEqual(1, len(best))
@@ -87,6 +94,7 @@ class Story(harness.Case):
         before = self.rows("predict", "--space", "toy", "--device", "rig", "--designs",
                            self.table("asked.csv", SLOTS, [["one"] * 4, ["five"] * 4]))
         self.measure()
+        self.time_here()
         best = self.ask()
         self.rows("pareto", "--space", "toy", "--device", "rig", "--points", "4")
         self.ok("measure", "export", "--space", "toy")

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/test.h"
+#include "tests/support/torture.h"
 
 #include "base/mem.h"
 #include "numerics/stats.h"
@@ -506,6 +507,62 @@ static void training_can_be_cancelled_at_any_step(void **state)
     unmake(&w);
 }
 
+/* What is refused once all devices but the last are fitted, and how it ended. */
+typedef struct shortage {
+    const world *w;
+    int n_columns;
+    long k;
+} shortage;
+
+static bool refuse_late(void *context, const char *what, int64_t done, int64_t total)
+{
+    const shortage *s = context;
+    bool is_last_device = strcmp(what, s->w->columns[s->n_columns - 1].subject) == 0;
+    if (is_last_device && done == total - 1) {
+        tl_mem_fail_at(s->k);
+    }
+    return strstr(what, "confidence") == NULL; /* which comes after, and takes long */
+}
+
+/* Devices of known profile are judged by each other: after all were fitted. */
+static void judging_devices_by_each_other_survives_every_allocation_failure(void **state)
+{
+    (void)state;
+    static double energy[N_DEVICES - 1][N_ROWS];
+    tl_profile profiles[N_DEVICES];
+    world w = make();
+    set_columns(&w);
+    set_profiles(&w, profiles, energy);
+    shortage s = {.w = &w, .n_columns = 3}; /* each has two others to be judged by */
+    for (int c = 0; c < s.n_columns; c++) {
+        w.columns[c].n = TL_TRAIN_MIN_DEVICE_ROWS;
+    }
+    tl_train_options options = {
+        .space = w.space,
+        .columns = w.columns,
+        .n_columns = s.n_columns,
+        .seed = 1,
+        .n_threads = 1,
+        .progress = refuse_late,
+        .context = &s};
+    bool is_refused = true;
+    for (s.k = 1; is_refused; s.k += tl_test_tortures_all() ? 1 : 5) {
+        long live_before = tl_mem_live();
+        long n_refused = tl_test_n_refused();
+        tl_text notes = {0};
+        tl_model *model = NULL;
+        tl_err err = tl_train(&options, &notes, &model);
+        tl_mem_fail_at(0);
+        is_refused = tl_test_n_refused() != n_refused;
+        assert_true(err == TL_ECANCELLED || (is_refused && err == TL_ENOMEM));
+        tl_text_done(&notes);
+        assert_int_equal(tl_mem_live(), live_before);
+    }
+    assert_true(s.k > 50);
+    (void)printf("  the last of them was number %ld\n", s.k);
+    unmake(&w);
+}
+
 static void tasks_follow_the_condition_of_the_device(void **state)
 {
     (void)state;
@@ -642,6 +699,7 @@ int main(void)
         TEST(training_can_be_cancelled_at_any_step),
         TEST(tasks_of_designs_with_weight_bits_share_a_model),
         TEST(tasks_follow_the_condition_of_the_device),
+        TEST(judging_devices_by_each_other_survives_every_allocation_failure),
         TEST(without_any_model_there_is_no_task_and_no_accuracy),
     };
     return cmocka_run_group_tests_name("predictors/train", tests, NULL, NULL);

@@ -8,13 +8,11 @@
  *     static tl_err add_device(void *context) { ... }
  *     assert_true(tl_test_torture("device.add", add_device, &world) > 5);
  *
- * The linker puts a wrapper around tl_mem_new() and its like in every test (--wrap), so
- * that a refusal is seen even where the operation got by without the memory. With
- * TL_TORTURE_LOG=FOLDER each test program writes there which calls were refused
- * (scripts/torture reads it).
+ * A refusal is seen even where the operation got by without the memory (refuse.h).
  */
 
 #include "base/err.h"
+#include "tests/support/refuse.h"
 
 #include <stdbool.h>
 
@@ -31,8 +29,9 @@ typedef struct tl_test_ordeal {
     void *context;
     void (*before)(void *context); /* each call, with all the memory it wants; NULL: nothing */
     bool (*is_fine)(tl_err err);   /* failures beside TL_ENOMEM; NULL: none */
-    bool is_long; /* not every k with TL_TORTURE=all either: up to 200, then one in thirty */
-    bool keeps;   /* a failed call may leave blocks: of a cache, or of another thread */
+    bool is_long;    /* not every k with TL_TORTURE=all either: up to 200, then one in thirty */
+    bool everywhere; /* counts in all threads, not in the calling one only */
+    bool keeps;      /* a failed call may leave blocks: of a cache, or of another thread */
 } tl_test_ordeal;
 
 /*
@@ -46,8 +45,5 @@ long tl_test_torture(const char *name, tl_test_operation *run, void *context);
 
 /* TL_TORTURE=all. */
 bool tl_test_tortures_all(void);
-
-/* Allocations of this thread that were refused so far. */
-long tl_test_n_refused(void);
 
 #endif
