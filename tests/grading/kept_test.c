@@ -90,7 +90,7 @@ static void what_is_remembered_is_recalled_or_lost_whole(void **state)
         grades[i] = (tl_grade){
             .subject = w.columns[0].subject,
             .method = tl_infer_methods[i].name,
-            .n_designs = (uint64_t)i + 5};
+            .n_designs = i + 5};
     }
     tl_text_add(&k.notes, "a line of notes\n");
     assert_ok(tl_text_err(&k.notes));
