@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/mem.h"
+#include "base/watch.h"
 #include "measurements/columns.h"
 
 #include <pthread.h>
@@ -180,6 +181,10 @@ static void keep(
     tl_view_unref(former);
 }
 
+/*
+ * A tenth of a second or two. It is kept, so no call's watch ends it: one with less time than that
+ * gets its answer when it asks again.
+ */
 static tl_err make_view(
     tl_predictor *predictor, const tl_profile *profile, const measured *m, tl_view **out_view)
 {
@@ -189,7 +194,11 @@ static tl_err make_view(
         data.samples[c] =
             (tl_samples){.designs = column->designs, .values = column->values, .n = column->n};
     }
-    return tl_view_new(predictor, &data, out_view);
+    TL_TRY(tl_watch_check());
+    tl_watch former = tl_watch_set((tl_watch){0});
+    tl_err err = tl_view_new(predictor, &data, out_view);
+    (void)tl_watch_set(former);
+    return err;
 }
 
 tl_err tl_views_get(
