@@ -375,7 +375,7 @@ static bool is_format(tl_db db, const MDB_val *k)
 
 static bool is_key(const MDB_val *k, const void *key, size_t key_len)
 {
-    return k->mv_size == key_len && memcmp(k->mv_data, key, key_len) == 0;
+    return key_len > 0 && k->mv_size == key_len && memcmp(k->mv_data, key, key_len) == 0;
 }
 
 /* Where the entries of a range begin: at its prefix, or behind a key. */

@@ -210,10 +210,11 @@ static tl_err fail_at(tl_err err, const char *origin, int line)
 static size_t list_sections(const char *out_names[MAX_SECTIONS])
 {
     size_t n = 0;
+    const char *last = "";
     for (size_t i = 0; i < TL_N_PROFILE_KEYS; i++) {
         const char *section = tl_profile_keys[i].section;
-        if (section[0] != '\0' && (n == 0 || strcmp(section, out_names[n - 1]) != 0)) {
-            out_names[n++] = section;
+        if (strcmp(section, last) != 0 && section[0] != '\0') {
+            out_names[n++] = last = section;
         }
     }
     return n;

@@ -37,7 +37,7 @@ static uint64_t id_of(int i)
 static void put_piece(tl_store_txn *txn, tl_fuzz_piece piece)
 {
     static const char letters[N_LETTERS + 1] = "jqrk";
-    static const char kept_name[] = "kept";
+    static const char kept_name[] = {'k', 'e', 'p', 't'};
     char key[MAX_KEY] = {0};
     char letter = key[0] = letters[piece.kind % N_LETTERS];
     uint64_t id = id_of(piece.kind / N_LETTERS);
@@ -46,8 +46,8 @@ static void put_piece(tl_store_txn *txn, tl_fuzz_piece piece)
         key[ID_BYTES - i] = (char)(uint8_t)(id >> (BITS_PER_BYTE * i));
     }
     if (letter == 'k') {
-        memcpy(key + len, kept_name, strlen(kept_name));
-        len += strlen(kept_name);
+        memcpy(key + len, kept_name, sizeof kept_name);
+        len += sizeof kept_name;
     }
     tl_err err = tl_store_put(txn, TL_DB_JOBS, key, len, piece.data, piece.len);
     tl_fuzz_check(err == TL_OK, "putting");

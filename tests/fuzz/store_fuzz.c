@@ -23,7 +23,7 @@ enum {
     N_SHORT = 300, /* in each of two databases: trees of two levels */
     VALUE_BYTES = 40,
     LONG_BYTES = 3 * PAGE_BYTES,
-    KEY_BYTES = 8,
+    KEY_BYTES = 16,
     PATH_BYTES = 512,
     BITS_PER_BYTE = 8
 };
