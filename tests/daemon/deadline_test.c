@@ -5,7 +5,7 @@
  * clock, which for the test goes two hours on then.
  */
 
-#include "tests/daemon/serving.h"
+#include "tests/daemon/chain.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -24,8 +24,6 @@
 #include <string.h>
 
 enum {
-    N_OPTIONS = 4,
-    N_DESIGNS = 256,
     N_POINTS = 12, /* of a long method that its deadline is tried at */
     HOUR_S = 3600
 };
@@ -55,57 +53,13 @@ static void set_clock(long look)
 
 /* ---- the world ------------------------------------------------------------------------------ */
 
-static const char space_yaml[] =
-    "name: toy\nkind: chain\ninput: {channels: 8, size: 8}\nslot: b{block}\n"
-    "stages: [{channels: 8, blocks: 4}]\noptions:\n"
-    "  - {name: one, ops: [{op: conv, out: out, kernel: 1}]}\n"
-    "  - {name: three, ops: [{op: conv, out: out, kernel: 3}]}\n"
-    "  - {name: five, ops: [{op: conv, out: out, kernel: 5}]}\n"
-    "  - {name: thin, ops: [{op: depthwise, kernel: 3}]}\n";
-
 static tl_engine *engine;
 static const char *data_dir;
 
-/* Every design of the space on two devices, whose names begin so. */
-static tl_text write_table(const char *prefix)
+static void add_measured_space(void)
 {
-    static const char *const options[N_OPTIONS] = {"one", "three", "five", "thin"};
-    static const int work[N_OPTIONS] = {2, 8, 18, 3};
-    tl_text csv = {0};
-    tl_text_addf(&csv, "b1,b2,b3,b4,latency_ms@%s-a,latency_ms@%s-b\n", prefix, prefix);
-    for (int i = 0; i < N_DESIGNS; i++) {
-        int a = i % N_OPTIONS;
-        int b = i / N_OPTIONS % N_OPTIONS;
-        int c = i / N_OPTIONS / N_OPTIONS % N_OPTIONS;
-        int d = i / N_OPTIONS / N_OPTIONS / N_OPTIONS;
-        int sum = work[a] + work[b] + work[c] + work[d];
-        tl_text_addf(
-            &csv, "%s,%s,%s,%s,%d,%d\n", options[a], options[b], options[c], options[d], sum,
-            3 * sum + 1);
-    }
-    assert_ok(tl_text_err(&csv));
-    return csv;
-}
-
-static void add_space(void)
-{
-    tl_space *space = NULL;
-    assert_ok(tl_space_parse(space_yaml, sizeof space_yaml - 1, "toy.yaml", &space));
-    assert_ok(tl_engine_space_add(engine, space));
-    tl_space_unref(space);
-}
-
-static void measure(const char *prefix)
-{
-    tl_text csv = write_table(prefix);
-    tl_space *space = NULL;
-    tl_table table = {0};
-    tl_import_report report;
-    assert_ok(tl_engine_space(engine, "toy", &space));
-    assert_ok(tl_table_parse(space, "t.csv", NULL, csv.data, csv.len, &table));
-    assert_ok(tl_columns_import(tl_engine_store(engine), space, &table, NULL, NULL, &report));
-    tl_table_done(&table);
-    tl_text_done(&csv);
+    tl_space *space = tl_chain_add(engine, TL_CHAIN_YAML(4));
+    tl_chain_measure(engine, space, "old-a", "old-b");
     tl_space_unref(space);
 }
 
@@ -115,8 +69,7 @@ static int begin_test(void **state)
     set_clock(0);
     data_dir = tl_test_new_dir();
     engine = tl_test_engine_open(data_dir);
-    add_space();
-    measure("old");
+    add_measured_space();
     return 0;
 }
 
@@ -230,8 +183,7 @@ static void a_training_past_its_deadline_says_so_and_keeps_nothing(void **state)
     tl_engine *first = engine;
     const char *first_dir = data_dir;
     engine = tl_test_engine_open(tl_test_new_dir()); /* the same one, to count in */
-    add_space();
-    measure("old");
+    add_measured_space();
     long n = count_looks("train.run", &request);
     tl_engine_close(engine);
     engine = first;
@@ -357,8 +309,8 @@ static uint64_t feed(void)
     tl_imports *imports = tl_engine_imports(engine);
     tl_space *space = NULL;
     uint64_t id = 0;
-    tl_text csv = write_table("new");
     assert_ok(tl_engine_space(engine, "toy", &space));
+    tl_text csv = tl_chain_table(space, "new-a", "new-b");
     assert_ok(tl_imports_begin(imports, space, "t.csv", &id));
     assert_ok(tl_imports_feed(imports, id, 0, csv.data, csv.len));
     tl_text_done(&csv);

@@ -2,7 +2,7 @@
 
 /* Long methods that are ended, or lose their space, while they work. */
 
-#include "tests/daemon/serving.h"
+#include "tests/daemon/chain.h"
 
 #include "base/file.h"
 #include "base/log.h"
@@ -20,8 +20,6 @@
 #include <string.h>
 
 enum {
-    N_OPTIONS = 4,
-    N_DESIGNS = 64,
     N_NAMES = 257,
     N_SLOTS = 60,
     N_WIDE_ROWS = 9000
@@ -29,64 +27,18 @@ enum {
 
 #define TEXT(literal) ((char *)(uintptr_t)(literal))
 
-static const char space_yaml[] =
-    "name: toy\nkind: chain\ninput: {channels: 8, size: 8}\nslot: b{block}\n"
-    "stages: [{channels: 8, blocks: 3}]\noptions:\n"
-    "  - {name: one, ops: [{op: conv, out: out, kernel: 1}]}\n"
-    "  - {name: three, ops: [{op: conv, out: out, kernel: 3}]}\n"
-    "  - {name: five, ops: [{op: conv, out: out, kernel: 5}]}\n"
-    "  - {name: thin, ops: [{op: depthwise, kernel: 3}]}\n";
-
 /* ---- the world -------------------------------------------------------------------------------- */
 
 static tl_engine *engine;
 static const char *data_dir;
-
-static tl_space *add_space(void)
-{
-    tl_space *space = NULL;
-    assert_ok(tl_space_parse(space_yaml, sizeof space_yaml - 1, "toy.yaml", &space));
-    assert_ok(tl_engine_space_add(engine, space));
-    return space;
-}
-
-/* Every design of the space on two devices. */
-static tl_text write_table(void)
-{
-    static const char *const options[N_OPTIONS] = {"one", "three", "five", "thin"};
-    static const int work[N_OPTIONS] = {2, 8, 18, 3};
-    tl_text csv = {0};
-    tl_text_add(&csv, "b1,b2,b3,latency_ms@alpha,latency_ms@beta\n");
-    for (int i = 0; i < N_DESIGNS; i++) {
-        int a = i % N_OPTIONS;
-        int b = i / N_OPTIONS % N_OPTIONS;
-        int c = i / N_OPTIONS / N_OPTIONS;
-        int sum = work[a] + work[b] + work[c];
-        tl_text_addf(
-            &csv, "%s,%s,%s,%d,%d\n", options[a], options[b], options[c], sum, 3 * sum + 1);
-    }
-    assert_ok(tl_text_err(&csv));
-    return csv;
-}
-
-static void measure(const tl_space *space)
-{
-    tl_text csv = write_table();
-    tl_table table = {0};
-    tl_import_report report;
-    assert_ok(tl_table_parse(space, "t.csv", NULL, csv.data, csv.len, &table));
-    assert_ok(tl_columns_import(tl_engine_store(engine), space, &table, NULL, NULL, &report));
-    tl_table_done(&table);
-    tl_text_done(&csv);
-}
 
 static int begin_test(void **state)
 {
     (void)tl_test_count_blocks(state);
     data_dir = tl_test_new_dir();
     engine = tl_test_engine_open(data_dir);
-    tl_space *space = add_space();
-    measure(space);
+    tl_space *space = tl_chain_add(engine, TL_CHAIN_YAML(3));
+    tl_chain_measure(engine, space, "alpha", "beta");
     tl_space_unref(space);
     return 0;
 }
@@ -380,7 +332,7 @@ static void a_model_comes_into_no_space_that_was_removed_or_made_again(void **st
     assert_no_model();
     assert_err(TL_ESTATE, tl_engine_model_store(engine, former, model));
     assert_detail("space toy was removed meanwhile");
-    tl_space_unref(add_space()); /* without its measurements */
+    tl_space_unref(tl_chain_add(engine, TL_CHAIN_YAML(3))); /* without its measurements */
     assert_err(TL_ESTATE, tl_engine_model_store(engine, former, model));
     assert_no_model();
     tl_model_free(model);

@@ -5,7 +5,7 @@
  * own that has learnt a small made-up space; and the same with an engine that is opened
  * for the call, so that models, views and tables are read within it.
  */
-#include "tests/daemon/serving.h"
+#include "tests/daemon/chain.h"
 #include "tests/support/torture.h"
 
 #include "base/clock.h"
@@ -30,13 +30,6 @@ enum {
     N_ROWS = 80
 };
 
-static const char space_yaml[] =
-    "name: toy\nkind: chain\ninput: {channels: 8, size: 8}\nslot: b{block}\n"
-    "stages: [{channels: 8, blocks: 4}]\noptions:\n"
-    "  - {name: one, ops: [{op: conv, out: out, kernel: 1}]}\n"
-    "  - {name: three, ops: [{op: conv, out: out, kernel: 3}]}\n"
-    "  - {name: five, ops: [{op: conv, out: out, kernel: 5}]}\n"
-    "  - {name: thin, ops: [{op: depthwise, kernel: 3}]}\n";
 static const char more_yaml[] =
     "name: more\nkind: chain\ninput: {channels: 8, size: 8}\nslot: b{block}\n"
     "stages: [{channels: 8, blocks: 2}]\noptions:\n"
@@ -122,15 +115,15 @@ static void put_field(const ProtobufCFieldDescriptor *f, const char *value, pack
 static const struct {
     const char *name, *text;
 } texts[] = {
-    {"$space",   space_yaml },
-    {"$more",    more_yaml  },
-    {"$rig",     rig_yaml   },
-    {"$spare",   spare_yaml },
-    {"$designs", designs_csv},
-    {"$fleet",   fleet_csv  },
-    {"$row",     row_csv    },
-    {"$rows",    rows_csv   },
-    {"$train",   train_body },
+    {"$space",   TL_CHAIN_YAML(4)},
+    {"$more",    more_yaml       },
+    {"$rig",     rig_yaml        },
+    {"$spare",   spare_yaml      },
+    {"$designs", designs_csv     },
+    {"$fleet",   fleet_csv       },
+    {"$row",     row_csv         },
+    {"$rows",    rows_csv        },
+    {"$train",   train_body      },
 };
 
 /* "$import", "$job" and "$backup" are those of the world; number has room for one. */

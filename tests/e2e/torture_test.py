@@ -15,6 +15,7 @@ import unittest
 
 import harness
 import story_test as story
+from toy import Learned
 
 REFUSED = os.path.join(harness.BUILD_DIR, "tests", "refused")
 TAILORD = os.path.join(REFUSED, "daemon", "tailord")
@@ -71,17 +72,8 @@ def counts(spread):
             k += 1 + k // spread
 
 
-class Torture(harness.Case):
+class Torture(Learned):
     """A daemon that can be refused memory, which has learnt the world of story_test."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        try:
-            cls.learn()
-        except BaseException:
-            cls.tearDownClass()
-            raise
 
     @classmethod
     def new_daemon(cls):
@@ -91,22 +83,8 @@ class Torture(harness.Case):
         return daemon
 
     @classmethod
-    def save(cls, name, text):
-        path = os.path.join(cls.folder, name)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        return path
-
-    @classmethod
     def save_rows(cls, name, head, rows):
         return cls.save(name, "".join(",".join(map(str, r)) + "\n" for r in [head] + rows))
-
-    @classmethod
-    def tell(cls, *words):
-        result = harness.run(cls.daemon, [harness.TAILOR, *words])
-        if result.returncode != harness.DONE:
-            raise AssertionError(" ".join(words) + ": " + result.stderr)
-        return result.stdout
 
     @classmethod
     def learn(cls):
@@ -120,10 +98,10 @@ class Torture(harness.Case):
             [["rig", "", "", "", "", 25], ["", "cpu", 2, 9, 3, 90]])
         cls.few = cls.save_rows("few.csv", story.SLOTS + ["latency_ms@rig"],
                                 [["one"] * 4 + ["7"], ["five"] * 4 + ["41"]])
-        cls.tell("space", "add", cls.save("toy.yaml", story.SPACE))
-        cls.tell("device", "add", cls.save("rig.yaml", story.DEVICE))
-        cls.tell("measure", "import", *TOY, cls.save_rows("all.csv", story.SLOTS + names, rows))
-        cls.tell("train", *TOY, "--seed", "7", "--effort", "none")
+        cls.must("space", "add", cls.save("toy.yaml", story.SPACE))
+        cls.must("device", "add", cls.save("rig.yaml", story.DEVICE))
+        cls.must("measure", "import", *TOY, cls.save_rows("all.csv", story.SLOTS + names, rows))
+        cls.must("train", *TOY, "--seed", "7", "--effort", "none")
         cls.requests = (
             ["status", "--json"], ["device", "list"], ["device", "add", "--name", "spare"],
             ["space", "show", "toy"], ["predict", *TOY, "--device", "rig", "--designs", cls.asked],
