@@ -311,15 +311,18 @@ static void scan_done(scan *s)
     }
 }
 
+static bool is_key(const MDB_val *k, const void *key, size_t key_len)
+{
+    return key_len > 0 && k->mv_size == key_len && memcmp(k->mv_data, key, key_len) == 0;
+}
+
 /* The gap that the next step would lead into; NULL: none. */
 static const tl_store_gap *gap_ahead(const scan *s)
 {
     const tl_store_gaps *gaps = &s->store->gaps;
     for (size_t i = 0; i < gaps->n; i++) {
         const tl_store_gap *gap = &gaps->gaps[i];
-        bool begins_here = gap->has_lo && gap->lo_len == s->at.mv_size &&
-                           memcmp(gap->lo, s->at.mv_data, gap->lo_len) == 0;
-        if (gap->db == s->db && begins_here) {
+        if (gap->db == s->db && gap->has_lo && is_key(&s->at, gap->lo, gap->lo_len)) {
             return gap;
         }
     }
@@ -373,11 +376,6 @@ static bool is_format(tl_db db, const MDB_val *k)
            memcmp(k->mv_data, tl_store_format_key, k->mv_size) == 0;
 }
 
-static bool is_key(const MDB_val *k, const void *key, size_t key_len)
-{
-    return key_len > 0 && k->mv_size == key_len && memcmp(k->mv_data, key, key_len) == 0;
-}
-
 /* Where the entries of a range begin: at its prefix, or behind a key. */
 static MDB_val begin_of(const tl_store_range *range)
 {
@@ -388,33 +386,39 @@ static MDB_val begin_of(const tl_store_range *range)
                      : tl_store_val(range->prefix, range->prefix_len);
 }
 
-static tl_err visit_one(
+/* Where the scan stands, also where it is damaged: then the error is what to say of it. */
+static tl_err show_entry(
+    const scan *s,
+    const tl_store_gap *gap,
+    const MDB_val *k,
+    MDB_val *v,
+    bool is_whole,
+    tl_store_entry *out_entry)
+{
+    if (gap != NULL) {
+        *out_entry = (tl_store_entry){gap->lo, gap->lo_len, "", 0, true, gap->text};
+        return TL_EDAMAGED;
+    }
+    tl_err err = unseal(s->store, s->db, k, is_whole, v);
+    *out_entry =
+        (tl_store_entry){k->mv_data, k->mv_size, v->mv_data, v->mv_size, err != TL_OK, NULL};
+    return err;
+}
+
+static tl_err visit_entry(
     const scan *s,
     const tl_store_range *range,
+    const tl_store_gap *gap,
     const MDB_val *k,
     MDB_val *v,
     tl_store_visit_fn *visit,
     void *context)
 {
-    bool is_sound = unseal(s->store, s->db, k, !range->heads_only, v) == TL_OK;
-    if (!is_sound && !range->with_damaged) {
-        return TL_EDAMAGED;
+    tl_store_entry entry;
+    tl_err err = show_entry(s, gap, k, v, !range->heads_only, &entry);
+    if (err != TL_OK && !range->with_damaged) {
+        return gap != NULL ? fail_lost(s->store, gap) : err;
     }
-    tl_store_entry entry = {k->mv_data, k->mv_size, v->mv_data, v->mv_size, !is_sound, NULL};
-    return visit(context, &entry);
-}
-
-static tl_err visit_gap(
-    const scan *s,
-    const tl_store_range *range,
-    const tl_store_gap *gap,
-    tl_store_visit_fn *visit,
-    void *context)
-{
-    if (!range->with_damaged) {
-        return fail_lost(s->store, gap);
-    }
-    tl_store_entry entry = {gap->lo, gap->lo_len, "", 0, true, gap->text};
     return visit(context, &entry);
 }
 
@@ -441,11 +445,9 @@ static tl_err iterate(
         if (!has_prefix(is_at_begin ? &begin : &k, range->prefix, range->prefix_len)) {
             break;
         }
-        if (gap != NULL) {
-            err = visit_gap(&s, range, gap, visit, context);
-        } else if (!is_format(db, &k) && !is_key(&k, range->after, range->after_len)) {
-            err = visit_one(&s, range, &k, &v, visit, context);
-        }
+        bool is_shown =
+            gap != NULL || (!is_format(db, &k) && !is_key(&k, range->after, range->after_len));
+        err = is_shown ? visit_entry(&s, range, gap, &k, &v, visit, context) : TL_OK;
     }
     scan_done(&s);
     if (status != 0 && status != MDB_NOTFOUND) {
@@ -568,16 +570,6 @@ void tl_store_snapshot_close(tl_store_snapshot *snapshot)
     tl_mem_free(snapshot);
 }
 
-static tl_store_entry show_entry(
-    const tl_store_snapshot *s, const tl_store_gap *gap, const MDB_val *k, MDB_val *v)
-{
-    if (gap != NULL) {
-        return (tl_store_entry){gap->lo, gap->lo_len, "", 0, true, gap->text};
-    }
-    bool is_sound = unseal(s->store, s->scan.db, k, true, v) == TL_OK;
-    return (tl_store_entry){k->mv_data, k->mv_size, v->mv_data, v->mv_size, !is_sound, NULL};
-}
-
 tl_err tl_store_snapshot_next(
     tl_store_snapshot *snapshot, tl_db *out_db, tl_store_entry *out_entry, bool *out_is_end)
 {
@@ -592,7 +584,7 @@ tl_err tl_store_snapshot_next(
         }
         if (status == 0) {
             *out_db = snapshot->scan.db;
-            *out_entry = show_entry(snapshot, gap, &k, &v);
+            (void)show_entry(&snapshot->scan, gap, &k, &v, true, out_entry); /* it is marked */
             return TL_OK;
         }
         if (status != MDB_NOTFOUND) {

@@ -84,8 +84,7 @@ void tl_store_name_entry(tl_text *out, const char *db, const void *key, size_t k
     const char *bytes = key;
     tl_text_addf(out, "%s \"", db);
     for (size_t i = 0; i < key_len; i++) {
-        char c = bytes[i] == '\0' ? ' ' : bytes[i];
-        tl_text_addf(out, "%c", c >= ' ' && c <= '~' ? c : '?');
+        tl_text_addf(out, "%c", tl_store_shown(bytes[i]));
     }
     tl_text_add(out, "\"");
 }

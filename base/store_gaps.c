@@ -30,13 +30,11 @@ void tl_store_gaps_note(tl_store_gaps *gaps, const char *why)
     }
 }
 
-/* Bytes that cannot be printed are replaced. */
 static void show_key(char to[SHOWN_KEY_BYTES + 1], const char *key, size_t len)
 {
     size_t n = len < SHOWN_KEY_BYTES ? len : SHOWN_KEY_BYTES;
     for (size_t i = 0; i < n; i++) {
-        char c = key[i] == '\0' ? ' ' : key[i];
-        to[i] = (char)(c >= ' ' && c <= '~' ? c : '?');
+        to[i] = tl_store_shown(key[i]);
     }
     to[n] = '\0';
 }

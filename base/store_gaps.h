@@ -64,6 +64,12 @@ TL_MUST_USE tl_err tl_store_gaps_all(tl_store_gaps *gaps, const char *why);
 const tl_store_gap *tl_store_gaps_find(
     const tl_store_gaps *gaps, tl_db db, const void *key, size_t key_len);
 
+/* A byte of a key as people see it: what cannot be printed is replaced. */
+static inline char tl_store_shown(char c)
+{
+    return c == '\0' ? ' ' : c >= ' ' && c <= '~' ? c : '?';
+}
+
 /* As the store orders keys: by bytes, then by length. */
 int tl_store_compare_keys(const void *a, size_t a_len, const void *b, size_t b_len);
 

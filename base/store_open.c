@@ -218,6 +218,14 @@ static tl_err enter_dir(tl_store *store, bool may_be_read_only)
 
 /* ---- the file ------------------------------------------------------------------- */
 
+/* Whether the folder held a store; the caller has *out_path to end. */
+static tl_err find_mark(const tl_store *store, tl_text *out_path, bool *out_is_there)
+{
+    TL_TRY(path_in(store, MARK_NAME, out_path));
+    *out_is_there = tl_file_exists(out_path->data);
+    return TL_OK;
+}
+
 /*
  * A file that is empty or gone would be made anew, and everything lost without a word: a
  * folder that held a store has a mark. What is there is read through before LMDB follows it.
@@ -229,7 +237,8 @@ static tl_err check_file(tl_store *store, const char *path)
     if (err != TL_ENOTFOUND) {
         return err;
     }
-    if ((err = path_in(store, MARK_NAME, &mark)) == TL_OK && tl_file_exists(mark.data)) {
+    bool is_marked = false;
+    if ((err = find_mark(store, &mark, &is_marked)) == TL_OK && is_marked) {
         err = tl_fail(
             TL_EDAMAGED,
             "%s is empty or missing, but %s says that it held data: restore a backup (tailor "
@@ -255,8 +264,8 @@ static tl_err look_through(tl_store *store, const char *path, bool *out_is_there
     tl_text mark = {0};
     tl_err err = tl_store_find_gaps(path, &store->report, &store->gaps);
     bool is_there = err != TL_ENOTFOUND;
-    if (!is_there && (err = path_in(store, MARK_NAME, &mark)) == TL_OK &&
-        tl_file_exists(mark.data)) {
+    bool is_marked = false;
+    if (!is_there && (err = find_mark(store, &mark, &is_marked)) == TL_OK && is_marked) {
         err = tl_store_gaps_all(
             &store->gaps, "it is empty or missing, but holds-data beside it says that it held "
                           "data; remove both to begin anew");
@@ -278,8 +287,9 @@ static tl_err set_mark(const tl_store *store)
     static const char text[] = "A data folder of tailord. Where this file is, store.mdb must "
                                "be.\n";
     tl_text mark = {0};
-    tl_err err = path_in(store, MARK_NAME, &mark);
-    if (err == TL_OK && !tl_file_exists(mark.data)) {
+    bool is_marked = false;
+    tl_err err = find_mark(store, &mark, &is_marked);
+    if (err == TL_OK && !is_marked) {
         err = tl_file_write(mark.data, text, sizeof text - 1);
     }
     tl_text_done(&mark);
