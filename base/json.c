@@ -56,6 +56,15 @@ void tl_json_figure(tl_text *out, const char *key, const char *digits)
     tl_text_add(out, digits[0] != '\0' ? digits : "null");
 }
 
+void tl_json_cell(tl_text *out, const char *key, const char *value, bool is_number)
+{
+    if (is_number) {
+        tl_json_figure(out, key, value);
+    } else {
+        tl_json_text(out, key, value);
+    }
+}
+
 void tl_json_list(tl_text *out, const char *key, const char *const *values, size_t n)
 {
     tl_json_key(out, key);

@@ -18,6 +18,7 @@
 
 #include "base/text.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 void tl_json_begin(tl_text *out);
@@ -26,6 +27,9 @@ void tl_json_whole(tl_text *out, const char *key, uint64_t value);
 
 /* A number with the digits that it stands there with; null where it is "". */
 void tl_json_figure(tl_text *out, const char *key, const char *digits);
+
+/* One of a table: a number as it stands there, or text. */
+void tl_json_cell(tl_text *out, const char *key, const char *value, bool is_number);
 
 void tl_json_list(tl_text *out, const char *key, const char *const *values, size_t n);
 

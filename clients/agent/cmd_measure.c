@@ -163,12 +163,9 @@ static void add_objects(
         own_cells own = print_timing(&timings[i]);
         tl_json_begin(out);
         for (size_t j = 0; j < tailor_table_n_columns(designs); j++) {
-            const char *value = tailor_table_cell(designs, j, i, cell);
-            if (tailor_table_is_number(designs, j)) {
-                tl_json_figure(out, tailor_table_name(designs, j), value);
-            } else {
-                tl_json_text(out, tailor_table_name(designs, j), value);
-            }
+            tl_json_cell(
+                out, tailor_table_name(designs, j), tailor_table_cell(designs, j, i, cell),
+                tailor_table_is_number(designs, j));
         }
         tl_json_figure(out, names->latency, own.latency);
         tl_json_figure(out, names->spread, own.spread);

@@ -102,12 +102,9 @@ static void add_row(tl_text *out, const tailor_table *table, size_t row)
     char buffer[TAILOR_CELL_BYTES];
     tl_text_add(out, "{");
     for (size_t j = 0; j < tailor_table_n_columns(table); j++) {
-        const char *cell = tailor_table_cell(table, j, row, buffer);
-        if (tailor_table_is_number(table, j)) {
-            tl_json_figure(out, tailor_table_name(table, j), cell);
-        } else {
-            tl_json_text(out, tailor_table_name(table, j), cell);
-        }
+        tl_json_cell(
+            out, tailor_table_name(table, j), tailor_table_cell(table, j, row, buffer),
+            tailor_table_is_number(table, j));
     }
     tl_text_add(out, "}");
 }
