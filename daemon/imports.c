@@ -232,7 +232,7 @@ void tl_imports_put_back(tl_imports *imports, uint64_t id, tl_table *table, tl_s
     stage whole = {
         .id = id,
         .table = *table,
-        .n_cells = (size_t)table->n * ((size_t)table->n_slots + (size_t)table->n_columns),
+        .n_cells = tl_table_n_cells(table),
         .space = tl_space_ref(space),
         .used_ns = tl_clock_ns()};
     *table = (tl_table){0};

@@ -30,6 +30,16 @@ struct tl_table_parser {
     size_t capacity_rows;
 };
 
+static size_t row_cells(const tl_table *table)
+{
+    return (size_t)table->n_slots + (size_t)table->n_columns;
+}
+
+size_t tl_table_n_cells(const tl_table *table)
+{
+    return (size_t)table->n * row_cells(table);
+}
+
 void tl_table_done(tl_table *table)
 {
     tl_mem_free(table->designs);
@@ -64,8 +74,8 @@ static tl_err make_room(tl_table_parser *parser, long line)
 {
     tl_table *table = &parser->table;
     size_t n = (size_t)table->n;
-    size_t width = (size_t)table->n_slots + (size_t)table->n_columns;
-    if (n >= parser->options.max_rows || (n + 1) * width > parser->options.max_cells) {
+    if (n >= parser->options.max_rows ||
+        (n + 1) * row_cells(table) > parser->options.max_cells) {
         return tl_fail(
             TL_ELIMIT,
             "%s line %ld: a table may have %zu rows and %zu cells; split it into several",
@@ -311,8 +321,7 @@ static tl_err join_repeated(tl_table_parser *parser)
 
 size_t tl_table_parser_n_cells(const tl_table_parser *parser)
 {
-    const tl_table *table = &parser->table;
-    return (size_t)table->n * ((size_t)table->n_slots + (size_t)table->n_columns);
+    return tl_table_n_cells(&parser->table);
 }
 
 tl_err tl_table_parser_finish(tl_table_parser *parser, tl_table *out_table)

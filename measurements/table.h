@@ -76,6 +76,9 @@ typedef struct tl_table {
 
 void tl_table_done(tl_table *table);
 
+/* Slots and values in memory. */
+size_t tl_table_n_cells(const tl_table *table);
+
 typedef struct tl_table_parser tl_table_parser;
 
 /* origin names the table in errors; options may be NULL. On success the caller owns *out_parser. */
@@ -93,7 +96,7 @@ void tl_table_parser_free(tl_table_parser *parser); /* NULL is fine */
  */
 TL_MUST_USE tl_err tl_table_parser_feed(tl_table_parser *parser, const void *data, size_t len);
 
-/* Slots and values in memory so far, of at most max_cells. */
+/* tl_table_n_cells() so far, of at most max_cells. */
 size_t tl_table_parser_n_cells(const tl_table_parser *parser);
 
 /* The end of the table, which the caller owns from now on (tl_table_done). */
