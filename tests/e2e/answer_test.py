@@ -374,11 +374,11 @@ class Restart(harness.Case):
     """A model outlives its daemon; a damaged one is said and not used."""
 
     def test_a_model_outlives_the_daemon_and_damage_is_told(self):
-        designs = harness.cells(300)
+        designs = harness.cells(150)
         path = self.write("t.csv", harness.table(designs, {
             "latency_ms@fast": fast, "latency_ms@slow": slow, "accuracy@toy": harness.accuracy}))
         self.ok("measure", "import", *SPACE, path)
-        self.ok("train", *SPACE)
+        self.ok("train", *SPACE, "--effort", "none")
         question = ["predict", *SPACE, "--device", "fast", "--designs",
                     self.write("d.csv", harness.table(designs[:5], {}))]
         before = self.ok(*question)
