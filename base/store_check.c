@@ -32,7 +32,7 @@ enum {
     NODE_BIG = 1, /* the value has pages of its own: the node holds the number of the first */
     NODE_DB = 2,  /* the value is a db_record */
     DB_INTEGER_KEYS = 8,
-    DB_KIND_MASK = 0xff, /* above it LMDB keeps how the file was opened */
+    FREE_LIST_KIND = 0xff, /* above it LMDB keeps there how the file was opened */
     N_METAS = 2
 };
 
@@ -549,9 +549,9 @@ static tl_err walk_tree(walk *w)
 {
     const db_record *r = w->record;
     const bounds all = {.lo = NULL};
-    uint16_t flags = w->is_free_list ? DB_INTEGER_KEYS : 0;
-    if ((r->flags & DB_KIND_MASK) != flags || r->depth > MAX_DEPTH ||
-        (r->root == no_page) != (r->depth == 0)) {
+    bool is_kind =
+        w->is_free_list ? (r->flags & FREE_LIST_KIND) == DB_INTEGER_KEYS : r->flags == 0;
+    if (!is_kind || r->depth > MAX_DEPTH || (r->root == no_page) != (r->depth == 0)) {
         return damaged(w->c, r->root, "the root of a tree that is none");
     }
     if (r->root != no_page) {

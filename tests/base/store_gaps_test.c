@@ -373,6 +373,39 @@ static void branches_that_lead_astray_are_not_followed(void **state)
     tl_mem_free(f.whole);
 }
 
+/* Flips bits of what LMDB keeps as the kind of a database's tree, in every copy of it. */
+static void flip_kind(fixture *f, tl_db db, uint16_t bits)
+{
+    const char *name = tl_store_db_name(db);
+    size_t name_len = strlen(name);
+    for (size_t at = 0; at + PAGE_BYTES < f->len; at++) {
+        if (memcmp(f->whole + at, name, name_len) == 0) {
+            uint16_t kind = 0;
+            char *place = f->whole + at + name_len + sizeof(uint32_t);
+            memcpy(&kind, place, sizeof kind);
+            kind ^= bits;
+            memcpy(place, &kind, sizeof kind);
+        }
+    }
+}
+
+/* LMDB opens such a tree, and reads nothing of it later. */
+static void a_tree_that_is_said_to_be_of_another_kind_is_lost_alone(void **state)
+{
+    (void)state;
+    fixture f = new_fixture();
+    uint64_t seed = tl_test_seed();
+    for (int bit = 0; bit < 16; bit++) {
+        flip_kind(&f, TL_DB_DEVICES, (uint16_t)(1U << bit));
+        put_file(&f, f.len);
+        assert_int_equal(check_store(&f, &seed), N_KEYS);
+        flip_kind(&f, TL_DB_DEVICES, (uint16_t)(1U << bit));
+    }
+    put_file(&f, f.len);
+    assert_int_equal(check_store(&f, &seed), 0);
+    tl_mem_free(f.whole);
+}
+
 static void a_file_that_was_cut_off_serves_its_beginning(void **state)
 {
     (void)state;
@@ -570,6 +603,7 @@ int main(void)
         TEST(flipped_bytes_cost_what_stood_there_and_no_more),
         TEST(pages_that_are_gone_cost_what_stood_in_them_and_no_more),
         TEST(branches_that_lead_astray_are_not_followed),
+        TEST(a_tree_that_is_said_to_be_of_another_kind_is_lost_alone),
         TEST(a_file_that_was_cut_off_serves_its_beginning),
         TEST(a_damaged_page_is_named_and_its_neighbours_are_read),
         TEST(very_many_gaps_become_one_at_the_end),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "optimizer/contexts.h"
 #include "tests/optimizer/toy.h"
+#include "tests/support/torture.h"
 
 typedef struct fixture {
     toy t;
@@ -141,28 +142,30 @@ static void making_contexts_can_be_cancelled(void **state)
     toy_unmake(&t);
 }
 
+typedef struct torment {
+    const toy *t;
+    const tl_signature *signature;
+} torment;
+
+static tl_err make_contexts(void *context)
+{
+    const torment *m = context;
+    tl_contexts contexts = {0};
+    tl_contexts_options options = {.n_devices = 5, .n_per_device = 1};
+    tl_err err = tl_contexts_init(m->t->predictor, m->signature, &options, &contexts);
+    tl_contexts_done(&contexts);
+    return err;
+}
+
 static void survives_every_allocation_failure(void **state)
 {
     (void)state;
     toy t = toy_make(TOY_SMALL, true);
     tl_signature signature = {0};
+    torment m = {.t = &t, .signature = &signature};
     assert_ok(
         tl_signature_init(t.space, TL_FREE_ARCHITECTURE, 4, true, 1, task_names, &signature));
-    tl_contexts_options options = {.n_devices = 5, .n_per_device = 1};
-    tl_err err = TL_ENOMEM;
-    int n_failures = 0;
-    /* heads allocate much: after the first hundred every seventh place is tried */
-    for (long k = 1; err != TL_OK; k += k < 100 ? 1 : 7) {
-        long live_before = tl_mem_live();
-        tl_contexts contexts = {0};
-        tl_mem_fail_at(k);
-        err = tl_contexts_init(t.predictor, &signature, &options, &contexts);
-        tl_mem_fail_at(0);
-        tl_contexts_done(&contexts);
-        n_failures += err != TL_OK;
-        assert_int_equal(tl_mem_live(), live_before);
-    }
-    assert_true(n_failures > 50);
+    assert_true(tl_test_torture("tl_contexts_init", make_contexts, &m) > 50);
     tl_signature_done(&signature);
     toy_unmake(&t);
 }
