@@ -386,7 +386,7 @@ static MDB_val begin_of(const tl_store_range *range)
                      : tl_store_val(range->prefix, range->prefix_len);
 }
 
-/* Where the scan stands, also where it is damaged: then the error is what to say of it. */
+/* Where the scan stands, also where it is damaged: the error says so. */
 static tl_err show_entry(
     const scan *s,
     const tl_store_gap *gap,
@@ -397,7 +397,7 @@ static tl_err show_entry(
 {
     if (gap != NULL) {
         *out_entry = (tl_store_entry){gap->lo, gap->lo_len, "", 0, true, gap->text};
-        return TL_EDAMAGED;
+        return fail_lost(s->store, gap);
     }
     tl_err err = unseal(s->store, s->db, k, is_whole, v);
     *out_entry =
@@ -417,7 +417,7 @@ static tl_err visit_entry(
     tl_store_entry entry;
     tl_err err = show_entry(s, gap, k, v, !range->heads_only, &entry);
     if (err != TL_OK && !range->with_damaged) {
-        return gap != NULL ? fail_lost(s->store, gap) : err;
+        return err;
     }
     return visit(context, &entry);
 }

@@ -17,7 +17,8 @@
 
 enum {
     LONG_AGO_S = 1000,
-    CHUNK_BYTES = 8192
+    CHUNK_BYTES = 8192,
+    LONG_REPLY_BYTES = 100 * 1024 /* more than fits into what a full store has left */
 };
 
 static void assert_state(tl_jobs_world *w, uint64_t id, const char *state)
@@ -383,7 +384,7 @@ static void empty_store(tl_store *store)
 static void a_reply_that_found_no_room_is_stored_when_there_is_some(void **state)
 {
     (void)state;
-    static char reply[100 * 1024];
+    static char reply[LONG_REPLY_BYTES];
     tl_jobs_world w;
     tl_jobs_world_open(&w, tl_test_new_dir(), 1);
     uint64_t id = tl_jobs_world_start(&w, "a", "");
@@ -404,12 +405,9 @@ static void a_reply_that_found_no_room_is_stored_when_there_is_some(void **state
 /* Of a job whose reply finds no room, when the k-th allocation is refused too. Is there a k-th? */
 static bool ends_without_memory(long k)
 {
-    enum {
-        REPLY_BYTES = 100 * 1024
-    };
     tl_jobs_world w;
     tl_call call = {.deadline_ns = INT64_MAX};
-    tl_bytes reply = {.data = tl_mem_new(REPLY_BYTES, 1), .len = REPLY_BYTES};
+    tl_bytes reply = {.data = tl_mem_new(LONG_REPLY_BYTES, 1), .len = LONG_REPLY_BYTES};
     tl_jobs_world_open(&w, tl_test_new_dir(), 1);
     uint64_t id = tl_jobs_world_start(&w, "a", "");
     tl_job *job = tl_jobs_take(w.jobs);

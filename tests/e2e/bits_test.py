@@ -10,7 +10,7 @@ import unittest
 import harness
 from toy import SLOTS, SPACE, Learned
 
-N_TRAIN, WIDTHS = 160, ("2", "4", "8")
+N_TRAIN, WIDTHS = 300, ("2", "4", "8")
 VALUE_OF_WIDTH = {"2": 0.4, "4": 0.9, "8": 1.0, "-": 1.0}
 
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The optimizer that training leaves behind, on the world of toy.py."""
+import json
+
 import harness
 from toy import SLOTS, SPACE, Sourced, Trained, fast
 
@@ -42,18 +44,23 @@ class Neural(Trained):
         self.assertIn("maximizes accuracy", error)
 
 
-class Without(Sourced):
+class Retrained(Sourced):
+    """A small model, whose optimizer a training takes away again."""
+
     sources = {"fast": fast}
     n_designs = 100
-    effort = "none"
 
     def test_training_without_it_leaves_none_behind(self):
-        self.assertIn("model", self.report)
-        error = self.refused(
-            "design", *SPACE, "--device", "fast", "--max-latency-ms", 18, "--method", "neural")
-        self.assertIn("no optimizer", error)
+        question = ("design", *SPACE, "--device", "fast", "--max-latency-ms", 18, "--method",
+                    "neural")
+        self.ok(*question)
         self.assertIn("want none, quick or long",
                       self.refused("train", *SPACE, "--effort", "much"))
+        self.ok(*question)
+        result = self.ok(
+            "train", *SPACE, "--devices", "fast", "--seed", 7, "--effort", "none", "--json")
+        self.assertIn("model", json.loads(result))
+        self.assertIn("no optimizer", self.refused(*question))
 
 
 if __name__ == "__main__":

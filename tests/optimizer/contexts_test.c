@@ -142,17 +142,12 @@ static void making_contexts_can_be_cancelled(void **state)
     toy_unmake(&t);
 }
 
-typedef struct torment {
-    const toy *t;
-    const tl_signature *signature;
-} torment;
-
 static tl_err make_contexts(void *context)
 {
-    const torment *m = context;
+    const fixture *f = context;
     tl_contexts contexts = {0};
     tl_contexts_options options = {.n_devices = 5, .n_per_device = 1};
-    tl_err err = tl_contexts_init(m->t->predictor, m->signature, &options, &contexts);
+    tl_err err = tl_contexts_init(f->t.predictor, &f->signature, &options, &contexts);
     tl_contexts_done(&contexts);
     return err;
 }
@@ -160,14 +155,11 @@ static tl_err make_contexts(void *context)
 static void survives_every_allocation_failure(void **state)
 {
     (void)state;
-    toy t = toy_make(TOY_SMALL, true);
-    tl_signature signature = {0};
-    torment m = {.t = &t, .signature = &signature};
-    assert_ok(
-        tl_signature_init(t.space, TL_FREE_ARCHITECTURE, 4, true, 1, task_names, &signature));
-    assert_true(tl_test_torture("tl_contexts_init", make_contexts, &m) > 50);
-    tl_signature_done(&signature);
-    toy_unmake(&t);
+    fixture f = {.t = toy_make(TOY_SMALL, true)};
+    assert_ok(tl_signature_init(
+        f.t.space, TL_FREE_ARCHITECTURE, 4, true, 1, task_names, &f.signature));
+    assert_true(tl_test_torture("tl_contexts_init", make_contexts, &f) > 50);
+    unmake(&f);
 }
 
 #define TEST(function) \
