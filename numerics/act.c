@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "numerics/act.h"
 
+#include "base/span.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -10,7 +12,7 @@
  * loops over it vectorize. Relative error below 2e-7 (float: 6e-8) for -87 < x < 88;
  * beyond, x is cut there. NaN stays NaN: both comparisons are false for it.
  */
-static inline __attribute__((always_inline)) float exp_of(float x)
+TL_KERNEL static inline __attribute__((always_inline)) float exp_of(float x)
 {
     static const float log2_e = 1.44269504F;
     static const float ln_2_high = .693359375F;
@@ -37,7 +39,7 @@ static inline __attribute__((always_inline)) float exp_of(float x)
     return p * two_to_n;
 }
 
-static inline __attribute__((always_inline)) float sigmoid(float x)
+TL_KERNEL static inline __attribute__((always_inline)) float sigmoid(float x)
 {
     return 1.0F / (1.0F + exp_of(-x));
 }
@@ -50,19 +52,21 @@ enum {
  * The two loops, once for any processor and once for AVX-512. The arrays do not
  * overlap: they vectorize.
  */
-#define DEFINE_CHUNKS(name, attribute)                                                     \
-    attribute static void silu_##name(int n, const float *restrict x, float *restrict y)   \
-    {                                                                                      \
-        for (int j = 0; j < n; j++) {                                                      \
-            y[j] = x[j] * sigmoid(x[j]);                                                   \
-        }                                                                                  \
-    }                                                                                      \
-    attribute static void slope_##name(int n, const float *restrict x, float *restrict dx) \
-    {                                                                                      \
-        for (int j = 0; j < n; j++) {                                                      \
-            float s = sigmoid(x[j]);                                                       \
-            dx[j] *= s * (1.0F + x[j] * (1.0F - s));                                       \
-        }                                                                                  \
+#define DEFINE_CHUNKS(name, attribute)                      \
+    TL_KERNEL attribute static void silu_##name(            \
+        int n, const float *restrict x, float *restrict y)  \
+    {                                                       \
+        for (int j = 0; j < n; j++) {                       \
+            y[j] = x[j] * sigmoid(x[j]);                    \
+        }                                                   \
+    }                                                       \
+    TL_KERNEL attribute static void slope_##name(           \
+        int n, const float *restrict x, float *restrict dx) \
+    {                                                       \
+        for (int j = 0; j < n; j++) {                       \
+            float s = sigmoid(x[j]);                        \
+            dx[j] *= s * (1.0F + x[j] * (1.0F - s));        \
+        }                                                   \
     }
 
 typedef void chunk_fn(int n, const float *restrict x, float *restrict y);
@@ -123,6 +127,8 @@ void tl_silu_fwd(tl_cmat x, tl_mat y)
         y = (tl_mat){.data = y.data, .rows = x.rows, .cols = x.cols, .ld = x.ld};
     }
     for (int i = 0; i < x.rows && x.data != y.data; i++) {
+        TL_ASSERT_SPAN(tl_cmat_row(x, i), x.cols);
+        TL_ASSERT_SPAN(tl_mat_row(y, i), x.cols);
         chunk(x.cols, tl_cmat_row(x, i), tl_mat_row(y, i));
     }
     for (int i = 0; i < x.rows && x.data == y.data; i++) {

@@ -2,6 +2,7 @@
 #include "numerics/adamw.h"
 
 #include "base/mem.h"
+#include "base/span.h"
 
 #include <math.h>
 #include <string.h>
@@ -71,16 +72,21 @@ void tl_adamw_free(tl_adamw *adamw)
     tl_mem_free(adamw);
 }
 
+TL_KERNEL static void add_squares(int n, const float *x, double *sum)
+{
+    for (int j = 0; j < n; j++) {
+        *sum += (double)x[j] * (double)x[j];
+    }
+}
+
 static double gradient_norm(int n_params, const tl_param *params)
 {
     double sum = 0.0;
     for (int p = 0; p < n_params; p++) {
         tl_cmat g = tl_ro(params[p].gradient);
         for (int i = 0; i < g.rows; i++) {
-            const float *row = tl_cmat_row(g, i);
-            for (int j = 0; j < g.cols; j++) {
-                sum += (double)row[j] * (double)row[j];
-            }
+            TL_ASSERT_SPAN(tl_cmat_row(g, i), g.cols);
+            add_squares(g.cols, tl_cmat_row(g, i), &sum);
         }
     }
     return sqrt(sum);
@@ -98,7 +104,7 @@ typedef struct rates {
 } rates;
 
 /* One row; the four arrays are different blocks of memory. */
-static void update_row(
+TL_KERNEL static void update_row(
     const rates *r,
     int n,
     float *restrict w,
@@ -138,9 +144,15 @@ double tl_adamw_step(tl_adamw *adamw, double lr)
         int cols = param->value.cols;
         r.keep = param->has_decay ? (float)(1.0 - lr * o->weight_decay) : 1.0F;
         for (int i = 0; i < param->value.rows; i++) {
-            update_row(
-                &r, cols, tl_mat_row(param->value, i), tl_mat_row(param->gradient, i),
-                adamw->m + begin, adamw->v + begin);
+            float *w = tl_mat_row(param->value, i);
+            float *g = tl_mat_row(param->gradient, i);
+            float *m = adamw->m + begin;
+            float *v = adamw->v + begin;
+            TL_ASSERT_SPAN(w, cols);
+            TL_ASSERT_SPAN(g, cols);
+            TL_ASSERT_SPAN(m, cols);
+            TL_ASSERT_SPAN(v, cols);
+            update_row(&r, cols, w, g, m, v);
             begin += (size_t)cols;
         }
     }

@@ -5,14 +5,6 @@
 
 #include <string.h>
 
-/* y[0..n) += x[0..n). The arrays do not overlap: the loop vectorizes. */
-static void add_to(int n, const float *restrict x, float *restrict y)
-{
-    for (int i = 0; i < n; i++) {
-        y[i] += x[i];
-    }
-}
-
 void tl_dense_fwd(tl_cmat x, tl_cmat w, const float *b, tl_mat y)
 {
     TL_ASSERT(x.cols == w.cols && y.rows == x.rows && y.cols == w.rows);
@@ -34,7 +26,7 @@ void tl_dense_bwd(tl_cmat x, tl_cmat w, tl_cmat dy, tl_mat dw, float *db, tl_mat
     tl_gemm(1.0F, TL_T, dy, TL_N, x, 1.0F, dw);
     if (db != NULL) {
         for (int i = 0; i < dy.rows; i++) {
-            add_to(dy.cols, tl_cmat_row(dy, i), db);
+            tl_axpy(dy.cols, 1.0F, tl_cmat_row(dy, i), db);
         }
     }
     if (dx.data != NULL) {

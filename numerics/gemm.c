@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "numerics/gemm.h"
 
+#include "base/span.h"
+
 #include <cblas.h>
 #include <dlfcn.h>
 #include <string.h>
@@ -9,6 +11,10 @@ static CBLAS_TRANSPOSE blas_trans(tl_trans trans)
 {
     return trans == TL_T ? CblasTrans : CblasNoTrans;
 }
+
+/* One that ends too late does so in its last row. */
+#define ASSERT_ROWS(m) \
+    TL_ASSERT_SPAN((m).data + (ptrdiff_t)((m).rows - 1) * (m).ld, (m).rows > 0 ? (m).cols : 0)
 
 void tl_gemm(float alpha, tl_trans ta, tl_cmat a, tl_trans tb, tl_cmat b, float beta, tl_mat c)
 {
@@ -19,6 +25,9 @@ void tl_gemm(float alpha, tl_trans ta, tl_cmat a, tl_trans tb, tl_cmat b, float 
     if (c.rows == 0 || c.cols == 0) {
         return;
     }
+    ASSERT_ROWS(a);
+    ASSERT_ROWS(b);
+    ASSERT_ROWS(c);
     cblas_sgemm(
         CblasRowMajor, blas_trans(ta), blas_trans(tb), c.rows, c.cols, k, alpha, a.data, a.ld,
         b.data, b.ld, beta, c.data, c.ld);
@@ -34,6 +43,9 @@ void tl_dgemm(
     if (c.rows == 0 || c.cols == 0) {
         return;
     }
+    ASSERT_ROWS(a);
+    ASSERT_ROWS(b);
+    ASSERT_ROWS(c);
     cblas_dgemm(
         CblasRowMajor, blas_trans(ta), blas_trans(tb), c.rows, c.cols, k, alpha, a.data, a.ld,
         b.data, b.ld, beta, c.data, c.ld);
@@ -47,6 +59,8 @@ void tl_dsyrk(double alpha, tl_trans ta, tl_dcmat a, double beta, tl_dmat c)
     if (n == 0) {
         return;
     }
+    ASSERT_ROWS(a);
+    ASSERT_ROWS(c);
     cblas_dsyrk(
         CblasRowMajor, CblasLower, blas_trans(ta), n, k, alpha, a.data, a.ld, beta, c.data,
         c.ld);
@@ -68,13 +82,25 @@ void tl_dgemv(double alpha, tl_trans ta, tl_dcmat a, const double *x, double bet
         }
         return;
     }
+    ASSERT_ROWS(a);
+    TL_ASSERT_SPAN(x, n_in);
+    TL_ASSERT_SPAN(y, n_out);
     cblas_dgemv(
         CblasRowMajor, blas_trans(ta), a.rows, a.cols, alpha, a.data, a.ld, x, 1, beta, y, 1);
 }
 
 double tl_ddot(int n, const double *x, const double *y)
 {
+    TL_ASSERT_SPAN(x, n);
+    TL_ASSERT_SPAN(y, n);
     return cblas_ddot(n, x, 1, y, 1);
+}
+
+void tl_axpy(int n, float alpha, const float *x, float *y)
+{
+    TL_ASSERT_SPAN(x + n - 1, n > 0);
+    TL_ASSERT_SPAN(y + n - 1, n > 0);
+    cblas_saxpy(n, alpha, x, 1, y, 1);
 }
 
 /*

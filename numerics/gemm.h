@@ -30,6 +30,9 @@ void tl_dgemv(double alpha, tl_trans ta, tl_dcmat a, const double *x, double bet
 
 double tl_ddot(int n, const double *x, const double *y);
 
+/* y += alpha x, x and y [n]; they do not overlap. */
+void tl_axpy(int n, float alpha, const float *x, float *y);
+
 /* One BLAS thread in the calling thread; every worker calls it once at its start. */
 void tl_blas_single_thread(void);
 

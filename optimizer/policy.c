@@ -246,7 +246,7 @@ tl_err tl_policy_states(const tl_policy *policy, tl_cmat x, tl_mat *out_states)
             policy->params + policy->s_at, states);
     } else {
         for (int i = 0; i < x.rows; i++) {
-            tl_policy_add(width, policy->params + policy->s_at, tl_mat_row(states, i));
+            tl_axpy(width, 1.0F, policy->params + policy->s_at, tl_mat_row(states, i));
         }
     }
 
@@ -310,8 +310,8 @@ static void walk_choose(walk *w, int k, tl_choice choice)
     const policy_slot *s = &w->policy->slots[k];
     int tail = tl_policy_tail(w->policy, k);
     w->design[s->slot] = choice;
-    tl_policy_add(
-        tail, w->policy->params + s->e_at + (ptrdiff_t)tl_policy_code(s, choice) * tail,
+    tl_axpy(
+        tail, 1.0F, w->policy->params + s->e_at + (ptrdiff_t)tl_policy_code(s, choice) * tail,
         w->inputs + (ptrdiff_t)(k + 1) * w->policy->options.n_state);
 }
 

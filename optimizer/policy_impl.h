@@ -51,21 +51,4 @@ static inline int tl_policy_code(const policy_slot *slot, tl_choice choice)
     return choice == TL_CHOICE_ABSENT ? slot->n_options : choice;
 }
 
-/* y[0..n) += x[0..n); most of learning. Blocks of known length become vectors. */
-static inline void tl_policy_add(int n, const float *restrict x, float *restrict y)
-{
-    enum {
-        BLOCK = 16
-    };
-    int i = 0;
-    for (; i + BLOCK <= n; i += BLOCK) {
-        for (int j = 0; j < BLOCK; j++) {
-            y[i + j] += x[i + j];
-        }
-    }
-    for (; i < n; i++) {
-        y[i] += x[i];
-    }
-}
-
 #endif

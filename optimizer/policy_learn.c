@@ -6,6 +6,7 @@
 #include "numerics/act.h"
 #include "numerics/adamw.h"
 #include "numerics/dense.h"
+#include "numerics/gemm.h"
 #include "optimizer/policy_impl.h"
 
 #include <math.h>
@@ -204,7 +205,7 @@ static void trunk_bwd(tl_policy_learner *l, tl_cmat x)
     tl_cmat dstate = tl_ro(first_rows(l->dstate, n));
     if (h == 0) {
         for (int i = 0; i < n; i++) {
-            tl_policy_add(width, tl_cmat_row(dstate, i), g + p->s_at);
+            tl_axpy(width, 1.0F, tl_cmat_row(dstate, i), g + p->s_at);
         }
         return;
     }
@@ -268,8 +269,8 @@ static void fill_inputs(tl_policy_learner *l)
             input, tl_mat_row(l->state, l->rows[i].problem),
             (size_t)tl_policy_state_width(p) * sizeof *input);
         for (int j = 0; j < p->n_slots; j++) {
-            tl_policy_add(
-                tl_policy_tail(p, j), p->params + added_at(l, i, j), input + (j + 1) * e);
+            tl_axpy(
+                tl_policy_tail(p, j), 1.0F, p->params + added_at(l, i, j), input + (j + 1) * e);
         }
     }
 }
@@ -285,10 +286,11 @@ static void spread_gradient(tl_policy_learner *l, int n_problems)
     }
     for (int i = 0; i < l->n_rows; i++) {
         const float *dinput = tl_mat_row(l->dinputs, i);
-        tl_policy_add(width, dinput, tl_mat_row(l->dstate, l->rows[i].problem));
+        tl_axpy(width, 1.0F, dinput, tl_mat_row(l->dstate, l->rows[i].problem));
         for (int j = 0; j < p->n_slots; j++) {
-            tl_policy_add(
-                tl_policy_tail(p, j), dinput + (j + 1) * e, l->gradient + added_at(l, i, j));
+            tl_axpy(
+                tl_policy_tail(p, j), 1.0F, dinput + (j + 1) * e,
+                l->gradient + added_at(l, i, j));
         }
     }
 }

@@ -167,14 +167,6 @@ static tl_cmat cpacked(const float *data, int rows, int cols)
     return (tl_cmat){.data = data, .rows = rows, .cols = cols, .ld = cols};
 }
 
-/* y += x */
-static void add_to(int n, const float *x, float *y)
-{
-    for (int i = 0; i < n; i++) {
-        y[i] += x[i];
-    }
-}
-
 /* W1_k and the like in the vector of parameters. */
 static tl_cmat block_weights(const pass *p, int offset, int rows, int k)
 {
@@ -281,6 +273,15 @@ static void send_block(const pass *p, int k, int begin, int end)
         tl_mat_rows(w->got, begin, end));
 }
 
+/* to += gain got + b2 */
+TL_KERNEL static void add_message(
+    int d, float gain, const float *restrict got, const float *restrict b2, float *restrict to)
+{
+    for (int i = 0; i < d; i++) {
+        to[i] += gain * got[i] + b2[i];
+    }
+}
+
 /* h_node = sum of what arrives. */
 static void receive(const pass *p, int node)
 {
@@ -291,16 +292,17 @@ static void receive(const pass *p, int node)
     memset(h.data, 0, (size_t)h.rows * (size_t)h.ld * sizeof *h.data);
     for (int j = box->begin; j < box->block_begin[0]; j++) {
         const message *m = &w->messages[j];
-        add_to(d, tl_mat_row(w->states[m->from], m->row), tl_mat_row(h, m->row));
+        tl_cellnet_add(d, tl_mat_row(w->states[m->from], m->row), tl_mat_row(h, m->row));
     }
     for (int j = box->block_begin[0]; j < box->block_begin[p->s->n_blocks]; j++) {
         const message *m = &w->messages[j];
         const float *got = tl_mat_row(w->got, j);
         const float *b2 = p->params + p->l.b2 + m->code * d;
         float *to = tl_mat_row(h, m->row);
-        for (int i = 0; i < d; i++) {
-            to[i] += p->gain[m->code] * got[i] + b2[i];
-        }
+        TL_ASSERT_SPAN(got, d);
+        TL_ASSERT_SPAN(b2, d);
+        TL_ASSERT_SPAN(to, d);
+        add_message(d, p->gain[m->code], got, b2, to);
     }
 }
 
@@ -374,6 +376,22 @@ static void head_bwd(const pass *p, tl_cmat dy)
     }
 }
 
+/* dgot = gain dh; returns <dh, got>. */
+TL_KERNEL static float take_message(
+    int d,
+    float gain,
+    const float *restrict dh,
+    const float *restrict got,
+    float *restrict dgot)
+{
+    float dot = 0.0F;
+    for (int i = 0; i < d; i++) {
+        dot += dh[i] * got[i];
+        dgot[i] = gain * dh[i];
+    }
+    return dot;
+}
+
 /* dgot = exp(g) dh, and the gradients of g and b2, for the messages [begin, end). */
 static void unreceive(const pass *p, int node, int begin, int end)
 {
@@ -383,13 +401,12 @@ static void unreceive(const pass *p, int node, int begin, int end)
         const float *dh = tl_mat_row(p->w->dstates[node], m->row);
         const float *got = tl_mat_row(p->w->got, j);
         float *dgot = tl_mat_row(p->w->dsent, j);
-        float dot = 0.0F;
-        for (int i = 0; i < d; i++) {
-            dot += dh[i] * got[i];
-            dgot[i] = p->gain[m->code] * dh[i];
-        }
-        p->dparams[p->l.g + m->code] += p->gain[m->code] * dot;
-        add_to(d, dh, p->dparams + p->l.b2 + m->code * d);
+        float gain = p->gain[m->code];
+        TL_ASSERT_SPAN(dh, d);
+        TL_ASSERT_SPAN(got, d);
+        TL_ASSERT_SPAN(dgot, d);
+        p->dparams[p->l.g + m->code] += gain * take_message(d, gain, dh, got, dgot);
+        tl_cellnet_add(d, dh, p->dparams + p->l.b2 + m->code * d);
     }
 }
 
@@ -408,7 +425,8 @@ static void unsend_block(const pass *p, int k, int begin, int end)
     tl_gemm(1.0F, TL_N, tl_ro(dsent), TL_T, block_weights(p, p->l.w2, d, k), 0.0F, dpre);
     tl_silu_bwd(pre, tl_ro(dpre), dpre);
     for (int j = begin; j < end; j++) {
-        add_to(d, tl_mat_row(w->dpre, j), p->dparams + p->l.b + w->messages[j].code * d);
+        tl_cellnet_add(
+            d, tl_mat_row(w->dpre, j), p->dparams + p->l.b + w->messages[j].code * d);
     }
     /* dW1 += sent^T dpre, dU += c^T dpre, dsent = dpre W1^T */
     tl_gemm(1.0F, TL_T, sent, TL_N, tl_ro(dpre), 1.0F, block_gradient(p, p->l.w1, d, k));
@@ -419,7 +437,7 @@ static void unsend_block(const pass *p, int k, int begin, int end)
     tl_gemm(1.0F, TL_N, tl_ro(dpre), TL_T, block_weights(p, p->l.w1, d, k), 0.0F, dsent);
     for (int j = begin; j < end; j++) {
         const message *m = &w->messages[j];
-        add_to(d, tl_mat_row(w->dsent, j), tl_mat_row(w->dstates[m->from], m->row));
+        tl_cellnet_add(d, tl_mat_row(w->dsent, j), tl_mat_row(w->dstates[m->from], m->row));
     }
 }
 
@@ -442,7 +460,7 @@ static void bwd(
         const inbox *box = &w->inboxes[node];
         for (int j = box->begin; j < box->block_begin[0]; j++) {
             const message *m = &w->messages[j];
-            add_to(
+            tl_cellnet_add(
                 p.s->d, tl_mat_row(w->dstates[node], m->row),
                 tl_mat_row(w->dstates[m->from], m->row));
         }
@@ -456,7 +474,7 @@ static void bwd(
         }
     }
     for (int i = 0; i < input->n; i++) {
-        add_to(p.s->d, tl_mat_row(w->dstates[0], i), dparams + p.l.v);
+        tl_cellnet_add(p.s->d, tl_mat_row(w->dstates[0], i), dparams + p.l.v);
     }
 }
 

@@ -282,14 +282,6 @@ static tl_cmat packed(const float *data, int rows, int cols)
     return (tl_cmat){.data = data, .rows = rows, .cols = cols, .ld = cols};
 }
 
-/* y += x; the arrays do not overlap. */
-static void add_to(int n, const float *restrict x, float *restrict y)
-{
-    for (int i = 0; i < n; i++) {
-        y[i] += x[i];
-    }
-}
-
 /* to = gain to + b */
 static void scale_and_add(int n, float gain, const float *restrict b, float *restrict to)
 {
@@ -348,9 +340,9 @@ static void receive(const plan *p, const node_plan *node, int design, float *to)
         int state = from->state_of[design];
         if (code > 0) {
             int message = from->message_of[state * s->n_codes + code];
-            add_to(s->d, tl_mat_row(from->got, message), to);
+            tl_cellnet_add(s->d, tl_mat_row(from->got, message), to);
         } else if (code == 0) {
-            add_to(s->d, tl_mat_row(from->states, state), to);
+            tl_cellnet_add(s->d, tl_mat_row(from->states, state), to);
         }
     }
 }

@@ -62,6 +62,7 @@ OWNERS = [
     (r"(oneapi/)?dnnl/?.*\.h", [r"clients/agent/dnn(\.c|_ops\.c|_impl\.h)"]),
     (r"microhttpd\.h", [r"daemon/metrics_http\.c"]),
     (r"jansson\.h", [r"base/json\.c"]),
+    (r"sanitizer/asan_interface\.h", [r"base/span\.h"]),
     (r"argp\.h", [r"clients/(cli|agent)/.*", r"daemon/.*", r"bench/.*"]),
     (r"uthash\.h|utlist\.h|utarray\.h", [r".*\.c"]),
     (r"protobuf-c/protobuf-c\.h", [r".*"]),

@@ -240,6 +240,27 @@ static void a_matrix_times_a_vector_agrees_with_the_definition(void **state)
     }
 }
 
+static void a_multiple_of_a_row_is_added_to_another_and_to_nothing_else(void **state)
+{
+    (void)state;
+    enum {
+        LONGEST = 70 /* more than two steps of any vector, and a rest */
+    };
+    float x[LONGEST + 1];
+    float y[LONGEST + 1];
+    for (int n = 0; n <= LONGEST; n++) {
+        for (int j = 0; j <= LONGEST; j++) {
+            x[j] = (float)j + .25F;
+            y[j] = 100.0F * (float)j;
+        }
+        tl_axpy(n, 2.0F, x, y);
+        for (int j = 0; j <= LONGEST; j++) {
+            double added = j < n ? 2 * j + .5 : 0;
+            assert_true((double)y[j] == 100.0 * j + added);
+        }
+    }
+}
+
 static void nan_travels_through_a_product(void **state)
 {
     (void)state;
@@ -320,6 +341,7 @@ int main(void)
         TEST(products_of_views_agree_with_a_random_vector),
         TEST(a_product_with_its_own_transpose_fills_both_triangles),
         TEST(a_matrix_times_a_vector_agrees_with_the_definition),
+        TEST(a_multiple_of_a_row_is_added_to_another_and_to_nothing_else),
         TEST(nan_travels_through_a_product),
         TEST(one_blas_thread_is_one),
         TEST(workers_with_one_blas_thread_each_get_the_same_bits),
