@@ -2,8 +2,12 @@
 """A synthetic world that end-to-end tests train on: three devices that add up their operators at
 different speeds, one of them measured on few designs only, and a task that likes convolutions.
 """
+import contextlib
+import fcntl
+import hashlib
 import json
 import os
+import shutil
 
 import harness
 
@@ -83,8 +87,67 @@ class Sourced(Learned):
                                      "--devices", ",".join(cls.sources), "--effort", cls.effort)
 
 
+def digest(text):
+    """Of what a training reads: programs and table."""
+    result = hashlib.sha256(text.encode())
+    for path in (harness.TAILORD, harness.TAILOR):
+        with open(path, "rb") as file:
+            result.update(file.read())
+    return result.hexdigest()
+
+
+@contextlib.contextmanager
+def alone(path):
+    """One process at a time, however it ends."""
+    with open(path, "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 class Trained(Learned):
-    """Trained on the world: designs to test with are left over, new has few measurements."""
+    """Trained on the world: designs to test with are left over, new has few measurements.
+
+    One training serves all tests of a build: the daemon's folder is kept in the build tree, and
+    the next class begins with a copy, as long as programs and table are the same.
+    """
+
+    kept = os.path.join(harness.BUILD_DIR, "tests", "trained")
+
+    @classmethod
+    def learn_table(cls, text, *options):
+        key = digest("\0".join((text,) + options))
+        data = os.path.join(cls.folder, "data")
+        with alone(cls.kept + ".lock"):
+            kept = cls.kept_report(key)
+            report = kept or super().learn_table(text, *options)
+            if cls.daemon.stop() != 0:
+                raise AssertionError("tailord left unkindly:\n" + cls.daemon.log())
+            if kept:
+                shutil.rmtree(data)
+                shutil.copytree(os.path.join(cls.kept, "data"), data)
+            else:
+                cls.keep(key, data, report)
+        cls.daemon.start()
+        return report
+
+    @classmethod
+    def kept_report(cls, key):
+        """What the training said; None where there was none, or another."""
+        with contextlib.suppress(FileNotFoundError):
+            with open(os.path.join(cls.kept, "said.json"), encoding="utf-8") as file:
+                said = json.load(file)
+            return said["report"] if said["key"] == key else None
+        return None
+
+    @classmethod
+    def keep(cls, key, data, report):
+        """What it said comes last: what has that is whole."""
+        shutil.rmtree(cls.kept, ignore_errors=True)
+        shutil.copytree(data, os.path.join(cls.kept, "data"))
+        said = os.path.join(cls.kept, "said.json")
+        with open(said + ".new", "w", encoding="utf-8") as file:
+            json.dump({"key": key, "report": report}, file)
+        os.rename(said + ".new", said)
 
     @classmethod
     def learn(cls):
