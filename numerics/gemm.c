@@ -98,6 +98,7 @@ double tl_ddot(int n, const double *x, const double *y)
 
 void tl_axpy(int n, float alpha, const float *x, float *y)
 {
+    /* short rows, very often: their ends */
     TL_ASSERT_SPAN(x + n - 1, n > 0);
     TL_ASSERT_SPAN(y + n - 1, n > 0);
     cblas_saxpy(n, alpha, x, 1, y, 1);
