@@ -26,7 +26,7 @@ void tl_dense_bwd(tl_cmat x, tl_cmat w, tl_cmat dy, tl_mat dw, float *db, tl_mat
     tl_gemm(1.0F, TL_T, dy, TL_N, x, 1.0F, dw);
     if (db != NULL) {
         for (int i = 0; i < dy.rows; i++) {
-            tl_axpy(dy.cols, 1.0F, tl_cmat_row(dy, i), db);
+            tl_add_row(dy.cols, tl_cmat_row(dy, i), db);
         }
     }
     if (dx.data != NULL) {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "numerics/gemm.h"
 
-#include "base/span.h"
-
 #include <cblas.h>
 #include <dlfcn.h>
 #include <string.h>

@@ -7,6 +7,7 @@
  * engine can slot in behind it.
  */
 
+#include "base/span.h"
 #include "numerics/mat.h"
 
 typedef enum tl_trans {
@@ -32,6 +33,22 @@ double tl_ddot(int n, const double *x, const double *y);
 
 /* y += alpha x, x and y [n]; they do not overlap. */
 void tl_axpy(int n, float alpha, const float *x, float *y);
+
+TL_KERNEL static inline void tl_add_row_kernel(
+    int n, const float *restrict x, float *restrict y)
+{
+    for (int j = 0; j < n; j++) {
+        y[j] += x[j];
+    }
+}
+
+/* y += x, x and y [n]; they do not overlap. Of some hundred at most: BLAS takes longer to begin. */
+static inline void tl_add_row(int n, const float *x, float *y)
+{
+    TL_ASSERT_SPAN(x, n);
+    TL_ASSERT_SPAN(y, n);
+    tl_add_row_kernel(n, x, y);
+}
 
 /* One BLAS thread in the calling thread; every worker calls it once at its start. */
 void tl_blas_single_thread(void);

@@ -2,6 +2,7 @@
 #include "predictors/cellnet_impl.h"
 
 #include "base/mem.h"
+#include "base/span.h"
 #include "numerics/act.h"
 #include "numerics/dense.h"
 #include "numerics/gemm.h"
@@ -292,7 +293,7 @@ static void receive(const pass *p, int node)
     memset(h.data, 0, (size_t)h.rows * (size_t)h.ld * sizeof *h.data);
     for (int j = box->begin; j < box->block_begin[0]; j++) {
         const message *m = &w->messages[j];
-        tl_cellnet_add(d, tl_mat_row(w->states[m->from], m->row), tl_mat_row(h, m->row));
+        tl_add_row(d, tl_mat_row(w->states[m->from], m->row), tl_mat_row(h, m->row));
     }
     for (int j = box->block_begin[0]; j < box->block_begin[p->s->n_blocks]; j++) {
         const message *m = &w->messages[j];
@@ -406,7 +407,7 @@ static void unreceive(const pass *p, int node, int begin, int end)
         TL_ASSERT_SPAN(got, d);
         TL_ASSERT_SPAN(dgot, d);
         p->dparams[p->l.g + m->code] += gain * take_message(d, gain, dh, got, dgot);
-        tl_cellnet_add(d, dh, p->dparams + p->l.b2 + m->code * d);
+        tl_add_row(d, dh, p->dparams + p->l.b2 + m->code * d);
     }
 }
 
@@ -425,8 +426,7 @@ static void unsend_block(const pass *p, int k, int begin, int end)
     tl_gemm(1.0F, TL_N, tl_ro(dsent), TL_T, block_weights(p, p->l.w2, d, k), 0.0F, dpre);
     tl_silu_bwd(pre, tl_ro(dpre), dpre);
     for (int j = begin; j < end; j++) {
-        tl_cellnet_add(
-            d, tl_mat_row(w->dpre, j), p->dparams + p->l.b + w->messages[j].code * d);
+        tl_add_row(d, tl_mat_row(w->dpre, j), p->dparams + p->l.b + w->messages[j].code * d);
     }
     /* dW1 += sent^T dpre, dU += c^T dpre, dsent = dpre W1^T */
     tl_gemm(1.0F, TL_T, sent, TL_N, tl_ro(dpre), 1.0F, block_gradient(p, p->l.w1, d, k));
@@ -437,7 +437,7 @@ static void unsend_block(const pass *p, int k, int begin, int end)
     tl_gemm(1.0F, TL_N, tl_ro(dpre), TL_T, block_weights(p, p->l.w1, d, k), 0.0F, dsent);
     for (int j = begin; j < end; j++) {
         const message *m = &w->messages[j];
-        tl_cellnet_add(d, tl_mat_row(w->dsent, j), tl_mat_row(w->dstates[m->from], m->row));
+        tl_add_row(d, tl_mat_row(w->dsent, j), tl_mat_row(w->dstates[m->from], m->row));
     }
 }
 
@@ -460,7 +460,7 @@ static void bwd(
         const inbox *box = &w->inboxes[node];
         for (int j = box->begin; j < box->block_begin[0]; j++) {
             const message *m = &w->messages[j];
-            tl_cellnet_add(
+            tl_add_row(
                 p.s->d, tl_mat_row(w->dstates[node], m->row),
                 tl_mat_row(w->dstates[m->from], m->row));
         }
@@ -474,7 +474,7 @@ static void bwd(
         }
     }
     for (int i = 0; i < input->n; i++) {
-        tl_cellnet_add(p.s->d, tl_mat_row(w->dstates[0], i), dparams + p.l.v);
+        tl_add_row(p.s->d, tl_mat_row(w->dstates[0], i), dparams + p.l.v);
     }
 }
 

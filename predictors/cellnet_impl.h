@@ -4,7 +4,6 @@
 
 /* What training (cellnet.c) and predicting (cellnet_predict.c) with a CellNet share. */
 
-#include "base/span.h"
 #include "predictors/cellnet.h"
 
 /* Where each parameter stands in the flat vector. */
@@ -20,22 +19,6 @@ typedef struct tl_cellnet_layout {
 } tl_cellnet_layout;
 
 tl_cellnet_layout tl_cellnet_lay_out(const tl_cellnet_shape *shape);
-
-/* y += x, of different rows: a state is too short for BLAS. */
-TL_KERNEL static inline void tl_cellnet_add_row(
-    int d, const float *restrict x, float *restrict y)
-{
-    for (int i = 0; i < d; i++) {
-        y[i] += x[i];
-    }
-}
-
-static inline void tl_cellnet_add(int d, const float *x, float *y)
-{
-    TL_ASSERT_SPAN(x, d);
-    TL_ASSERT_SPAN(y, d);
-    tl_cellnet_add_row(d, x, y);
-}
 
 /*
  * tl_net_predict() of a CellNet. Designs share states: nodes that the same messages

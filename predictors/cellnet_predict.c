@@ -340,9 +340,9 @@ static void receive(const plan *p, const node_plan *node, int design, float *to)
         int state = from->state_of[design];
         if (code > 0) {
             int message = from->message_of[state * s->n_codes + code];
-            tl_cellnet_add(s->d, tl_mat_row(from->got, message), to);
+            tl_add_row(s->d, tl_mat_row(from->got, message), to);
         } else if (code == 0) {
-            tl_cellnet_add(s->d, tl_mat_row(from->states, state), to);
+            tl_add_row(s->d, tl_mat_row(from->states, state), to);
         }
     }
 }

@@ -111,20 +111,20 @@ class Trained(Learned):
     the next class begins with a copy, as long as programs and table are the same.
     """
 
-    kept = os.path.join(harness.BUILD_DIR, "tests", "trained")
+    world = os.path.join(harness.BUILD_DIR, "tests", "trained")
 
     @classmethod
     def learn_table(cls, text, *options):
         key = digest("\0".join((text,) + options))
         data = os.path.join(cls.folder, "data")
-        with alone(cls.kept + ".lock"):
+        with alone(cls.world + ".lock"):
             kept = cls.kept_report(key)
             report = kept or super().learn_table(text, *options)
             if cls.daemon.stop() != 0:
                 raise AssertionError("tailord left unkindly:\n" + cls.daemon.log())
             if kept:
                 shutil.rmtree(data)
-                shutil.copytree(os.path.join(cls.kept, "data"), data)
+                shutil.copytree(os.path.join(cls.world, "data"), data)
             else:
                 cls.keep(key, data, report)
         cls.daemon.start()
@@ -134,7 +134,7 @@ class Trained(Learned):
     def kept_report(cls, key):
         """What the training said; None where there was none, or another."""
         with contextlib.suppress(FileNotFoundError):
-            with open(os.path.join(cls.kept, "said.json"), encoding="utf-8") as file:
+            with open(os.path.join(cls.world, "said.json"), encoding="utf-8") as file:
                 said = json.load(file)
             return said["report"] if said["key"] == key else None
         return None
@@ -142,9 +142,9 @@ class Trained(Learned):
     @classmethod
     def keep(cls, key, data, report):
         """What it said comes last: what has that is whole."""
-        shutil.rmtree(cls.kept, ignore_errors=True)
-        shutil.copytree(data, os.path.join(cls.kept, "data"))
-        said = os.path.join(cls.kept, "said.json")
+        shutil.rmtree(cls.world, ignore_errors=True)
+        shutil.copytree(data, os.path.join(cls.world, "data"))
+        said = os.path.join(cls.world, "said.json")
         with open(said + ".new", "w", encoding="utf-8") as file:
             json.dump({"key": key, "report": report}, file)
         os.rename(said + ".new", said)
